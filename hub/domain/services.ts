@@ -1,0 +1,126 @@
+/** What the rooms of the hub offer each other. hub/main.ts makes each once and hands it to those that need it. */
+import type { AgentReport } from '../../images/agent/bootstrap.ts'
+import type { HubMessage, Revocation, Route } from '../../proxy/feed.ts'
+import type { Account, EndReason, EnvironmentId } from '../../spawners/spawner.ts'
+import type { NewEnvironment } from '../store/schema.ts'
+import type { Choices, Environment } from './environment.ts'
+
+export interface User {
+  readonly id: string
+  readonly name: string
+  readonly title: string
+  readonly email?: string
+  readonly admin: boolean
+  readonly blockedReason?: string
+}
+
+/** Who makes this request, and by what. In Koa: `ctx.state.visitor`, set by the identity middleware. */
+export interface Visitor {
+  readonly user: User
+  /** The public id of the login, or of the token. */
+  readonly login: string
+  readonly by: 'cookie' | 'token'
+  /** Groups as the provider said at login. */
+  readonly groups: readonly string[]
+  /** For tokens; a cookie has all of its user's. */
+  readonly scopes?: readonly string[]
+  readonly expiresAt: Date
+  /** The login provider's short name. */
+  readonly provider?: string
+}
+
+/** Environments: the store's rows and the loop behind them. hub/reconcile makes it. */
+export interface Environments {
+  /**
+   * One transaction: `admit` may throw a Problem; then the row is committed, then the loop is nudged.
+   * `admit` sees the user's live environments as they are inside the transaction.
+   */
+  launch(row: NewEnvironment, admit: (live: readonly Environment[]) => void): Promise<Environment>
+  get(id: EnvironmentId): Promise<Environment | undefined>
+  /** By the two parts of its URL; the live one, else the newest ended one. */
+  find(userName: string, server: string): Promise<Environment | undefined>
+  /** Live ones first, newest first. */
+  list(userId: string, options: { endedSince: Date; limit: number }): Promise<readonly Environment[]>
+  /** Wants it absent; returns when that is committed. Stopping what has ended is success. */
+  stop(id: EnvironmentId, reason: EndReason): Promise<void>
+  /** Takes an ended one off the list for good. Refused (Problem 'conflict') while it lives. */
+  forget(id: EnvironmentId): Promise<void>
+  rename(id: EnvironmentId, title: string): Promise<void>
+  /** From the agents' listener; `remoteAddress` as the socket saw it. Throws Problem 'forbidden' when the backend did not observe that host. */
+  reported(id: EnvironmentId, report: AgentReport, remoteAddress: string): Promise<void>
+  /** From the proxies. ms since the epoch. */
+  active(at: Readonly<Record<string, number>>): Promise<void>
+  /** Calls back after each change of one of the user's environments. Returns the unsubscribe. */
+  subscribe(userId: string, changed: (id: EnvironmentId) => void): () => void
+  /** Median ms from request to ready of the last launches of this profile on this spawner; undefined: too few. */
+  usualStartMs(profile: string, spawner: string): Promise<number | undefined>
+  /** What the agent last claimed of its use; for pages alone, never for decisions. */
+  usage(id: EnvironmentId): AgentReport['usage']
+}
+
+/** The hub's end of proxy/feed.ts. hub/reconcile keeps it; hub/http/feed.ts serves it. */
+export interface RouteTable {
+  routes(): readonly Route[]
+  put(route: Route): void
+  delete(id: string): void
+  revoke(revocation: Revocation): Promise<void>
+  /** Every proxy that is connected has acknowledged everything so far; resolves at once when none is connected. */
+  settled(signal: AbortSignal): Promise<void>
+  /** The whole table as the first message, then each change. Returns the unsubscribe. */
+  follow(send: (message: HubMessage) => void): { acknowledge(seq: number): void; close(): void }
+}
+
+export interface Accounts {
+  /** Live at every launch. Throws Problem 'launchRefused' with a clear sentence when there is none, or uid 0 or a system uid. */
+  of(user: User, signal: AbortSignal): Promise<Account>
+}
+
+export interface Proposal {
+  readonly id: string
+  readonly title: string
+  readonly instrument: string
+  readonly technique?: string
+  readonly startsAt?: Date
+  readonly endsAt?: Date
+  /** Values for mount rules beyond {proposal} and {instrument}: session, year … */
+  readonly fields: Readonly<Record<string, string>>
+  /** Where its data come from and under which licence, one line each; for the pages. */
+  readonly origin?: string
+}
+
+export interface Catalogue {
+  /** The proposals of this person, newest first; `search` looks into id, title, instrument and technique. */
+  proposals(
+    user: User,
+    options: { search?: string; offset: number; limit: number },
+    signal: AbortSignal,
+  ): Promise<{ items: readonly Proposal[]; total: number }>
+  /** Those of `ids` that this person may use now: asked at every launch. */
+  entitled(user: User, ids: readonly string[], signal: AbortSignal): Promise<readonly Proposal[]>
+}
+
+/** What the launch page offers to this visitor. */
+export interface Offer {
+  readonly profile: string
+  readonly title: string
+  readonly description: string
+  readonly kind: 'notebook' | 'terminal' | 'desktop' | 'web'
+  readonly image?: string
+  readonly flavours: readonly Readonly<{
+    name: string
+    title: string
+    cpu: number
+    memoryBytes: number
+    gpus: number
+    walltimeMs?: number
+  }>[]
+  readonly spawners: readonly string[]
+  /** Why it can't be had just now ("JupyterLab is missing: …"), with the remedy. */
+  readonly unavailable?: string
+}
+
+export interface Launches {
+  offers(visitor: Visitor): Promise<readonly Offer[]>
+  /** Checks everything live (profile, flavour, proposals, account), makes the spec, launches. Throws Problems. */
+  launch(visitor: Visitor, choices: Choices, signal: AbortSignal): Promise<Environment>
+}

@@ -1,0 +1,159 @@
+/**
+ * The tables, as Kysely sees them; the same on SQLite and PostgreSQL. Portable on purpose: times are integers
+ * (ms since the epoch), yes/no is 0 or 1, structures are JSON text.
+ */
+import type { Generated, Insertable, Selectable } from 'kysely'
+
+export interface Tables {
+  users: UsersTable
+  identities: IdentitiesTable
+  logins: LoginsTable
+  tokens: TokensTable
+  environments: EnvironmentsTable
+  revocations: RevocationsTable
+  leases: LeasesTable
+  audit: AuditTable
+  meta: MetaTable
+}
+
+export interface UsersTable {
+  id: string
+  /** Unique, URL-safe: [a-z][a-z0-9._-]{0,63}. Also the default account name. */
+  name: string
+  title: string
+  email: string | null
+  admin: number
+  blocked_reason: string | null
+  created_at: number
+  last_activity_at: number | null
+}
+
+export interface IdentitiesTable {
+  issuer: string
+  subject: string
+  user_id: string
+  /** JSON: the claims of the last login. */
+  claims: string
+  linked_at: number
+}
+
+export interface LoginsTable {
+  /** Public id: in tickets, entries, revocations and lists. */
+  id: string
+  /** sha256 (base64url) of what the hub's cookie holds; the cookie's value itself is never stored. */
+  secret_hash: string
+  user_id: string
+  issuer: string
+  subject: string
+  /** The provider's own session, for back-channel logout. */
+  sid: string | null
+  created_at: number
+  seen_at: number
+  expires_at: number
+  revoked_at: number | null
+  user_agent: string
+  address: string
+}
+
+export interface TokensTable {
+  id: string
+  secret_hash: string
+  user_id: string
+  /** JSON array of scope strings. */
+  scopes: string
+  note: string
+  created_at: number
+  expires_at: number | null
+  last_used_at: number | null
+  revoked_at: number | null
+}
+
+export interface EnvironmentsTable {
+  id: string
+  user_id: string
+  /** The last part of its URL: /user/{name}/{server}/. The id, unless an API client named it. */
+  server: string
+  title: string
+  spawner: string
+  profile: string
+  flavour: string
+  image: string | null
+  /** JSON array of proposal ids. */
+  proposals: string
+  /** JSON: EnvironmentSpec. */
+  spec: string
+  spec_digest: string
+  /** JSON: what the user chose, for "launch again". */
+  choices: string
+
+  /** 'present' | 'absent' */
+  wanted: string
+  wanted_at: number
+  /** Why absent is wanted, an EndReason: 'cancelled', 'timeLimit', 'idle', 'startTimeout' … */
+  wanted_reason: string | null
+
+  /** JSON: the last Observation, or null before the first. */
+  observation: string | null
+  observed_at: number | null
+  /** When the last ensure or remove was answered by the backend; null: not yet, or its answer was lost. */
+  action_at: number | null
+  /** The last action begun: 'ensure' | 'remove' | null. */
+  action: string | null
+  action_begun_at: number | null
+  attempts: number
+
+  /** The agent's reported port and the host that the backend observed; both null until known. */
+  host: string | null
+  port: number | null
+  generation: number
+
+  requested_at: number
+  accepted_at: number | null
+  started_at: number | null
+  ready_at: number | null
+  last_activity_at: number | null
+  /** When the backend or the quota will end it; null: no end of its own. */
+  ends_at: number | null
+  ended_at: number | null
+  end_reason: string | null
+  end_message: string | null
+  log_tail: string | null
+}
+
+export interface RevocationsTable {
+  kind: string
+  subject: string
+  at: number
+  until: number
+}
+
+export interface LeasesTable {
+  /** The spawner's name. */
+  name: string
+  holder: string
+  epoch: number
+  expires_at: number
+}
+
+export interface AuditTable {
+  id: Generated<number>
+  at: number
+  /** User name, 'token:<id>' or 'hub'. */
+  actor: string
+  action: string
+  subject: string
+  /** JSON. */
+  detail: string
+}
+
+export interface MetaTable {
+  key: string
+  value: string
+}
+
+export type UserRow = Selectable<UsersTable>
+export type IdentityRow = Selectable<IdentitiesTable>
+export type LoginRow = Selectable<LoginsTable>
+export type TokenRow = Selectable<TokensTable>
+export type EnvironmentRow = Selectable<EnvironmentsTable>
+export type NewEnvironment = Insertable<EnvironmentsTable>

@@ -1,0 +1,61 @@
+/**
+ * The wire between hub and proxy: one WebSocket that the proxy opens to the hub's private listener
+ * (GET /proxy/feed, Authorization: Bearer <feed secret>), JSON text messages.
+ * The hub sends a whole table on every connection, then changes in order; the proxy acknowledges.
+ */
+import { z } from 'zod'
+
+/** Where a route leads. `psk`: TLS 1.3 with a pre-shared key, identity = environment id (images/agent/link.ts). */
+export const targetSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('psk'), host: z.string(), port: z.int().min(1).max(65_535), identity: z.string() }),
+  z.strictObject({ kind: z.literal('http'), url: z.url() }),
+  z.strictObject({ kind: z.literal('unix'), path: z.string() }),
+])
+export type Target = z.infer<typeof targetSchema>
+
+export const routeSchema = z.strictObject({
+  /** The environment's id. */
+  id: z.string(),
+  /** Counts up whenever the target changes: connection pools belong to (id, generation), never to an origin. */
+  generation: z.int().nonnegative(),
+  /** /user/alice/e7f3k2/ */
+  prefix: z.string(),
+  /** Host name (no port) that this route answers on; null: the hub's own origin. */
+  host: z.string().nullable(),
+  /** The owner's user id and name. */
+  owner: z.strictObject({ id: z.string(), name: z.string() }),
+  target: targetSchema,
+})
+export type Route = z.infer<typeof routeSchema>
+
+/** What no longer counts, until it would have expired anyhow. `subject` is a login id, a user id or a share id. */
+export const revocationSchema = z.strictObject({
+  kind: z.enum(['login', 'user', 'share']),
+  subject: z.string(),
+  /** ms since the epoch; entries older than this are forgotten. */
+  until: z.number(),
+  /** What was issued at or before this moment (ms since the epoch) is refused. */
+  at: z.number(),
+})
+export type Revocation = z.infer<typeof revocationSchema>
+
+export const hubMessageSchema = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('table'),
+    seq: z.int(),
+    routes: z.array(routeSchema),
+    revocations: z.array(revocationSchema),
+  }),
+  z.strictObject({ type: z.literal('put'), seq: z.int(), route: routeSchema }),
+  z.strictObject({ type: z.literal('delete'), seq: z.int(), id: z.string() }),
+  z.strictObject({ type: z.literal('revoke'), seq: z.int(), revocation: revocationSchema }),
+])
+export type HubMessage = z.infer<typeof hubMessageSchema>
+
+export const proxyMessageSchema = z.discriminatedUnion('type', [
+  /** All workers have everything up to and including `seq`. */
+  z.strictObject({ type: z.literal('ack'), seq: z.int() }),
+  /** What people did, by environment id: the newest activity in ms since the epoch. At most every 10 s. */
+  z.strictObject({ type: z.literal('activity'), at: z.record(z.string(), z.number()) }),
+])
+export type ProxyMessage = z.infer<typeof proxyMessageSchema>

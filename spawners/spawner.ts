@@ -1,0 +1,199 @@
+/**
+ * The spawner contract: read this first. A spawner makes environments exist on one kind of backend
+ * and tells what is there. It never decides: the reconcile loop does.
+ */
+import type { z } from 'zod'
+import type { AgentBootstrap } from '../images/agent/bootstrap.ts'
+
+/** Lowercase, a letter first, at most 30 of [a-z0-9]: valid as pod, job, cgroup and DNS label. Made once. */
+export type EnvironmentId = string & { readonly __brand: 'EnvironmentId' }
+
+export const environmentIdPattern = /^[a-z][a-z0-9]{0,29}$/
+
+export function isEnvironmentId(text: string): text is EnvironmentId {
+  return environmentIdPattern.test(text)
+}
+
+/** Where an environment is before it runs, in the order in which a user sees it. */
+export type Stage = 'accepted' | 'queued' | 'scheduling' | 'pulling' | 'mounting' | 'starting'
+
+/** Why an environment ended: data, so that nobody parses a message. */
+export type EndReason =
+  | 'completed'
+  | 'failed'
+  | 'outOfMemory'
+  | 'timeLimit'
+  | 'idle'
+  | 'preempted'
+  | 'evicted'
+  | 'nodeLost'
+  | 'cancelled'
+  | 'launchRefused'
+  | 'startTimeout'
+  | 'vanished'
+
+export type Observation =
+  | Readonly<{ phase: 'pending'; stage: Stage; message: string; position?: number; startEstimateAt?: Date }>
+  | Readonly<{ phase: 'running'; hosts: readonly string[]; address?: URL; startedAt: Date; endsAt?: Date }>
+  | Readonly<{ phase: 'stopping' }>
+  | Readonly<{
+      phase: 'ended'
+      reason: EndReason
+      message: string
+      exitCode?: number
+      startedAt?: Date
+      endedAt?: Date
+    }>
+  /** This one can't be told now. Never read as absent. */
+  | Readonly<{ phase: 'unknown'; message: string }>
+
+/** The user's POSIX account at the facility. Numeric ids decide; names are for people. */
+export interface Account {
+  readonly name: string
+  readonly uid: number
+  readonly gid: number
+  /** Supplementary groups; the primary group is not repeated. */
+  readonly groups: readonly Readonly<{ name: string; gid: number }>[]
+  /** The path that the environment sees as HOME. */
+  readonly home: string
+  readonly shell: string
+  /** The GECOS field, free of ':' and control characters. */
+  readonly fullName?: string
+}
+
+/** cpu in cores (fractions allowed), memory in bytes, walltime in milliseconds (absent: no limit of its own). */
+export interface Resources {
+  readonly cpu: number
+  readonly memoryBytes: number
+  readonly gpus: number
+  readonly walltimeMs?: number
+  /** Most processes and threads at once. */
+  readonly processes?: number
+}
+
+/** One directory in the environment, derived by the hub's mount rules and by nothing else. */
+export interface Mount {
+  /** What the user is told when it fails: "home", "proposal 20260042, raw". */
+  readonly name: string
+  readonly source: Readonly<{ kind: 'host'; path: string }> | Readonly<{ kind: 'nfs'; server: string; path: string }>
+  readonly target: string
+  readonly readOnly: boolean
+}
+
+/** What the agent starts. `terminal` starts nothing: the agent's own web terminal is the application. */
+export type ApplicationKind = 'notebook' | 'terminal' | 'desktop' | 'web'
+
+export interface Application {
+  readonly kind: ApplicationKind
+  /** Placeholders {socket}, {prefix}, {home}, {start} are replaced by the agent, each within its own argument. */
+  readonly argv: readonly string[]
+  /** Below the prefix: answers 2xx, 3xx or 4xx on the application's socket once it is ready. */
+  readonly readyPath: string
+  /** Below the prefix: where the browser goes first. */
+  readonly landingPath: string
+  /** Working directory; placeholders as in argv. Absent: the account's home. */
+  readonly directory?: string
+}
+
+/** What is wanted. Immutable: a change is a new environment; only the end time can move. */
+export interface EnvironmentSpec<Profile = unknown> {
+  readonly id: EnvironmentId
+  /** The hub's own id, from the configuration; everything in a backend carries it. */
+  readonly hub: string
+  /** The owner's name in the hub. */
+  readonly owner: string
+  /** The URL prefix, beginning and ending with a slash: /user/alice/e7f3k2/ */
+  readonly prefix: string
+  readonly account: Account
+  readonly application: Application
+  readonly image?: string
+  readonly resources: Resources
+  readonly variables: Readonly<Record<string, string>>
+  readonly mounts: readonly Mount[]
+  readonly profile: Profile
+  /** sha256 (hex) of the canonical JSON of everything above; backends keep it as a label, so that adopting is possible. */
+  readonly digest: string
+}
+
+/** What a backend kept of an environment whose row may be lost: enough to adopt it or to remove it. */
+export interface Found {
+  readonly observation: Observation
+  readonly owner?: string
+  readonly digest?: string
+}
+
+export interface Health {
+  readonly ok: boolean
+  /** One sentence for administrators and for the launch page. */
+  readonly message: string
+  readonly free?: Readonly<{ cpu?: number; memoryBytes?: number; gpus?: number }>
+}
+
+export interface Spawner<Profile = unknown> {
+  /**
+   * Makes it exist. Twice is once; returns when accepted, not when ready.
+   * @throws LaunchRefused when trying again can't help; anything else is tried again.
+   */
+  ensure(spec: EnvironmentSpec<Profile>, signal: AbortSignal): Promise<void>
+  /** Every environment of this hub, in one request. Throws if it can tell nothing. */
+  observe(signal: AbortSignal): Promise<ReadonlyMap<EnvironmentId, Found>>
+  /** Makes it not exist. Absent is success. Returns when the backend accepted it. */
+  remove(id: EnvironmentId, signal: AbortSignal): Promise<void>
+  /** The last lines that it printed, at most 64 KiB. */
+  logs?(id: EnvironmentId, signal: AbortSignal): Promise<string>
+  extend?(id: EnvironmentId, endsAt: Date, signal: AbortSignal): Promise<void>
+  /** Calls back when something may have changed, so that the loop need not wait for its tick. Resolves on abort. */
+  watch?(changed: (id: EnvironmentId) => void, signal: AbortSignal): Promise<void>
+  /** Is the backend there, may we use it, what is free: for doctor, placement and the pages. */
+  check?(signal: AbortSignal): Promise<Health>
+  /** How long after an accepted action an observation may still miss it. Default 0. */
+  readonly visibilityLagMs?: number
+  /** Frees what the spawner itself holds open; environments go on. */
+  close?(): Promise<void>
+}
+
+/** What a spawner is given by the hub. No state at module level, nothing else from outside. */
+export interface SpawnerContext {
+  /** The hub's own id. */
+  readonly hub: string
+  /** The spawner's name in the configuration. */
+  readonly name: string
+  /** A private folder (0700) of this spawner's own in the hub's state, made already. */
+  readonly stateFolder: string
+  /** What the agent of this environment must be given, its key included: never argv, variables or a log. */
+  readonly bootstrap: (spec: EnvironmentSpec) => AgentBootstrap
+  /** argv that starts the agent, to which `--config FILE` or `--config -` is added. */
+  readonly agent: Readonly<{ argv: readonly string[]; folder: string }>
+  readonly log: Log
+  readonly now: () => Date
+}
+
+/** The part of pino's logger that we use: fields first, message second. */
+export interface Log {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+  child(fields: object): Log
+}
+
+/** What a spawner's module exports as `default`; a site's own comes by module path or package name. */
+export interface SpawnerType<Config = unknown, Profile = unknown> {
+  /** The value of `type:` in the configuration. */
+  readonly type: string
+  /** The spawner's own part of `spawners.<name>` (without `type`). */
+  readonly configSchema: z.ZodType<Config>
+  /** The spawner's own part of a profile (under `profiles.<name>.on.<spawner>`). */
+  readonly profileSchema: z.ZodType<Profile>
+  create(config: Config, context: SpawnerContext): Promise<Spawner<Profile>>
+}
+
+/** The backend says no for good: the message is for the user, says what to do, and ends the environment. */
+export class LaunchRefused extends Error {
+  override readonly name = 'LaunchRefused'
+  readonly reason: EndReason
+  constructor(message: string, options: { reason?: EndReason; cause?: unknown } = {}) {
+    super(message, { cause: options.cause })
+    this.reason = options.reason ?? 'launchRefused'
+  }
+}
