@@ -1,0 +1,28 @@
+/** The Debian packages that the tests use. Installed by the test command itself where it may (root on Debian). */
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { program } from '../support/component.ts'
+
+const wanted: readonly Readonly<{ package: string; found: () => unknown }>[] = [
+  { package: 'bubblewrap', found: () => program('bwrap') },
+  { package: 'chromium', found: () => program('chromium') },
+  { package: 'postgresql-15', found: () => existsSync('/usr/lib/postgresql/15/bin/initdb') },
+  { package: 'debootstrap', found: () => program('debootstrap') },
+]
+
+/** Says what is missing and how to get it, or gets it. Never fails: a test that needs it will say so. */
+export function installPackages(say: (line: string) => void): void {
+  const missing = wanted.filter(({ found }) => !found()).map((entry) => entry.package)
+  if (missing.length === 0) return
+  const install = ['install', '-y', '--no-install-recommends', ...missing]
+  if (process.getuid?.() !== 0 || program('apt-get') === undefined) {
+    say(`missing for some tests: ${missing.join(' ')}; get them with: sudo apt-get ${install.join(' ')}`)
+    return
+  }
+  say(`installing ${missing.join(' ')} …`)
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  for (const args of [['update'], install]) {
+    const done = spawnSync('apt-get', args, { env, stdio: ['ignore', 'ignore', 'pipe'], timeout: 900_000 })
+    if (done.status !== 0) say(`apt-get ${args[0]} failed: ${String(done.stderr).trim().slice(-500)}`)
+  }
+}
