@@ -176,7 +176,7 @@ test('root as a uid, a gid or a group is refused whatever the minimum', (t) => {
 for (const minimumUid of [1_000, 1]) {
   test(`system: every account of this machine is refused in words or as id says, from uid ${minimumUid}`, async (t) => {
     const { of } = await accounts(t, { source: 'system' }, { minimumUid })
-    const names = execFileSync('getent', ['passwd'], { encoding: 'utf8' }).match(/^[^:]+/gm) ?? []
+    const names: readonly string[] = execFileSync('getent', ['passwd'], { encoding: 'utf8' }).match(/^[^:]+/gm) ?? []
     t.true(names.includes('root'))
     let accepted = 0
     for (const name of names.slice(0, 60)) {
