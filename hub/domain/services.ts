@@ -86,6 +86,8 @@ export interface Proposal {
   readonly fields: Readonly<Record<string, string>>
   /** Where its data come from and under which licence, one line each; for the pages. */
   readonly origin?: string
+  /** A notebook to open first: the name of a mount rule, a slash, and the path below that rule's target. */
+  readonly notebook?: string
 }
 
 export interface Catalogue {
