@@ -1,0 +1,75 @@
+/** What a visitor chose, strictly: the last check before anything is asked or made. */
+import { z } from 'zod'
+import { nearest } from '../../config/nearest.ts'
+import type { Choices } from '../domain/environment.ts'
+import { Problem } from '../domain/problem.ts'
+import { isPlainPath } from './paths.ts'
+
+const mostProposals = 50
+
+/** Control characters, halves of characters, and what turns the writing direction. */
+const unprintable = /[\p{Cc}\p{Cs}\u202A-\u202E\u2066-\u2069]/u
+
+const name = z
+  .string('is missing: choose one')
+  .regex(/^[a-z][a-z0-9-]{0,29}$/, 'is not a name: lowercase letters, digits and hyphens, at most 30')
+
+/** The same rule as the catalogue's; `..` is no id anywhere. */
+export const proposalIdPattern = /^(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/
+
+const proposalId = z
+  .string('must be text')
+  .regex(proposalIdPattern, "is not a proposal's number: letters, digits, '.', '_' and '-', at most 64")
+
+const path = z
+  .string('must be text')
+  .max(1_024, 'must have at most 1024 characters')
+  .refine((text) => !unprintable.test(text), 'must be printable text on one line')
+  .refine((text) => !/%(2e|2f|5c|00)/i.test(text), 'must be a plain path, not an encoded one')
+  .transform((text) => `/${text.replace(/^\/|\/$/g, '')}`)
+  .refine(isPlainPath, "must be a plain path, without '..' and empty parts")
+
+const choicesSchema = z.strictObject({
+  profile: name,
+  flavour: name,
+  spawner: name.optional(),
+  proposals: z
+    .array(proposalId, 'must be a list of proposals')
+    .max(mostProposals, `must have at most ${mostProposals} proposals`)
+    .transform((ids) => [...new Set(ids)]),
+  title: z
+    .string('must be text')
+    .max(120, 'must have at most 120 characters')
+    .refine((text) => !unprintable.test(text), 'must be printable text on one line')
+    .transform((text) => text.normalize('NFC').trim())
+    .optional(),
+  open: path.optional(),
+})
+
+/** @throws Problem badRequest, whose sentence names the field at fault and what it may be. */
+export function readChoices(input: unknown): Choices {
+  const result = choicesSchema.safeParse(input)
+  if (result.success) {
+    const { spawner, title, open, ...rest } = result.data
+    return {
+      ...rest,
+      ...(spawner === undefined ? {} : { spawner }),
+      ...(title === undefined || title === '' ? {} : { title }),
+      ...(open === undefined ? {} : { open }),
+    }
+  }
+  const [issue] = result.error.issues
+  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys[0] : undefined
+  if (unknown !== undefined) throw unknownField(unknown)
+  const field = issue?.path.join('.') ?? ''
+  const words =
+    field === '' ? 'What was chosen is not understood' : `${field}: ${issue?.message ?? 'is not understood'}`
+  throw new Problem('badRequest', `${words}.`, { cause: result.error, ...(field === '' ? {} : { field }) })
+}
+
+function unknownField(field: string): Problem {
+  const shown = field.length > 40 ? `${field.slice(0, 40)}…` : field
+  const meant = nearest(field, Object.keys(choicesSchema.shape))
+  const hint = meant === undefined ? 'Leave it out.' : `Did you mean ${meant}?`
+  return new Problem('badRequest', `There is no field ${JSON.stringify(shown)} in a launch. ${hint}`, { field: shown })
+}

@@ -1,0 +1,135 @@
+/**
+ * Which directories an environment gets: the configuration's rules × the chosen proposals × the account, and nothing
+ * that a browser sent. Pure: the hub need not see the storage, so links and existence are checked by the agent.
+ */
+import { posix } from 'node:path'
+import { mountPlaceholders } from '../../config/mount-rules.ts'
+import type { MountRule } from '../../config/schema.ts'
+import type { Account, Mount } from '../../spawners/spawner.ts'
+import { Problem } from '../domain/problem.ts'
+import type { Proposal } from '../domain/services.ts'
+import { isBeneath, isPlainPath, parseSource } from './paths.ts'
+
+export interface MountRequest {
+  readonly rules: readonly MountRule[]
+  readonly account: Account
+  /** Where the account's home lies on the host. */
+  readonly homeSource: string
+  readonly proposals: readonly Proposal[]
+  /** The hub's own state, absolute: never shown, but for the homes and demo proposals in it. */
+  readonly stateFolder: string
+}
+
+/** A mount and the proposal that it is for; absent for the home and for rules of the user. */
+export interface DerivedMount {
+  readonly mount: Mount
+  readonly proposal?: string
+}
+
+/** As many as an agent checks before it starts an application. */
+const mostMounts = 256
+
+/**
+ * The home and what the rules say, parents before what lies in them.
+ * @throws Problem launchRefused, naming the rule and what is wrong with it for this proposal.
+ */
+export function deriveMounts(request: MountRequest): readonly DerivedMount[] {
+  const derived = [homeOf(request)]
+  for (const rule of request.rules) {
+    for (const proposal of rule.for === 'user' ? [undefined] : request.proposals) {
+      addOnce(derived, derive(rule, proposal, request))
+    }
+  }
+  if (derived.length > mostMounts) {
+    throw refused(`These proposals need ${derived.length} directories; at most ${mostMounts} can be there at once.`)
+  }
+  return derived.toSorted((a, b) => (a.mount.target < b.mount.target ? -1 : 1))
+}
+
+function homeOf({ account, homeSource, stateFolder }: MountRequest): DerivedMount {
+  const source = { kind: 'host', path: homeSource } as const
+  if (!isPlainPath(homeSource) || showsState(source, stateFolder)) {
+    throw refused(`The home directory of ${account.name} (${homeSource}) can't be used: it holds files of the hub.`)
+  }
+  return { mount: { name: 'home', source, target: account.home, readOnly: false } }
+}
+
+function derive(rule: MountRule, proposal: Proposal | undefined, request: MountRequest): DerivedMount {
+  const name = proposal === undefined ? rule.name : `proposal ${proposal.id}, ${rule.name}`
+  const fill = (text: string) => fillIn(text, name, values(proposal, request.account))
+  const source = parseSource(fill(rule.source))
+  const target = fill(rule.target)
+  if (source === undefined || !isPlainPath(source.path)) throw refused(`${name}: its source is not a plain path.`)
+  if (!isPlainPath(target)) throw refused(`${name}: its target is not a plain absolute path.`)
+  if (!rule.allowedRoots.some((root) => isBeneath(source, parseSource(root)))) {
+    throw refused(`${name}: its source lies outside the roots that the configuration allows.`)
+  }
+  if (showsState(source, request.stateFolder)) throw refused(`${name}: its source holds files of the hub.`)
+  return {
+    mount: { name, source, target, readOnly: rule.readOnly },
+    ...(proposal === undefined ? {} : { proposal: proposal.id }),
+  }
+}
+
+/** Two directories can't share a place: the second would hide the first. */
+function addOnce(derived: DerivedMount[], added: DerivedMount): void {
+  const same = derived.find((each) => each.mount.target === added.mount.target)
+  if (same !== undefined) {
+    throw refused(
+      `"${same.mount.name}" and "${added.mount.name}" would both be at ${added.mount.target}. Choose other proposals, or ask your administrator.`,
+    )
+  }
+  derived.push(added)
+}
+
+type Values = Readonly<Record<(typeof mountPlaceholders)[number], string | undefined>>
+
+function values(proposal: Proposal | undefined, account: Account): Values {
+  return {
+    proposal: proposal?.id,
+    instrument: proposal?.instrument,
+    session: proposal?.fields['session'],
+    year: proposal?.fields['year'] ?? proposal?.startsAt?.getUTCFullYear().toString(),
+    user: account.name,
+  }
+}
+
+/** One pass: a value that looks like a placeholder stays as it is (and is refused, having braces). */
+function fillIn(text: string, name: string, values: Values): string {
+  return text.replaceAll(/\{([^{}]*)\}/g, (_whole, key: string) => {
+    const known = mountPlaceholders.find((each) => each === key)
+    const value = known === undefined ? undefined : values[known]
+    if (value === undefined || value === '') throw refused(`${name}: the catalogue has no {${key}} for it.`)
+    if (!isPlainValue(value)) throw refused(`${name}: its {${key}} can't be part of a path.`)
+    return value
+  })
+}
+
+/**
+ * One component of a path and nothing else, whatever reads it later: bwrap, a manifest, a job script, mount(8).
+ * Letters and digits of any script, and after the first of them also . _ - + @ = and spaces.
+ */
+export function isPlainValue(value: string): boolean {
+  return (
+    value.length <= 128 &&
+    /^[\p{L}\p{N}_][\p{L}\p{N}\p{M}_ .+@=-]*$/u.test(value) &&
+    !value.includes('..') &&
+    !value.endsWith(' ')
+  )
+}
+
+/** Whether the hub's own files lie in it, or it in them. */
+function showsState(source: Mount['source'], stateFolder: string): boolean {
+  if (source.kind !== 'host') return false
+  const state = { kind: 'host', path: stateFolder } as const
+  if (isBeneath(state, source)) return true
+  if (!isBeneath(source, state)) return false
+  return !['homes', 'proposals'].some((folder) => {
+    const path = posix.join(stateFolder, folder)
+    return source.path !== path && isBeneath(source, { kind: 'host', path })
+  })
+}
+
+function refused(sentence: string): Problem {
+  return new Problem('launchRefused', sentence, { field: 'proposals' })
+}

@@ -1,0 +1,116 @@
+/** Choices, checked and found, as a spec and as the row that wants it. Pure. */
+import type { Configuration, FlavourConfiguration, ProfileConfiguration } from '../../config/schema.ts'
+import { specDigest } from '../../spawners/common/specDigest.ts'
+import type { Account, EnvironmentId, EnvironmentSpec, Resources } from '../../spawners/spawner.ts'
+import type { Choices } from '../domain/environment.ts'
+import type { Proposal, User } from '../domain/services.ts'
+import type { NewEnvironment } from '../store/schema.ts'
+import { applicationOf, proposalFolders } from './application.ts'
+import type { DerivedMount } from './mounts.ts'
+
+export interface Plan {
+  readonly id: EnvironmentId
+  readonly hub: Configuration['hub']
+  readonly user: User
+  readonly choices: Choices
+  readonly profile: ProfileConfiguration
+  readonly flavour: FlavourConfiguration
+  readonly spawner: string
+  readonly account: Account
+  /** In the order in which they were chosen. */
+  readonly proposals: readonly Proposal[]
+  readonly mounts: readonly DerivedMount[]
+}
+
+export function specOf(plan: Plan): EnvironmentSpec {
+  const { id, hub, user, choices, profile, account, mounts } = plan
+  const spec = {
+    id,
+    hub: hub.id,
+    owner: user.name,
+    prefix: `/user/${user.name}/${id}/`,
+    account,
+    application: applicationOf({ ...plan, name: choices.profile, ...openOf(choices) }),
+    ...(profile.image === undefined ? {} : { image: profile.image }),
+    resources: resourcesOf(plan.flavour),
+    variables: { ...profile.variables, ...variablesOf(plan) },
+    mounts: mounts.map((each) => each.mount),
+    profile: profile.on[plan.spawner],
+  }
+  return { ...spec, digest: specDigest(spec) }
+}
+
+export function resourcesOf(flavour: FlavourConfiguration): Resources {
+  return {
+    cpu: flavour.cpu,
+    memoryBytes: flavour.memory,
+    gpus: flavour.gpus,
+    processes: flavour.processes,
+    ...(flavour.walltime === undefined ? {} : { walltimeMs: flavour.walltime }),
+  }
+}
+
+export function rowOf(plan: Plan, spec: EnvironmentSpec, now: Date): NewEnvironment {
+  const { choices, profile, user, proposals } = plan
+  return {
+    id: plan.id,
+    user_id: user.id,
+    server: plan.id,
+    title: choices.title ?? titleOf(profile, proposals),
+    spawner: plan.spawner,
+    profile: choices.profile,
+    flavour: choices.flavour,
+    image: profile.image ?? null,
+    proposals: JSON.stringify(proposals.map((proposal) => proposal.id)),
+    spec: JSON.stringify(spec),
+    spec_digest: spec.digest,
+    choices: JSON.stringify(choices),
+    wanted: 'present',
+    wanted_at: now.getTime(),
+    requested_at: now.getTime(),
+    attempts: 0,
+    generation: 0,
+    ...unknownYet,
+  }
+}
+
+/** What only the loop will know. Written out, because a table's defaults are not seen by who reads this. */
+const unknownYet = {
+  wanted_reason: null,
+  observation: null,
+  observed_at: null,
+  action: null,
+  action_at: null,
+  action_begun_at: null,
+  host: null,
+  port: null,
+  accepted_at: null,
+  started_at: null,
+  ready_at: null,
+  last_activity_at: null,
+  ends_at: null,
+  ended_at: null,
+  end_reason: null,
+  end_message: null,
+  log_tail: null,
+} as const
+
+/** For scripts and notebooks inside. Ids hold no comma; folders are joined as PATH is. */
+function variablesOf({ id, hub, user, proposals, mounts }: Plan): Record<string, string> {
+  return {
+    HUTCH_HUB: hub.id,
+    HUTCH_ENVIRONMENT: id,
+    HUTCH_USER: user.name,
+    HUTCH_PROPOSALS: proposals.map((proposal) => proposal.id).join(','),
+    HUTCH_DATA: proposals.flatMap((proposal) => proposalFolders(proposal, mounts)).join(':'),
+  }
+}
+
+function titleOf(profile: ProfileConfiguration, proposals: readonly Proposal[]): string {
+  const [first] = proposals
+  return first === undefined ? profile.title : `${profile.title}, ${first.id}`
+}
+
+function openOf({ open }: Choices): { open?: string } {
+  return open === undefined ? {} : { open }
+}
