@@ -1,0 +1,98 @@
+/** The hub as one Koa application: middleware in order. Opens nothing and keeps nothing; hub/main.ts listens. */
+import { randomBytes } from 'node:crypto'
+import type { Router } from '@koa/router'
+import Koa, { type Middleware } from 'koa'
+import type { Registry } from 'prom-client'
+import type { Configuration } from '../config/schema.ts'
+import type { Log } from '../spawners/spawner.ts'
+import type { Catalogue, Environments, Launches, Visitor } from './domain/services.ts'
+import { apiRouter } from './http/api.ts'
+import { assets } from './http/assets.ts'
+import { body } from './http/body.ts'
+import { enterRouter } from './http/enter.ts'
+import { errors } from './http/errors.ts'
+import { eventsRouter } from './http/events.ts'
+import { securityHeaders } from './http/headers.ts'
+import { health } from './http/health.ts'
+import { homeRouter } from './http/home.ts'
+import { launchRouter } from './http/launch.ts'
+import { loginRouter } from './http/login.ts'
+import { metrics, requestMetrics } from './http/metrics.ts'
+import { ownEnvironments } from './http/own-environments.ts'
+import { createPages } from './http/pages.ts'
+import { requestLog } from './http/request-log.ts'
+import { waitingRouter } from './http/waiting.ts'
+import { createWeb } from './web/render.ts'
+
+export interface AppOptions {
+  readonly configuration: Configuration
+  /** What browsers see; path, query and fragment don't matter. */
+  readonly publicUrl: URL
+  readonly identity: {
+    /** Refuses what is forged or foreign, and sets `ctx.state.visitor`. */
+    readonly middleware: Middleware
+    readonly router: Router
+    /** Whether a login or token that was good a while ago still is. */
+    readonly stillValid: (visitor: Visitor) => Promise<boolean>
+  }
+  readonly environments: Environments
+  readonly launches: Launches
+  readonly catalogue: Catalogue
+  /** 32 bytes, shared with the proxy (proxy/ticket.ts). */
+  readonly admissionKey: Buffer
+  readonly registry: Registry
+  /** What everybody should know now, one sentence each: a component that is being set up or is missing. */
+  readonly setup: () => readonly string[]
+  readonly log: Log
+  readonly now: () => Date
+  readonly newId: () => string
+}
+
+/** Whoever guessed one could use up the ticket; newId may be made for reading, not for secrecy. */
+const newTicketId = (): string => randomBytes(16).toString('base64url')
+
+export function createApp(options: AppOptions): Koa {
+  const {
+    configuration,
+    publicUrl,
+    identity,
+    environments,
+    launches,
+    catalogue,
+    registry,
+    admissionKey,
+    log,
+    now,
+    newId,
+  } = options
+  const web = createWeb({ hub: configuration.hub, now })
+  const pages = createPages(web)
+  const own = ownEnvironments({ environments, configuration, publicUrl, now })
+  const notices = options.setup
+  const app = new Koa()
+  app.on('error', (error: unknown) => log.error({ err: error }, 'an answer was cut short'))
+
+  app.use(requestLog({ log, newId }))
+  app.use(securityHeaders(publicUrl))
+  app.use(requestMetrics(registry))
+  app.use(errors({ log, pages }))
+  app.use(health({ environments }))
+  app.use(assets(web.assets))
+  app.use(identity.middleware)
+  app.use(body())
+  app.use(metrics(registry))
+  const routers = [
+    identity.router,
+    loginRouter({ configuration, pages }),
+    homeRouter({ environments, own, catalogue, pages, notices, log }),
+    launchRouter({ own, launches, catalogue, pages, notices, log }),
+    waitingRouter({ configuration, publicUrl, environments, own, pages }),
+    enterRouter({ configuration, publicUrl, own, pages, admissionKey, now, newId: newTicketId }),
+    apiRouter({ environments, own, launches, catalogue }),
+    eventsRouter({ environments, own, stillValid: identity.stillValid, log }),
+  ]
+  for (const router of routers) app.use(router.routes())
+  // Every router adds to what the path matched; any of them can tell what the path would have allowed.
+  app.use(identity.router.allowedMethods())
+  return app
+}

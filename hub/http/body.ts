@@ -1,0 +1,31 @@
+/** Request bodies: JSON for the API, forms for the pages, 64 KiB at most, and nothing else. */
+import { bodyParser } from '@koa/bodyparser'
+import type { Context, Middleware } from 'koa'
+import { Problem } from '../domain/problem.ts'
+
+const limit = '64kb'
+const limitBytes = 65_536
+
+export function body(): Middleware {
+  const parser = bodyParser({ enableTypes: ['json', 'form'], jsonLimit: limit, formLimit: limit })
+  return async (ctx, next) => {
+    // Before the parser, so that a body that says its length is refused before it is read.
+    if (Number(ctx.get('Content-Length')) > limitBytes) throw new Problem('tooLarge', 'Send less than 64 KiB.')
+    await parser(ctx, next)
+  }
+}
+
+/** The parsed JSON body; what is not declared as JSON is refused, so that no form of another site can send it. */
+export function jsonBody(ctx: Context): unknown {
+  if (!ctx.is('application/json')) throw new Problem('badRequest', 'Send the body as application/json.')
+  return ctx.request.body
+}
+
+/** The fields of a form; a form without fields is empty. */
+export function formBody(ctx: Context): Readonly<Record<string, unknown>> {
+  if (ctx.request.type !== '' && ctx.request.type !== 'application/x-www-form-urlencoded') {
+    throw new Problem('badRequest', 'Send the form as application/x-www-form-urlencoded.')
+  }
+  const { body } = ctx.request
+  return typeof body === 'object' && body !== null ? { ...body } : {}
+}

@@ -1,0 +1,49 @@
+/** The launch form's fields to Choices. What a field may hold is hub/launch's to say. */
+import type { Choices } from '../domain/environment.ts'
+import { Problem } from '../domain/problem.ts'
+import { readChoices } from '../launch/choices.ts'
+
+/**
+ * From the launch form, where each profile has its own flavour and spawner fields: `flavour.notebook`. Also from a
+ * query string ("launch again", a search without scripts), where anything may be missing.
+ */
+export function choicesOfForm(form: Readonly<Record<string, unknown>>): Choices {
+  const profile = first(form['profile'])
+  if (!profile) throw new Problem('badRequest', 'Choose what to launch first.', { field: 'profile' })
+  const flavour = first(form[`flavour.${profile}`]) ?? first(form['flavour'])
+  const spawner = first(form[`spawner.${profile}`]) || first(form['spawner'])
+  const [title, open] = [first(form['title']), first(form['open'])]
+  return readChoices({
+    profile,
+    flavour,
+    proposals: all(form['proposals']),
+    ...(spawner ? { spawner } : {}),
+    ...(title ? { title } : {}),
+    ...(open ? { open } : {}),
+  })
+}
+
+/** For drawing the form again: never throws, keeps what is sound. */
+export function draftOfForm(form: Readonly<Record<string, unknown>>): Partial<Choices> {
+  const profile = first(form['profile'])?.slice(0, 64)
+  const flavour = profile === undefined ? undefined : (first(form[`flavour.${profile}`]) ?? first(form['flavour']))
+  const spawner = profile === undefined ? undefined : (first(form[`spawner.${profile}`]) ?? first(form['spawner']))
+  return {
+    proposals: [...new Set(all(form['proposals']))].slice(0, 50).filter((id) => id.length <= 128),
+    ...(profile ? { profile } : {}),
+    ...(flavour ? { flavour: flavour.slice(0, 64) } : {}),
+    ...(spawner ? { spawner: spawner.slice(0, 64) } : {}),
+    ...(first(form['title']) ? { title: first(form['title'])?.slice(0, 120) ?? '' } : {}),
+    ...(first(form['open']) ? { open: first(form['open'])?.slice(0, 1_024) ?? '' } : {}),
+  }
+}
+
+function first(value: unknown): string | undefined {
+  const one: unknown = Array.isArray(value) ? value[0] : value
+  return typeof one === 'string' ? one : undefined
+}
+
+function all(value: unknown): string[] {
+  const list: readonly unknown[] = Array.isArray(value) ? value : value === undefined ? [] : [value]
+  return list.filter((each) => typeof each === 'string')
+}

@@ -1,0 +1,48 @@
+/**
+ * The hub's half of entering an environment: a page that posts a ticket to the environment's own origin. The ticket
+ * never stands in a URL; it counts for 30 s, once, in the browser that holds the nonce (proxy/ticket.ts).
+ */
+import { Router } from '@koa/router'
+import type { Configuration } from '../../config/schema.ts'
+import { issueTicket } from '../launch/entry.ts'
+import { environmentOrigin, environmentUrl, pathWithin } from '../web/environment-url.ts'
+import { allowFormTo } from './headers.ts'
+import { enterSchema, parse } from './input.ts'
+import type { OwnEnvironments } from './own-environments.ts'
+import type { Pages } from './pages.ts'
+import { visitorOf } from './visitor.ts'
+
+export interface EnterOptions {
+  readonly configuration: Configuration
+  readonly publicUrl: URL
+  readonly own: OwnEnvironments
+  readonly pages: Pages
+  readonly admissionKey: Buffer
+  readonly now: () => Date
+  /** Random, unguessable. */
+  readonly newId: () => string
+}
+
+export function enterRouter({ configuration, publicUrl, own, pages, admissionKey, now, newId }: EnterOptions): Router {
+  const router = new Router()
+
+  router.get('/hub/enter', async (ctx) => {
+    const visitor = visitorOf(ctx)
+    const { environment: id, nonce: nonceHash, next } = parse(enterSchema, ctx.query)
+    const environment = await own.get(ctx, id)
+    const { prefix } = environment.spec
+    const origin = environmentOrigin(environment.owner, configuration, publicUrl)
+    const landing = environmentUrl(environment, configuration, publicUrl).slice(origin.length)
+    const target = `${origin}${prefix}_hutch/enter`
+    pages.show(ctx, 'enter', {
+      title: environment.title,
+      target,
+      ticket: issueTicket({ key: admissionKey, visitor, environment, nonceHash, now: now(), newId }),
+      next: pathWithin(prefix, next) ?? landing,
+    })
+    allowFormTo(ctx, target)
+    // The origin alone, never the path: with no-referrer at all, browsers would send "Origin: null" with the form.
+    ctx.set('Referrer-Policy', 'strict-origin')
+  })
+  return router
+}

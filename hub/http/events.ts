@@ -1,0 +1,125 @@
+/** What the pages follow live: one environment, or all of mine. Bounded per login, closed when the login ends. */
+import { Router } from '@koa/router'
+import type { Context } from 'koa'
+import { Problem } from '../domain/problem.ts'
+import type { Environments, Visitor } from '../domain/services.ts'
+import type { EnvironmentId, Log } from '../../spawners/spawner.ts'
+import { type EventStream, openEventStream } from './event-stream.ts'
+import type { OwnEnvironments } from './own-environments.ts'
+import { requireScope, visitorOf } from './visitor.ts'
+
+export interface EventOptions {
+  readonly environments: Environments
+  readonly own: OwnEnvironments
+  /** Whether the login or token still counts; asked at each heartbeat. */
+  readonly stillValid: (visitor: Visitor) => Promise<boolean>
+  readonly log: Log
+  readonly heartbeatMs?: number
+  readonly usageMs?: number
+  readonly mostPerLogin?: number
+}
+
+export function eventsRouter(options: EventOptions): Router {
+  const { environments, own } = options
+  const follow = follower(options)
+  const router = new Router({ prefix: '/hub/api/v1' })
+
+  router.get('/environments/:id/events', async (ctx) => {
+    const visitor = visitorOf(ctx)
+    const { id } = await own.get(ctx, ctx.params['id'])
+    follow(ctx, visitor, {
+      concerns: (changed) => changed === id,
+      async update(stream) {
+        const environment = await environments.get(id)
+        if (environment === undefined) return stream.send('gone', {})
+        const view = own.view(environment)
+        const usualMs = await environments.usualStartMs(environment.profile, environment.spawner)
+        stream.send('state', { ...view, ...(usualMs === undefined ? {} : { usualStartMs: usualMs }) })
+      },
+    })
+  })
+
+  router.get('/events', async (ctx) => {
+    const visitor = visitorOf(ctx)
+    let known: readonly EnvironmentId[] = []
+    let sentUsage = ''
+    follow(ctx, visitor, {
+      concerns: () => true,
+      async update(stream) {
+        const items = await own.list(visitor)
+        known = items.filter((each) => each.state.is !== 'ended').map((each) => each.id)
+        stream.send('environments', { items: items.map(own.view) })
+      },
+      tick(stream) {
+        const usage = Object.fromEntries(known.map((id) => [id, environments.usage(id) ?? {}]))
+        const text = JSON.stringify(usage)
+        if (text !== sentUsage) stream.send('usage', usage)
+        sentUsage = text
+      },
+    })
+  })
+  return router
+}
+
+interface Followed {
+  concerns(id: EnvironmentId): boolean
+  update(stream: EventStream): Promise<void>
+  tick?(stream: EventStream): void
+}
+
+/** Opens a stream, sends the whole state at once and after each change: changes that come fast become one. */
+function follower(options: EventOptions): (ctx: Context, visitor: Visitor, followed: Followed) => void {
+  const { environments, stillValid, log, heartbeatMs = 15_000, usageMs = 5_000, mostPerLogin = 12 } = options
+  const open = new Map<string, number>()
+  return (ctx, visitor, followed) => {
+    requireScope(visitor, 'read:servers')
+    const already = open.get(visitor.login) ?? 0
+    if (already >= mostPerLogin) {
+      throw new Problem('tooManyRequests', 'Too many pages of yours are open. Close some of them.', { retryAfter: 30 })
+    }
+    open.set(visitor.login, already + 1)
+    const stream = openEventStream(ctx)
+    const failed = (error: unknown): void => {
+      log.warn({ request: ctx.state['requestId'], err: error }, 'an event stream was closed')
+      stream.close()
+    }
+    const push = coalesced(() => followed.update(stream), failed)
+    const unsubscribe = environments.subscribe(visitor.user.id, (id) => {
+      if (followed.concerns(id)) push()
+    })
+    const check = async (): Promise<void> => {
+      if (await stillValid(visitor)) return stream.send('heartbeat', {})
+      stream.send('logout', {})
+      stream.close()
+    }
+    const heartbeat = setInterval(() => void check().catch(failed), heartbeatMs)
+    const tick = followed.tick && setInterval(() => followed.tick?.(stream), usageMs)
+    stream.closed.addEventListener('abort', () => {
+      unsubscribe()
+      clearInterval(heartbeat)
+      clearInterval(tick)
+      const left = (open.get(visitor.login) ?? 1) - 1
+      if (left > 0) open.set(visitor.login, left)
+      else open.delete(visitor.login)
+    })
+    push()
+  }
+}
+
+/** Runs `work` soon and never twice at once; calls that come meanwhile make one more run. */
+function coalesced(work: () => Promise<void>, failed: (error: unknown) => void): () => void {
+  let running = false
+  let again = false
+  const run = async (): Promise<void> => {
+    running = true
+    do {
+      again = false
+      await work()
+    } while (again)
+    running = false
+  }
+  return () => {
+    again = true
+    if (!running) run().catch(failed)
+  }
+}

@@ -1,0 +1,106 @@
+/** The home page: my environments, the ended ones, my proposals; and what can be done to them with a form. */
+import { Router } from '@koa/router'
+import type { Context } from 'koa'
+import { Problem } from '../domain/problem.ts'
+import type { Catalogue, Environments, Proposal, Visitor } from '../domain/services.ts'
+import type { Log } from '../../spawners/spawner.ts'
+import { isTrouble } from '../web/environment-view.ts'
+import { answerDeadlineMs } from './api.ts'
+import { formBody } from './body.ts'
+import { parse, renameSchema, searchSchema } from './input.ts'
+import type { OwnEnvironments } from './own-environments.ts'
+import type { Pages } from './pages.ts'
+import { visitorOf } from './visitor.ts'
+
+export interface HomeOptions {
+  readonly environments: Environments
+  readonly own: OwnEnvironments
+  readonly catalogue: Catalogue
+  readonly pages: Pages
+  /** What everybody should know now: a component that is being set up, an alarm. One sentence each. */
+  readonly notices: () => readonly string[]
+  readonly log: Log
+}
+
+export function homeRouter(options: HomeOptions): Router {
+  const { environments, own, pages, notices } = options
+  const router = new Router()
+
+  router.get('/', (ctx) => {
+    ctx.status = 303
+    ctx.redirect('/hub/home')
+  })
+  router.get('/hub', (ctx) => {
+    ctx.status = 303
+    ctx.redirect('/hub/home')
+  })
+
+  router.get('/hub/home', async (ctx) => {
+    const visitor = visitorOf(ctx)
+    const [listed, proposals] = await Promise.all([listing(own, visitor), proposalPage(options, ctx, visitor)])
+    pages.show(ctx, 'home', { ...listed, proposals, notices: notices() })
+  })
+
+  router.get('/hub/home/environments', async (ctx) => {
+    pages.show(ctx, 'parts/environments', await listing(own, visitorOf(ctx)))
+  })
+
+  router.post('/hub/environments/:id/stop', async (ctx) => {
+    const { id } = await own.get(ctx, ctx.params['id'])
+    formBody(ctx)
+    await environments.stop(id, 'cancelled')
+    home(ctx)
+  })
+
+  router.post('/hub/environments/:id/forget', async (ctx) => {
+    const { id } = await own.get(ctx, ctx.params['id'])
+    formBody(ctx)
+    await environments.forget(id)
+    home(ctx)
+  })
+
+  router.post('/hub/environments/:id/rename', async (ctx) => {
+    const { id } = await own.get(ctx, ctx.params['id'])
+    await environments.rename(id, parse(renameSchema, formBody(ctx)).title)
+    home(ctx)
+  })
+  return router
+}
+
+async function listing(own: OwnEnvironments, visitor: Visitor): Promise<object> {
+  const views = (await own.list(visitor)).map((each) => own.view(each))
+  return {
+    live: views.filter((each) => each.state !== 'ended'),
+    ended: views
+      .filter((each) => each.state === 'ended')
+      .map((each) => ({ ...each, trouble: each.reason !== undefined && isTrouble(each.reason) })),
+  }
+}
+
+interface ProposalPage {
+  readonly items: readonly Proposal[]
+  readonly total: number
+  readonly search: string
+  readonly offset: number
+  readonly limit: number
+  /** The catalogue does not answer; the rest of the page does. */
+  readonly unavailable?: string
+}
+
+async function proposalPage({ catalogue, log }: HomeOptions, ctx: Context, visitor: Visitor): Promise<ProposalPage> {
+  const { search = '', offset, limit } = parse(searchSchema, { limit: 10, ...ctx.query })
+  try {
+    const wanted = { ...(search ? { search } : {}), offset, limit }
+    const found = await catalogue.proposals(visitor.user, wanted, AbortSignal.timeout(answerDeadlineMs))
+    return { ...found, search, offset, limit }
+  } catch (error) {
+    log.warn({ request: ctx.state['requestId'], err: error }, 'the catalogue does not answer')
+    const unavailable = error instanceof Problem ? error.detail : 'The catalogue does not answer just now.'
+    return { items: [], total: 0, search, offset, limit, unavailable }
+  }
+}
+
+function home(ctx: Context): void {
+  ctx.status = 303
+  ctx.redirect('/hub/home')
+}

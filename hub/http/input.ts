@@ -1,0 +1,53 @@
+/** What people may send to the pages and their API: one schema for each input, and a Problem that names the field. */
+import { z } from 'zod'
+import { Problem } from '../domain/problem.ts'
+import { type EnvironmentId, isEnvironmentId } from '../../spawners/spawner.ts'
+
+/** Control characters and the ones that turn the writing direction have no place in a name. */
+const unprintable = /[\p{Cc}\p{Cs}\u202A-\u202E\u2066-\u2069]/u
+
+const line = (longest: number) =>
+  z
+    .string()
+    .max(longest, `must have at most ${longest} characters`)
+    .refine((text) => !unprintable.test(text), 'must be printable text on one line')
+
+const title = line(120).transform((text) => text.normalize('NFC').trim())
+
+export const renameSchema = z.strictObject({ title: title.refine((text) => text !== '', 'must not be empty') })
+
+export const searchSchema = z.object({
+  search: line(200).optional(),
+  offset: z.coerce.number().int().min(0).max(100_000).default(0),
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+})
+
+export const enterSchema = z.object({
+  environment: z.string().max(64),
+  /** The hash of the proxy's nonce cookie; issueTicket looks at its shape. */
+  nonce: z.string().max(128),
+  next: z.string().max(4_096).optional(),
+})
+
+export const nextSchema = z.object({ next: z.string().max(4_096).optional() })
+
+/** The value, or a Problem 'badRequest' whose detail names every field at fault. */
+export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  const [first] = result.error.issues
+  const detail = result.error.issues.slice(0, 5).map(sentence).join('; ')
+  const field = first?.path.join('.')
+  throw new Problem('badRequest', `${detail}.`, field ? { field, cause: result.error } : { cause: result.error })
+}
+
+/** From a path. What can't be an id is simply nothing that exists. */
+export function parseEnvironmentId(text: string | undefined): EnvironmentId {
+  if (text !== undefined && isEnvironmentId(text)) return text
+  throw new Problem('notFound', 'There is no environment of yours with this name. Look on your home page.')
+}
+
+function sentence(issue: z.core.$ZodIssue): string {
+  const where = issue.path.join('.')
+  return where === '' ? issue.message : `${where}: ${issue.message}`
+}

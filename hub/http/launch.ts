@@ -1,0 +1,130 @@
+/** The launch page and what it sends; also "launch again". A refusal shows the form again, with what was chosen. */
+import { Router } from '@koa/router'
+import type { Context } from 'koa'
+import type { Choices } from '../domain/environment.ts'
+import { Problem } from '../domain/problem.ts'
+import type { Catalogue, Launches, Proposal, Visitor } from '../domain/services.ts'
+import type { Log } from '../../spawners/spawner.ts'
+import { answerDeadlineMs } from './api.ts'
+import { formBody } from './body.ts'
+import { choicesOfForm, draftOfForm } from './choices.ts'
+import { parse, searchSchema } from './input.ts'
+import type { OwnEnvironments } from './own-environments.ts'
+import type { Pages } from './pages.ts'
+import { visitorOf } from './visitor.ts'
+
+export interface LaunchOptions {
+  readonly own: OwnEnvironments
+  readonly launches: Launches
+  readonly catalogue: Catalogue
+  readonly pages: Pages
+  readonly notices: () => readonly string[]
+  readonly log: Log
+}
+
+export function launchRouter(options: LaunchOptions): Router {
+  const { own, launches, pages } = options
+  const router = new Router()
+
+  router.get('/hub/launch', async (ctx) => {
+    await showForm(options, ctx, draftOfForm(ctx.query))
+  })
+
+  router.get('/hub/launch/proposals', async (ctx) => {
+    const draft = draftOfForm(ctx.query)
+    pages.show(ctx, 'parts/proposal-choices', await proposalChoices(options, ctx, draft))
+  })
+
+  router.post('/hub/launch', async (ctx) => {
+    const visitor = visitorOf(ctx)
+    const form = formBody(ctx)
+    await orFormAgain(options, ctx, draftOfForm(form), () => launch(visitor, choicesOfForm(form), ctx))
+  })
+
+  router.post('/hub/environments/:id/again', async (ctx) => {
+    const visitor = visitorOf(ctx)
+    const { choices } = await own.get(ctx, ctx.params['id'])
+    formBody(ctx)
+    await orFormAgain(options, ctx, choices, () => launch(visitor, choices, ctx))
+  })
+
+  async function launch(visitor: Visitor, choices: Choices, ctx: Context): Promise<void> {
+    const environment = await launches.launch(visitor, choices, AbortSignal.timeout(answerDeadlineMs))
+    ctx.state['environmentId'] = environment.id
+    ctx.status = 303
+    ctx.redirect(`/hub/environments/${environment.id}`)
+  }
+  return router
+}
+
+/** What a person can put right on the form comes back on the form; everything else is an error page. */
+async function orFormAgain(
+  options: LaunchOptions,
+  ctx: Context,
+  draft: Partial<Choices>,
+  work: () => Promise<void>,
+): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    if (!(error instanceof Problem) || error.status >= 500 || error.type === 'notLoggedIn') throw error
+    if (error.retryAfter !== undefined) ctx.set('Retry-After', String(Math.ceil(error.retryAfter)))
+    await showForm(options, ctx, draft, error)
+    ctx.status = error.status
+  }
+}
+
+async function showForm(
+  options: LaunchOptions,
+  ctx: Context,
+  draft: Partial<Choices>,
+  problem?: Problem,
+): Promise<void> {
+  const [offers, proposals] = await Promise.all([
+    options.launches.offers(visitorOf(ctx)),
+    proposalChoices(options, ctx, draft),
+  ])
+  const usable = offers.filter((each) => each.unavailable === undefined)
+  const chosen = usable.find((each) => each.profile === draft.profile) ?? usable[0]
+  options.pages.show(ctx, 'launch', {
+    offers,
+    draft,
+    chosen: chosen?.profile,
+    proposals,
+    problem,
+    notices: options.notices(),
+  })
+}
+
+interface ProposalChoices {
+  /** Those that are chosen, whatever the search says. */
+  readonly chosen: readonly Proposal[]
+  readonly found: readonly Proposal[]
+  readonly total: number
+  readonly search: string
+  readonly limit: number
+  readonly unavailable?: string
+}
+
+async function proposalChoices(
+  { catalogue, log }: LaunchOptions,
+  ctx: Context,
+  draft: Partial<Choices>,
+): Promise<ProposalChoices> {
+  const { user } = visitorOf(ctx)
+  const { search = '', limit } = parse(searchSchema, { search: ctx.query['search'], limit: ctx.query['limit'] ?? 8 })
+  const ids = draft.proposals ?? []
+  const signal = AbortSignal.timeout(answerDeadlineMs)
+  try {
+    const [chosen, page] = await Promise.all([
+      ids.length === 0 ? [] : catalogue.entitled(user, ids, signal),
+      catalogue.proposals(user, { ...(search ? { search } : {}), offset: 0, limit }, signal),
+    ])
+    const found = page.items.filter((each) => !ids.includes(each.id))
+    return { chosen, found, total: page.total, search, limit }
+  } catch (error) {
+    log.warn({ request: ctx.state['requestId'], err: error }, 'the catalogue does not answer')
+    const unavailable = error instanceof Problem ? error.detail : 'The catalogue does not answer just now.'
+    return { chosen: [], found: [], total: 0, search, limit, unavailable }
+  }
+}

@@ -1,0 +1,31 @@
+// Follows a stream of server-sent events while the page can be seen. A hidden page holds no connection: browsers
+// allow only six of them to one host, and a person may have many tabs.
+
+export function follow(url, handlers) {
+  let source
+  const open = () => {
+    if (source || document.hidden) return
+    source = new EventSource(url)
+    for (const [name, handle] of Object.entries(handlers)) {
+      source.addEventListener(name, (event) => handle(JSON.parse(event.data)))
+    }
+    source.addEventListener('logout', () => {
+      close()
+      location.reload()
+    })
+    source.addEventListener('error', () => {
+      // Closed for good (401, 404, 429, 5xx): try again later, calmly.
+      if (source?.readyState !== EventSource.CLOSED) return
+      close()
+      setTimeout(open, 10_000)
+    })
+  }
+  const close = () => {
+    source?.close()
+    source = undefined
+  }
+  document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()))
+  addEventListener('pagehide', close)
+  addEventListener('pageshow', open)
+  open()
+}

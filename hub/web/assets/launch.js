@@ -1,0 +1,40 @@
+// The launch form: search without leaving the page, and one launch for two clicks.
+
+const form = document.querySelector('#launch')
+const search = document.querySelector('#search')
+const choices = document.querySelector('#proposal-choices')
+const status = document.querySelector('#search-status')
+let timer
+let asked = 0
+
+async function find() {
+  asked += 1
+  const mine = asked
+  const query = new URLSearchParams({ search: search.value })
+  for (const each of choices.querySelectorAll('input:checked')) query.append('proposals', each.value)
+  const answer = await fetch(`/hub/launch/proposals?${query}`, { headers: { Accept: 'text/html' } })
+  if (!answer.ok || answer.redirected || mine !== asked) return
+  choices.innerHTML = await answer.text()
+  status.textContent = choices.querySelector('[data-total]')?.textContent ?? ''
+}
+
+search.addEventListener('input', () => {
+  clearTimeout(timer)
+  timer = setTimeout(() => void find(), 250)
+})
+// Enter in the search box searches; only the button launches.
+search.addEventListener('keydown', (event) => {
+  if (event.key !== 'Enter') return
+  event.preventDefault()
+  clearTimeout(timer)
+  void find()
+})
+form.querySelector('[formaction="/hub/launch"]').hidden = true
+
+form.addEventListener('submit', (event) => {
+  if (form.dataset.sent) event.preventDefault()
+  form.dataset.sent = 'yes'
+})
+// Back from the next page: the form is as it was, and may be sent again.
+addEventListener('pageshow', () => delete form.dataset.sent)
+document.querySelector('#problem')?.scrollIntoView({ block: 'center' })

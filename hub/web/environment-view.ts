@@ -1,0 +1,159 @@
+/** An environment as pages and the pages' API show it: words and plain data, made from the row. Pure. */
+import type { Configuration } from '../../config/schema.ts'
+import type { EndReason, Stage } from '../../spawners/spawner.ts'
+import type { AgentReport } from '../../images/agent/bootstrap.ts'
+import type { Environment, State } from '../domain/environment.ts'
+import { environmentUrl } from './environment-url.ts'
+
+export interface EnvironmentView {
+  readonly id: string
+  readonly title: string
+  readonly server: string
+  readonly state: State['is']
+  /** One or two words for the badge. */
+  readonly stateTitle: string
+  /** A sentence, when there is something to say. */
+  readonly message?: string
+  readonly stage?: Stage
+  /** Which of the steps on the waiting page it is at, 0-based. */
+  readonly step?: number
+  readonly position?: number
+  readonly startEstimateAt?: Date
+  readonly reason?: EndReason
+  readonly log?: string
+  readonly kind: string
+  readonly profile: string
+  readonly profileTitle: string
+  readonly flavour: string
+  readonly flavourTitle: string
+  readonly image?: string
+  readonly spawner: string
+  readonly proposals: readonly string[]
+  readonly cpu: number
+  readonly memoryBytes: number
+  readonly gpus: number
+  readonly requestedAt: Date
+  readonly startedAt?: Date
+  readonly endsAt?: Date
+  readonly endedAt?: Date
+  /** Where the browser goes once it is ready. */
+  readonly url: string
+  readonly usage?: UsageView
+}
+
+/** What the agent claims; absent: nothing known. */
+export interface UsageView {
+  readonly cpu?: number
+  readonly memoryBytes?: number
+}
+
+/** The steps of the waiting page, in order; every stage of every backend belongs to one. */
+export const steps = ['Request accepted', 'Finding a place', 'Preparing software and data', 'Starting'] as const
+
+const stepOf: Readonly<Record<Stage, number>> = {
+  accepted: 0,
+  queued: 1,
+  scheduling: 1,
+  pulling: 2,
+  mounting: 2,
+  starting: 3,
+}
+
+const stateTitles: Readonly<Record<State['is'], string>> = {
+  starting: 'Starting',
+  ready: 'Ready',
+  unreachable: 'Not reachable',
+  stopping: 'Stopping',
+  ended: 'Ended',
+}
+
+const reasonTitles: Readonly<Record<EndReason, string>> = {
+  completed: 'Finished',
+  failed: 'Failed',
+  outOfMemory: 'Out of memory',
+  timeLimit: 'Time limit reached',
+  idle: 'Stopped after no use',
+  preempted: 'Made room for another job',
+  evicted: 'Evicted from its node',
+  nodeLost: 'Its node was lost',
+  cancelled: 'Stopped',
+  launchRefused: 'Refused',
+  startTimeout: 'Took too long to start',
+  vanished: 'Disappeared',
+}
+
+/** Ended in a way that its owner should look at. */
+export function isTrouble(reason: EndReason): boolean {
+  return reason !== 'completed' && reason !== 'cancelled' && reason !== 'idle' && reason !== 'timeLimit'
+}
+
+export function environmentView(
+  environment: Environment,
+  context: { configuration: Configuration; publicUrl: URL; usage: AgentReport['usage'] },
+): EnvironmentView {
+  const { configuration, publicUrl, usage } = context
+  const { spec, state } = environment
+  return {
+    id: environment.id,
+    title: environment.title,
+    server: environment.server,
+    state: state.is,
+    stateTitle: stateTitles[state.is],
+    ...stateView(state),
+    kind: spec.application.kind,
+    profile: environment.profile,
+    profileTitle: configuration.profiles[environment.profile]?.title ?? environment.profile,
+    flavour: environment.flavour,
+    flavourTitle: configuration.flavours[environment.flavour]?.title ?? environment.flavour,
+    ...(environment.image === undefined ? {} : { image: environment.image }),
+    spawner: environment.spawner,
+    proposals: environment.proposals,
+    cpu: spec.resources.cpu,
+    memoryBytes: spec.resources.memoryBytes,
+    gpus: spec.resources.gpus,
+    requestedAt: environment.requestedAt,
+    ...(environment.startedAt ? { startedAt: environment.startedAt } : {}),
+    ...(environment.endsAt ? { endsAt: environment.endsAt } : {}),
+    url: environmentUrl(environment, configuration, publicUrl),
+    ...(usage ? { usage: usageView(usage) } : {}),
+  }
+}
+
+function usageView(usage: NonNullable<AgentReport['usage']>): UsageView {
+  return {
+    ...(usage.cpu === undefined ? {} : { cpu: usage.cpu }),
+    ...(usage.memoryBytes === undefined ? {} : { memoryBytes: usage.memoryBytes }),
+  }
+}
+
+function stateView(state: State): Partial<EnvironmentView> {
+  switch (state.is) {
+    case 'starting': {
+      const stage = isStage(state.stage) ? state.stage : 'starting'
+      return {
+        stage,
+        step: stepOf[stage],
+        message: state.message,
+        ...(state.position === undefined ? {} : { position: state.position }),
+        ...(state.startEstimateAt ? { startEstimateAt: state.startEstimateAt } : {}),
+      }
+    }
+    case 'unreachable':
+      return { message: state.message }
+    case 'ready':
+    case 'stopping':
+      return {}
+    case 'ended':
+      return {
+        stateTitle: reasonTitles[state.reason],
+        reason: state.reason,
+        message: state.message,
+        endedAt: state.at,
+        log: state.log,
+      }
+  }
+}
+
+function isStage(text: string): text is Stage {
+  return Object.hasOwn(stepOf, text)
+}

@@ -1,0 +1,59 @@
+/** Templates to HTML. Everything that a template prints with <%= is escaped; nothing here knows of HTTP. */
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Eta } from 'eta'
+import { formatBytes, formatCores, formatDay, formatDuration, formatMoment, formatRelative } from './format.ts'
+
+export type PageName = 'login' | 'home' | 'launch' | 'waiting' | 'enter' | 'open' | 'error' | 'sessions'
+/** A part of a page that a script fetches to bring it up to date. */
+export type PartName = 'parts/environments' | 'parts/proposal-choices'
+
+export interface Asset {
+  readonly body: Buffer
+  readonly type: string
+  readonly hash: string
+}
+
+export interface Web {
+  render(name: PageName | PartName, data: object): string
+  /** By file name. */
+  readonly assets: ReadonlyMap<string, Asset>
+}
+
+const types: Readonly<Record<string, string>> = {
+  css: 'text/css; charset=utf-8',
+  js: 'text/javascript; charset=utf-8',
+  svg: 'image/svg+xml',
+}
+
+/** Reads the assets once; templates are compiled at their first use and kept. */
+export function createWeb({ hub, now }: { hub: { title: string; contact: string }; now: () => Date }): Web {
+  const assets = readAssets(join(import.meta.dirname, 'assets'))
+  const eta = new Eta({ views: join(import.meta.dirname, 'views'), cache: true, autoTrim: [false, 'nl'] })
+  const helpers = {
+    asset: (name: string) => `/hub/assets/${name}?v=${assets.get(name)?.hash ?? 'missing'}`,
+    bytes: formatBytes,
+    cores: formatCores,
+    day: formatDay,
+    duration: formatDuration,
+    moment: formatMoment,
+    relative: (at: Date) => formatRelative(at, now()),
+    plural: (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`,
+  }
+  return {
+    assets,
+    render: (name, data) => eta.render(name, { hub, visitor: undefined, page: name, ...data, h: helpers }),
+  }
+}
+
+function readAssets(folder: string): ReadonlyMap<string, Asset> {
+  const assets = new Map<string, Asset>()
+  for (const name of readdirSync(folder)) {
+    const type = types[name.slice(name.lastIndexOf('.') + 1)]
+    if (type === undefined) continue
+    const body = readFileSync(join(folder, name))
+    assets.set(name, { body, type, hash: createHash('sha256').update(body).digest('base64url').slice(0, 12) })
+  }
+  return assets
+}

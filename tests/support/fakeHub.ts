@@ -1,0 +1,351 @@
+/**
+ * The hub's pages and API over services that live in memory, with a login by cookie `fake-user=<name>`. For tests of
+ * hub/http and hub/web alone: whatever they should show can be put in place at once.
+ */
+import { randomBytes } from 'node:crypto'
+import { createServer, type Server } from 'node:http'
+import { Router } from '@koa/router'
+import type { ExecutionContext } from 'ava'
+import { Registry } from 'prom-client'
+import { type Configuration, type ConfigurationInput, configurationSchema } from '../../config/schema.ts'
+import { type AppOptions, createApp } from '../../hub/app.ts'
+import type { Choices, Environment, State } from '../../hub/domain/environment.ts'
+import { Problem } from '../../hub/domain/problem.ts'
+import type { Catalogue, Environments, Launches, Offer, Proposal, User, Visitor } from '../../hub/domain/services.ts'
+import type { AgentReport } from '../../images/agent/bootstrap.ts'
+import { type EnvironmentId, isEnvironmentId, type Log } from '../../spawners/spawner.ts'
+
+export interface FakeHub {
+  readonly url: string
+  readonly admissionKey: Buffer
+  readonly environments: FakeEnvironments
+  readonly configuration: Configuration
+  readonly users: Readonly<Record<string, User>>
+  readonly offers: Offer[]
+  readonly proposals: Proposal[]
+  readonly lines: { level: string; fields: Record<string, unknown>; message: string }[]
+  readonly notices: string[]
+  readonly tokens: Map<string, { user: string; scopes: readonly string[] }>
+  /** Thrown by the next launches, when set. */
+  readonly failing: { launch?: unknown; catalogue?: unknown; store?: unknown }
+  /** Ends the person's logins. */
+  logOut(name: string): void
+}
+
+export async function fakeHub(t: ExecutionContext, input: Partial<ConfigurationInput> = {}): Promise<FakeHub> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => close(server))
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('the server has no port')
+  const url = `http://127.0.0.1:${address.port}`
+  const configuration = configurationSchema.parse({ ...fakeConfiguration, ...input })
+  const users = {
+    alice: user('alice', 'Alice Amberg'),
+    bob: user('bob', 'Bob Brandt'),
+    ada: user('ada', 'Ada Admin', true),
+  }
+  const loggedOut = new Set<string>()
+  const hub = {
+    url,
+    admissionKey: randomBytes(32),
+    configuration,
+    users,
+    offers: [...fakeOffers],
+    proposals: [...fakeProposals],
+    lines: [] as FakeHub['lines'],
+    notices: [] as string[],
+    tokens: new Map<string, { user: string; scopes: readonly string[] }>(),
+    failing: {} as FakeHub['failing'],
+    logOut: (name: string) => void loggedOut.add(name),
+  }
+  const environments = fakeEnvironments(hub.failing)
+  const services: AppOptions = {
+    configuration,
+    publicUrl: new URL(url),
+    identity: fakeIdentity(hub, loggedOut),
+    environments,
+    launches: fakeLaunches(hub, environments),
+    catalogue: fakeCatalogue(hub),
+    admissionKey: hub.admissionKey,
+    registry: new Registry(),
+    setup: () => hub.notices,
+    log: fakeLog(hub.lines),
+    now: () => new Date(),
+    newId: () => randomBytes(9).toString('hex'),
+  }
+  const handle = createApp(services).callback()
+  server.on('request', (request, response) => void handle(request, response))
+  return { ...hub, environments }
+}
+
+async function close(server: Server): Promise<void> {
+  server.closeAllConnections()
+  await new Promise((resolve) => server.close(resolve))
+}
+
+function user(name: string, title: string, admin = false): User {
+  return { id: `u-${name}`, name, title, admin }
+}
+
+/* Who */
+
+function fakeIdentity(hub: Pick<FakeHub, 'users' | 'tokens'>, loggedOut: ReadonlySet<string>): AppOptions['identity'] {
+  const visitor = (name: string, by: 'cookie' | 'token', scopes?: readonly string[]): Visitor | undefined => {
+    const found = loggedOut.has(name) ? undefined : hub.users[name]
+    return (
+      found && {
+        user: found,
+        login: `${by}-${name}`,
+        by,
+        groups: [],
+        expiresAt: new Date(Date.now() + 3_600_000),
+        ...(scopes ? { scopes } : {}),
+      }
+    )
+  }
+  return {
+    async middleware(ctx, next) {
+      const token = hub.tokens.get(ctx.get('Authorization').replace(/^Bearer /, ''))
+      const name = ctx.cookies.get('fake-user')
+      const found = token ? visitor(token.user, 'token', token.scopes) : name ? visitor(name, 'cookie') : undefined
+      const changes = ctx.method !== 'GET' && ctx.method !== 'HEAD' && ctx.method !== 'OPTIONS'
+      const origin = ctx.get('Origin')
+      if (changes && !token && origin !== '' && origin !== `http://${ctx.host}`) {
+        throw new Problem('foreignOrigin', 'Open the page itself and try again there.')
+      }
+      if (found) ctx.state['visitor'] = found
+      await next()
+    },
+    router: new Router(),
+    stillValid: (given) => Promise.resolve(!loggedOut.has(given.user.name)),
+  }
+}
+
+/* Environments */
+
+export interface FakeEnvironments extends Environments {
+  /** Puts an environment in place, or changes it; the rest is made up. */
+  put(change: Partial<Omit<Environment, 'id'>> & { id: string }): Environment
+  use(id: string, usage: AgentReport['usage']): void
+  usualMs: number | undefined
+  readonly subscribers: number
+}
+
+export function fakeEnvironments(failing: FakeHub['failing']): FakeEnvironments {
+  const rows = new Map<EnvironmentId, Environment>()
+  const usages = new Map<string, AgentReport['usage']>()
+  const listeners = new Set<{ userId: string; changed: (id: EnvironmentId) => void }>()
+  const store = (): void => {
+    if (failing.store !== undefined) throw failing.store
+  }
+  const put: FakeEnvironments['put'] = ({ id, ...change }) => {
+    if (!isEnvironmentId(id)) throw new Error('this is not an id')
+    const row = { ...(rows.get(id) ?? fakeEnvironment(id)), ...change, id }
+    rows.set(id, row)
+    for (const { userId, changed } of listeners) if (userId === row.userId) changed(id)
+    return row
+  }
+  const fake: FakeEnvironments = {
+    put,
+    usualMs: 6_200,
+    get subscribers() {
+      return listeners.size
+    },
+    use: (id, usage) => void usages.set(id, usage),
+    launch: () => Promise.reject(new Error('fakeLaunches puts rows in place')),
+    get: async (id) => {
+      store()
+      return rows.get(id)
+    },
+    find: async (name, server) => [...rows.values()].find((each) => each.owner === name && each.server === server),
+    list: async (userId, { endedSince, limit }) => {
+      store()
+      return [...rows.values()]
+        .filter((each) => each.userId === userId && (each.state.is !== 'ended' || each.state.at >= endedSince))
+        .toSorted((a, b) => rank(a) - rank(b) || b.requestedAt.getTime() - a.requestedAt.getTime())
+        .slice(0, limit)
+    },
+    stop: async (id) => {
+      const state: State = { is: 'ended', reason: 'cancelled', message: 'You stopped it.', at: new Date(), log: '' }
+      put({ id, state })
+    },
+    forget: async (id) => {
+      if (rows.get(id)?.state.is !== 'ended') throw new Problem('conflict', 'It is still running. Stop it first.')
+      rows.delete(id)
+    },
+    rename: async (id, title) => void put({ id, title }),
+    reported: async () => {},
+    active: async () => {},
+    subscribe(userId, changed) {
+      const listener = { userId, changed }
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    usualStartMs: async () => fake.usualMs,
+    usage: (id) => usages.get(id),
+  }
+  return fake
+}
+
+const rank = (each: Environment): number => (each.state.is === 'ended' ? 1 : 0)
+
+export function fakeEnvironment(id: EnvironmentId, owner = 'alice'): Environment {
+  return {
+    id,
+    userId: `u-${owner}`,
+    owner,
+    server: id,
+    title: `Notebook ${id}`,
+    spawner: 'local',
+    profile: 'notebook',
+    flavour: 'small',
+    proposals: [],
+    choices: { profile: 'notebook', flavour: 'small', proposals: [] },
+    spec: {
+      id,
+      hub: 'hutch',
+      owner,
+      prefix: `/user/${owner}/${id}/`,
+      account: { name: owner, uid: 1_000, gid: 1_000, groups: [], home: `/home/${owner}`, shell: '/bin/bash' },
+      application: { kind: 'notebook', argv: [], readyPath: 'api', landingPath: 'lab' },
+      resources: { cpu: 2, memoryBytes: 4 * 2 ** 30, gpus: 0 },
+      variables: {},
+      mounts: [],
+      profile: {},
+      digest: '0'.repeat(64),
+    },
+    wanted: { is: 'present' },
+    state: { is: 'ready' },
+    requestedAt: new Date(Date.now() - 60_000),
+  }
+}
+
+/* Launch and catalogue */
+
+function fakeLaunches(hub: Pick<FakeHub, 'offers' | 'failing'>, environments: FakeEnvironments): Launches {
+  let count = 0
+  return {
+    offers: () => Promise.resolve(hub.offers),
+    launch(visitor, choices: Choices) {
+      if (hub.failing.launch !== undefined) return Promise.reject(hub.failing.launch)
+      const offer = hub.offers.find((each) => each.profile === choices.profile)
+      if (offer === undefined) {
+        return Promise.reject(new Problem('launchRefused', 'This is not offered to you.', { field: 'profile' }))
+      }
+      count += 1
+      const id = `fake${count}`
+      const { name, id: userId } = visitor.user
+      const title = choices.title ?? offer.title
+      const state: State = { is: 'starting', stage: 'accepted', message: 'Accepted.' }
+      const { profile, flavour, proposals } = choices
+      if (!isEnvironmentId(id)) throw new Error(id)
+      const base = fakeEnvironment(id, name)
+      const row = { ...base, userId, title, choices, profile, flavour, proposals, state, requestedAt: new Date() }
+      return Promise.resolve(environments.put(row))
+    },
+  }
+}
+
+function fakeCatalogue(hub: Pick<FakeHub, 'proposals' | 'failing'>): Catalogue {
+  const of = async (given: User): Promise<readonly Proposal[]> => {
+    if (hub.failing.catalogue !== undefined) throw hub.failing.catalogue
+    return given.name === 'alice' ? hub.proposals : []
+  }
+  return {
+    async proposals(given, { search = '', offset, limit }) {
+      const words = (each: Proposal): string => `${each.id} ${each.title} ${each.instrument} ${each.technique}`
+      const all = (await of(given)).filter((each) => words(each).toLowerCase().includes(search.toLowerCase()))
+      return { items: all.slice(offset, offset + limit), total: all.length }
+    },
+    entitled: async (given, ids) => (await of(given)).filter((each) => ids.includes(each.id)),
+  }
+}
+
+function fakeLog(lines: FakeHub['lines'], base: object = {}): Log {
+  const write = (level: string) => (fields: object, message: string) =>
+    void lines.push({ level, fields: { ...base, ...fields }, message })
+  return {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    child: (fields) => fakeLog(lines, { ...base, ...fields }),
+  }
+}
+
+/* Data */
+
+const fakeConfiguration: ConfigurationInput = {
+  hub: { title: 'Hutch', contact: 'the scientific computing group' },
+  login: {
+    demo: true,
+    providers: { demo: { title: 'Log in as a demo person', issuer: 'http://127.0.0.1:9/demo', clientId: 'hutch' } },
+  },
+  flavours: {
+    small: { title: 'Small', cpu: 2, memory: '4GiB', walltime: '8h' },
+    large: { title: 'Large', cpu: 8, memory: '32GiB', walltime: '24h' },
+  },
+  profiles: {
+    notebook: { title: 'JupyterLab', kind: 'notebook', flavours: ['small', 'large'], on: { local: {} } },
+    terminal: { title: 'Terminal', kind: 'terminal', flavours: ['small'], on: { local: {} } },
+  },
+  spawners: { local: { type: 'local' } },
+}
+
+const hour = 3_600_000
+const small = { name: 'small', title: 'Small', cpu: 2, memoryBytes: 4 * 2 ** 30, gpus: 0, walltimeMs: 8 * hour }
+const large = { name: 'large', title: 'Large', cpu: 8, memoryBytes: 32 * 2 ** 30, gpus: 0, walltimeMs: 24 * hour }
+const graphics = { name: 'gpu', title: 'With GPU', cpu: 16, memoryBytes: 64 * 2 ** 30, gpus: 1, walltimeMs: 12 * hour }
+
+const fakeOffers: readonly Offer[] = [
+  {
+    profile: 'notebook',
+    title: 'JupyterLab',
+    description: 'Notebooks, a file browser and terminals, with the usual scientific Python packages.',
+    kind: 'notebook',
+    flavours: [small, large, graphics],
+    spawners: ['local', 'cluster'],
+  },
+  {
+    profile: 'terminal',
+    title: 'Terminal',
+    description: 'A shell in your browser.',
+    kind: 'terminal',
+    flavours: [small],
+    spawners: ['local'],
+  },
+  {
+    profile: 'desktop',
+    title: 'Remote desktop',
+    description: 'A whole desktop for programs with windows.',
+    kind: 'desktop',
+    image: 'registry.example.org/analysis/desktop:2026.11',
+    flavours: [large],
+    spawners: ['cluster'],
+    unavailable: 'The cluster does not answer just now. Try again in a few minutes.',
+  },
+]
+
+const titles: readonly (readonly [string, string, string])[] = [
+  ['Pore structure of silica aerogels', 'SANS2D', 'Small-angle neutron scattering'],
+  ['Micelles under shear', 'LOQ', 'Small-angle neutron scattering'],
+  ['Residual stress in welded steel plates', 'ENGIN-X', 'Neutron diffraction'],
+  ['Lithium plating in solid-state cells', 'BM23', 'X-ray absorption'],
+  ['Hydration of lipid bilayers', 'INTER', 'Reflectometry'],
+  ['Spin waves in a kagome magnet', 'LET', 'Inelastic neutron scattering'],
+]
+
+const fakeProposals: readonly Proposal[] = Array.from({ length: 14 }, (_, index) => {
+  const [title = '', instrument = '', technique = ''] = titles[index % titles.length] ?? []
+  return {
+    id: `2026${String(1_042 - index * 7).padStart(4, '0')}`,
+    title: index < titles.length ? title : `${title}, part ${Math.floor(index / titles.length) + 1}`,
+    instrument,
+    technique,
+    startsAt: new Date(Date.UTC(2026, 9, 20 - index)),
+    endsAt: new Date(Date.UTC(2026, 9, 23 - index)),
+    fields: {},
+    ...(index === 0 ? { origin: 'Measured at ISIS; shipped with sasdata, BSD-3-Clause' } : {}),
+  }
+})
