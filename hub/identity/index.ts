@@ -1,0 +1,108 @@
+/** Who you are: logins through OpenID Connect providers, the hub's own table of logins, API tokens. */
+import { hkdfSync } from 'node:crypto'
+import type { Router } from '@koa/router'
+import type { Middleware } from 'koa'
+import type { Kysely } from 'kysely'
+import type { Registry } from 'prom-client'
+import type { Configuration } from '../../config/schema.ts'
+import type { Log } from '../../spawners/spawner.ts'
+import type { RouteTable } from '../domain/services.ts'
+import type { Tables } from '../store/schema.ts'
+import { cookieRules } from './cookies.ts'
+import { createLogins, type Logins } from './logins.ts'
+import { createLoginMetrics } from './metrics.ts'
+import { type LoginPage, plainLoginPage } from './pages.ts'
+import { createSteps } from './passport.ts'
+import { createPendingLogins } from './pending.ts'
+import { createProvider, type Provider } from './provider.ts'
+import { createProviders } from './providers.ts'
+import { loginRoutes } from './routes.ts'
+import { createTokens, type Tokens } from './tokens.ts'
+import { createUsers } from './users.ts'
+import { visitorMiddleware } from './visitor.ts'
+import type { DemoProvider } from './demo/index.ts'
+
+export interface IdentityOptions {
+  readonly db: Kysely<Tables>
+  readonly configuration: Pick<Configuration, 'hub' | 'login' | 'environments'>
+  readonly publicUrl: URL
+  readonly secrets: IdentitySecrets
+  readonly routes: Pick<RouteTable, 'revoke'>
+  readonly now: () => number
+  readonly newId: () => string
+  readonly log: Log
+  readonly fetch: typeof fetch
+  readonly metrics: Registry
+  /** With configuration.login.demo: what createDemoProvider made. */
+  readonly demo?: DemoProvider
+  /** Absent: a plain one. */
+  readonly loginPage?: LoginPage
+}
+
+export interface IdentitySecrets {
+  /** At least 32 random bytes, the same for all hubs of a database; kept over restarts. */
+  readonly loginKey: Buffer
+  /** By the provider's short name; none for a public client. */
+  readonly clientSecrets: Readonly<Record<string, string>>
+}
+
+export interface Identity {
+  /** Sets ctx.state.visitor and refuses foreign origins; before the routes. */
+  readonly middleware: Middleware
+  readonly router: Router
+  readonly tokens: Tokens
+  readonly logins: Logins
+}
+
+export const demoProviderName = 'demo'
+
+/** Throws when the configured providers contradict each other. Asks nobody yet: discovery is lazy. */
+export function createIdentity(options: IdentityOptions): Identity {
+  const { db, configuration, publicUrl, secrets, routes, now, newId, log } = options
+  const { contact, title } = configuration.hub
+  const providers = createProviders([...configured(options), ...demoProvider(options)])
+  const rules = cookieRules(publicUrl, configuration.environments.hosts !== undefined)
+  const key = Buffer.from(hkdfSync('sha256', secrets.loginKey, '', 'hutch pending logins', 32))
+  const pending = createPendingLogins({ key, rules, now })
+  const { lifetime: lifetimeMs, idle: idleMs } = configuration.login
+  const logins = createLogins({ db, providers, routes, lifetimeMs, idleMs, now, newId })
+  const tokens = createTokens({ db, providers, routes, now, newId })
+  const users = createUsers({ db, providers, contact, now, newId })
+  const router = loginRoutes({
+    providers,
+    steps: createSteps(providers, publicUrl),
+    pending,
+    users,
+    logins,
+    rules,
+    publicUrl,
+    loginPage: options.loginPage ?? plainLoginPage(title),
+    demo: options.demo !== undefined,
+    metrics: createLoginMetrics(options.metrics),
+    log,
+    now,
+  })
+  const middleware = visitorMiddleware({ logins, tokens, rules, publicOrigin: publicUrl.origin, contact })
+  return { middleware, router, tokens, logins }
+}
+
+function configured({ configuration, secrets, fetch, now }: IdentityOptions): Provider[] {
+  return Object.entries(configuration.login.providers).map(([name, configuration]) => {
+    const clientSecret = secrets.clientSecrets[name]
+    return createProvider({ name, configuration, fetch, now, ...(clientSecret === undefined ? {} : { clientSecret }) })
+  })
+}
+
+function demoProvider({ demo, now }: IdentityOptions): Provider[] {
+  if (!demo) return []
+  const configuration = {
+    title: 'Demo people',
+    issuer: demo.issuer,
+    clientId: demo.client.id,
+    scopes: ['openid', 'profile', 'email'],
+    claims: { name: 'preferred_username', title: 'name', email: 'email', groups: 'groups' },
+    administrators: [],
+  }
+  const { fetch, client } = demo
+  return [createProvider({ name: demoProviderName, configuration, clientSecret: client.secret, fetch, now })]
+}

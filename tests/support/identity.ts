@@ -1,0 +1,191 @@
+/** A hub that does nothing but know who somebody is: a real Koa, a real SQLite, the identity part as main makes it. */
+import { randomBytes } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { DatabaseSync } from 'node:sqlite'
+import type { ExecutionContext } from 'ava'
+import Koa from 'koa'
+import { CompiledQuery, Kysely, SqliteDialect } from 'kysely'
+import { Registry } from 'prom-client'
+import type { Configuration } from '../../config/schema.ts'
+import { Problem } from '../../hub/domain/problem.ts'
+import { createDemoProvider, type DemoProvider } from '../../hub/identity/demo/index.ts'
+import { createIdentity, type Identity } from '../../hub/identity/index.ts'
+import type { Tables } from '../../hub/store/schema.ts'
+import type { Revocation } from '../../proxy/feed.ts'
+import type { Log } from '../../spawners/spawner.ts'
+import type { TestProvider } from './oidc.ts'
+
+export interface TestHub {
+  readonly url: string
+  readonly db: Kysely<Tables>
+  readonly identity: Identity
+  readonly demo?: DemoProvider
+  /** What the proxies were told. */
+  readonly revocations: Revocation[]
+  /** Why logins were refused, in order. */
+  readonly refusals: string[]
+  /** What people did not see: every line of the log. */
+  readonly lines: object[]
+  readonly clock: Clock
+  /** Another hub on the same database, as after a restart. */
+  restart(): void
+}
+
+export interface Clock {
+  /** Added to the real time, ms. */
+  offsetMs: number
+}
+
+export interface TestHubOptions {
+  /** Made when the hub's own address is known. */
+  readonly providers?: (hub: string) => Promise<Readonly<Record<string, TestProvider>>>
+  readonly configurations?: (made: Readonly<Record<string, TestProvider>>) => Configuration['login']['providers']
+  readonly login?: Partial<Configuration['login']>
+  readonly demoFolder?: string
+  /** What browsers see, if it is not the address itself. */
+  readonly publicUrl?: string
+  readonly hosts?: string
+  readonly fetch?: typeof fetch
+}
+
+export async function startHub(t: ExecutionContext, options: TestHubOptions = {}): Promise<TestHub> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const publicUrl = new URL(options.publicUrl ?? url)
+  const made = (await options.providers?.(url)) ?? {}
+  const clock: Clock = { offsetMs: 0 }
+  const now = () => Date.now() + clock.offsetMs
+  const { db, destroy } = await openDatabase()
+  const lines: object[] = []
+  const log = recordingLog(lines)
+  const demo =
+    options.demoFolder === undefined
+      ? undefined
+      : await createDemoProvider({ stateFolder: options.demoFolder, publicUrl, listenHost: '127.0.0.1', now, log })
+  const revocations: Revocation[] = []
+  const loginKey = randomBytes(32)
+  const makeIdentity = (): Identity =>
+    createIdentity({
+      db,
+      configuration: {
+        hub: { id: 'hutch', title: 'Hutch', contact: 'help@example.org' },
+        login: {
+          providers: options.configurations?.(made) ?? mapValues(made, (provider) => provider.configuration()),
+          demo: demo !== undefined,
+          lifetime: 7 * 86_400_000,
+          idle: 86_400_000,
+          ...options.login,
+        },
+        environments: {
+          outliveHub: false,
+          keepEnded: 1,
+          perUser: 10,
+          ...(options.hosts === undefined ? {} : { hosts: options.hosts }),
+        },
+      },
+      publicUrl,
+      secrets: { loginKey, clientSecrets: mapValues(made, (provider) => provider.clientSecret) },
+      routes: {
+        async revoke(revocation) {
+          revocations.push(revocation)
+        },
+      },
+      now,
+      newId: () => randomBytes(10).toString('hex'),
+      log,
+      fetch: options.fetch ?? fetch,
+      metrics: new Registry(),
+      ...(demo ? { demo } : {}),
+    })
+  let identity = makeIdentity()
+  let handle = application(identity).callback()
+  server.on('request', (req, res) => {
+    if (demo && req.url?.startsWith(demo.path)) demo.callback(req, res)
+    else void handle(req, res)
+  })
+  t.teardown(async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+    await destroy()
+  })
+  return {
+    url,
+    db,
+    get identity() {
+      return identity
+    },
+    ...(demo ? { demo } : {}),
+    revocations,
+    lines,
+    get refusals() {
+      return lines.flatMap((line) => ('reason' in line ? [String(line.reason)] : []))
+    },
+    clock,
+    restart() {
+      identity = makeIdentity()
+      handle = application(identity).callback()
+    },
+  }
+}
+
+/** GET /hub/who says who asks; POST /hub/change counts. Problems as JSON. */
+function application(identity: Identity): Koa {
+  const app = new Koa()
+  app.use(async (ctx, next) => {
+    try {
+      await next()
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      ctx.status = error.status
+      if (error.retryAfter !== undefined) ctx.set('Retry-After', String(error.retryAfter))
+      ctx.body = { type: error.type, detail: error.detail }
+    }
+  })
+  app.use(identity.middleware)
+  app.use(identity.router.routes())
+  app.use((ctx) => {
+    if (!ctx.path.startsWith('/hub/')) return
+    ctx.body = { visitor: ctx.state['visitor'] ?? null }
+  })
+  return app
+}
+
+function recordingLog(lines: object[]): Log {
+  const write = (fields: object, message: string) => void lines.push({ ...fields, message })
+  const log: Log = { debug: write, info: write, warn: write, error: write, child: () => log }
+  return log
+}
+
+function mapValues<T, U>(record: Readonly<Record<string, T>>, change: (value: T) => U): Record<string, U> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value)]))
+}
+
+async function openDatabase(): Promise<{ db: Kysely<Tables>; destroy: () => Promise<void> }> {
+  const database = new DatabaseSync(':memory:')
+  const dialect = new SqliteDialect({
+    database: {
+      close: () => database.close(),
+      prepare(sql) {
+        const statement = database.prepare(sql)
+        return {
+          reader: statement.columns().length > 0,
+          all: (parameters) => statement.all(...(parameters as string[])),
+          run: (parameters) => statement.run(...(parameters as string[])),
+          iterate: (parameters) => statement.iterate(...(parameters as string[])),
+        }
+      },
+    },
+  })
+  const db = new Kysely<Tables>({ dialect })
+  for (const sql of tables) await db.executeQuery(CompiledQuery.raw(sql))
+  return { db, destroy: () => db.destroy() }
+}
+
+const tables = [
+  'create table users (id text primary key, name text not null unique, title text not null, email text, admin integer not null, blocked_reason text, created_at integer not null, last_activity_at integer)',
+  'create table identities (issuer text not null, subject text not null, user_id text not null references users (id), claims text not null, linked_at integer not null, primary key (issuer, subject))',
+  'create table logins (id text primary key, secret_hash text not null unique, user_id text not null references users (id), issuer text not null, subject text not null, sid text, created_at integer not null, seen_at integer not null, expires_at integer not null, revoked_at integer, user_agent text not null, address text not null)',
+  'create table tokens (id text primary key, secret_hash text not null unique, user_id text not null references users (id), scopes text not null, note text not null, created_at integer not null, expires_at integer, last_used_at integer, revoked_at integer)',
+]
