@@ -11,7 +11,8 @@ const name = z
 
 const secretFile = z
   .string()
-  .describe('Path of a file that holds the secret and nothing else; readable by the hub alone.')
+  .min(1)
+  .describe('Path of a file that holds the secret and nothing else (chmod 600), so that this file holds none.')
 
 const hub = z
   .strictObject({
@@ -21,23 +22,32 @@ const hub = z
     title: z.string().default('Hutch').describe('What the pages call this installation.'),
     contact: z.string().default('your administrator').describe('Whom a user is told to ask: an address or a name.'),
   })
+  .describe('What this installation is called.')
   .prefault({})
 
-const listen = listenAddress.describe('Where the proxy listens for browsers.')
+const listen = listenAddress.describe(
+  'Address and port where the proxy listens for browsers. Beyond loopback, publicUrl and a real login provider are needed.',
+)
 
 const provider = z.strictObject({
   title: z.string().describe('The text of its button on the login page.'),
   issuer: z.url().describe('The OpenID Connect issuer; everything else is discovered from it.'),
-  clientId: z.string().describe("The hub's client id at this provider."),
-  clientSecretFile: secretFile.optional(),
-  scopes: z.array(z.string()).default(['openid', 'profile', 'email']),
+  clientId: z.string().min(1).describe("The hub's client id at this provider."),
+  clientSecretFile: secretFile
+    .optional()
+    .describe('Path of a file (chmod 600) that holds the client secret. Absent: a public client, with PKCE alone.'),
+  scopes: z
+    .array(z.string())
+    .default(['openid', 'profile', 'email'])
+    .describe('What the hub asks for at login; openid is always needed.'),
   claims: z
     .strictObject({
       name: z.string().default('preferred_username').describe('The claim that carries the login name.'),
       title: z.string().default('name').describe("The claim that carries the person's full name."),
-      email: z.string().default('email'),
+      email: z.string().default('email').describe('The claim that carries the e-mail address; shown, never trusted.'),
       groups: z.string().default('groups').describe('The claim that carries the groups (an array of strings).'),
     })
+    .describe('Which claim of the ID token or UserInfo carries what.')
     .prefault({}),
   administrators: z.array(z.string()).default([]).describe('Subjects (sub) from this provider who administer the hub.'),
 })
@@ -55,38 +65,72 @@ const login = z
     lifetime: duration.prefault('7d').describe('A login ends this long after it began, whatever happens.'),
     idle: duration.prefault('24h').describe('A login ends after this long without a request.'),
   })
+  .describe('How people log in. Without a provider and without demo, nobody can.')
   .prefault({})
 
 const account = z.strictObject({
-  uid: z.int().min(1),
-  gid: z.int().min(1),
-  groups: z.array(z.strictObject({ name: z.string(), gid: z.int().min(1) })).default([]),
-  home: z.string(),
-  shell: z.string().default('/bin/bash'),
-  fullName: z.string().optional(),
+  uid: z
+    .int()
+    .min(1)
+    .max(2 ** 32 - 2)
+    .describe('The numeric user id, never 0.'),
+  gid: z
+    .int()
+    .min(1)
+    .max(2 ** 32 - 2)
+    .describe('The numeric id of the primary group.'),
+  groups: z
+    .array(
+      z.strictObject({
+        name: z.string().describe("The group's name, for people."),
+        gid: z
+          .int()
+          .min(1)
+          .max(2 ** 32 - 2)
+          .describe("The group's numeric id: this decides."),
+      }),
+    )
+    .default([])
+    .describe('Supplementary groups; the primary one is not repeated.'),
+  home: z.string().startsWith('/', 'must be an absolute path').describe('The home directory, an absolute path.'),
+  shell: z.string().default('/bin/bash').describe('The login shell; the terminal starts it.'),
+  fullName: z.string().optional().describe('For the GECOS field. Absent: empty.'),
 })
 
 const accounts = z
   .discriminatedUnion('source', [
     z
-      .strictObject({ source: z.literal('self') })
+      .strictObject({ source: z.literal('self').describe("The hub's own account.") })
       .describe(
         "Everybody is the hub's own account, each with a home of their own under the state folder. For one machine without root.",
       ),
-    z.strictObject({ source: z.literal('system') }).describe("The system's own name service (getent)."),
-    z.strictObject({ source: z.literal('file'), users: z.record(z.string(), account) }).describe('Written here.'),
+    z
+      .strictObject({ source: z.literal('system').describe('The name service of the machine.') })
+      .describe("The system's own name service (getent)."),
+    z
+      .strictObject({
+        source: z.literal('file').describe('This file.'),
+        users: z.record(z.string(), account).describe("Accounts by the user's name in the hub."),
+      })
+      .describe('Written here.'),
   ])
+  .describe('Where the POSIX account (uid, gid, groups, home) of a user comes from.')
   .prefault({ source: 'self' })
 
 const catalogue = z
   .discriminatedUnion('type', [
-    z.strictObject({ type: z.literal('none') }),
-    z.strictObject({ type: z.literal('demo') }).describe('Three demo proposals with real measured data.'),
-    z.strictObject({
-      type: z.literal('file'),
-      path: z.string().describe('A YAML file; see config/examples/catalogue.yaml.'),
-    }),
+    z.strictObject({ type: z.literal('none').describe('No catalogue.') }).describe('No proposals are offered.'),
+    z
+      .strictObject({ type: z.literal('demo').describe('The demo that ships with Hutch.') })
+      .describe('Three demo proposals with real measured data.'),
+    z
+      .strictObject({
+        type: z.literal('file').describe('A file.'),
+        path: z.string().min(1).describe('A YAML file; see config/examples/catalogue.yaml.'),
+      })
+      .describe('Proposals and their members, written in a file; read again when it changes.'),
   ])
+  .describe('Where proposals come from, and who may use which.')
   .prefault({ type: 'none' })
 
 const mountRule = z.strictObject({
@@ -99,7 +143,7 @@ const mountRule = z.strictObject({
     .array(z.string())
     .min(1)
     .describe('The source must lie beneath one of these after placeholders are filled in.'),
-  readOnly: z.boolean().default(true),
+  readOnly: z.boolean().default(true).describe('Whether the environment may only read there.'),
   for: z
     .enum(['proposal', 'user'])
     .default('proposal')
@@ -107,32 +151,50 @@ const mountRule = z.strictObject({
 })
 
 const flavour = z.strictObject({
-  title: z.string(),
-  cpu: z.number().positive().describe('Cores; fractions are allowed.'),
-  memory: bytes,
-  gpus: z.int().min(0).default(0),
+  title: z.string().describe('What the launch page calls it.'),
+  cpu: z.number().positive().max(100_000).describe('Cores; fractions are allowed.'),
+  memory: bytes.describe('Memory with its unit, such as 4GiB; an environment that takes more is ended.'),
+  gpus: z.int().min(0).max(1_000).default(0).describe('Whole GPUs.'),
   walltime: duration.optional().describe('The environment ends after this long. Absent: no limit of its own.'),
-  processes: z.int().positive().default(4096),
+  processes: z.int().positive().default(4096).describe('Most processes and threads at once.'),
 })
 
 const profile = z.strictObject({
-  title: z.string(),
-  description: z.string().default(''),
-  kind: z.enum(['notebook', 'terminal', 'desktop', 'web']),
+  title: z.string().describe('What the launch page calls it.'),
+  description: z.string().default('').describe('One or two sentences for the launch page.'),
+  kind: z
+    .enum(['notebook', 'terminal', 'desktop', 'web'])
+    .describe(
+      'notebook: JupyterLab. terminal: a shell in the browser. desktop: a remote desktop. web: argv, any web application.',
+    ),
   argv: z
     .array(z.string())
     .optional()
     .describe('The command; absent: the default of its kind. Placeholders {socket}, {prefix}, {home}, {start}.'),
-  readyPath: z.string().optional(),
-  landingPath: z.string().optional(),
-  image: z.string().optional(),
+  readyPath: z
+    .string()
+    .optional()
+    .describe("A path below the environment's own that answers once it is ready. Absent: as its kind has it."),
+  landingPath: z
+    .string()
+    .optional()
+    .describe("The path below the environment's own that the browser opens first. Absent: as its kind has it."),
+  image: z
+    .string()
+    .optional()
+    .describe('The container image, for spawners that use one. Absent: what is installed on the machine.'),
   flavours: z.array(name).min(1).describe('Names from `flavours`, the default first.'),
   on: z
     .record(name, z.unknown())
     .describe('Spawners that offer it, the preferred first, each with its own part (an empty object: all defaults).'),
-  variables: z.record(z.string(), z.string()).default({}),
+  variables: z
+    .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be letters, digits and _, no digit first'), z.string())
+    .default({})
+    .describe('Environment variables of the application. Never secrets: everything in the environment can read them.'),
   groups: z.array(z.string()).default([]).describe('Offered only to members of one of these; empty: to everyone.'),
-  startTimeout: duration.prefault('5min'),
+  startTimeout: duration
+    .prefault('5min')
+    .describe('An environment that is not ready this long after it started running is ended, and says so.'),
 })
 
 const spawner = z.looseObject({
@@ -141,18 +203,28 @@ const spawner = z.looseObject({
 
 const database = z
   .discriminatedUnion('type', [
-    z.strictObject({ type: z.literal('sqlite') }).describe('In the state folder. One hub process; never on NFS.'),
-    z.strictObject({
-      type: z.literal('postgresql'),
-      host: z.string().default('127.0.0.1').describe('Host name, address, or the folder of a unix socket.'),
-      port: z.int().min(1).max(65_535).default(5432),
-      database: z.string().default('hutch'),
-      user: z.string().default('hutch'),
-      passwordFile: secretFile.optional(),
-      tls: z.boolean().default(false),
-      poolSize: z.int().min(1).max(200).default(10),
-    }),
+    z
+      .strictObject({ type: z.literal('sqlite').describe('Embedded.') })
+      .describe('In the state folder. One hub process; never on NFS.'),
+    z
+      .strictObject({
+        type: z.literal('postgresql').describe('A PostgreSQL server, 14 or later.'),
+        host: z.string().default('127.0.0.1').describe('Host name, address, or the folder of a unix socket.'),
+        port: z.int().min(1).max(65_535).default(5432).describe('Its port, or the number in the name of its socket.'),
+        database: z.string().default('hutch').describe('The database, which must be there; the hub makes its tables.'),
+        user: z.string().default('hutch').describe('The role that owns the database.'),
+        passwordFile: secretFile
+          .optional()
+          .describe('Path of a file (chmod 600) that holds the password. Absent: none, for peer authentication.'),
+        tls: z
+          .boolean()
+          .default(false)
+          .describe('TLS with a verified certificate. Wanted when it is on another machine.'),
+        poolSize: z.int().min(1).max(200).default(10).describe('Most connections of this hub at once.'),
+      })
+      .describe('For production; several hubs may share it.'),
   ])
+  .describe('Where users, logins and environments are kept.')
   .prefault({ type: 'sqlite' })
 
 const proxy = z
@@ -161,14 +233,26 @@ const proxy = z
       .boolean()
       .default(true)
       .describe('The hub starts the proxy and keeps it running. False: you run hutch-proxy yourself.'),
-    workers: z.int().min(1).max(64).default(1),
+    workers: z
+      .int()
+      .min(1)
+      .max(64)
+      .default(1)
+      .describe('Processes that share the port; one serves hundreds of people.'),
     trustedProxies: z
       .array(z.string())
       .default([])
       .describe('Addresses or CIDR ranges whose X-Forwarded-* headers are believed.'),
-    tls: z.strictObject({ certificateFile: z.string(), keyFile: z.string() }).optional(),
+    tls: z
+      .strictObject({
+        certificateFile: z.string().min(1).describe('PEM: the certificate, then those that signed it.'),
+        keyFile: z.string().min(1).describe('PEM: the private key; a file that others can not read (chmod 600).'),
+      })
+      .optional()
+      .describe('The proxy speaks TLS itself. Absent: it does not, and something in front of it should.'),
     drain: duration.prefault('30s').describe('How long a stopping proxy waits for downloads and WebSockets.'),
   })
+  .describe('The process that browsers talk to.')
   .prefault({})
 
 const agents = z
@@ -183,6 +267,7 @@ const agents = z
       .optional()
       .describe('The host name or address that agents use; absent: the listening address.'),
   })
+  .describe('How environments report to the hub.')
   .prefault({})
 
 const environments = z
@@ -200,10 +285,15 @@ const environments = z
     keepEnded: duration.prefault('30d').describe('How long ended environments stay on the home page.'),
     perUser: z.int().min(1).default(10).describe('Most environments that one user may have at once.'),
   })
+  .describe('What holds for all environments.')
   .prefault({})
 
 const log = z
-  .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info'), pretty: z.boolean().optional() })
+  .strictObject({
+    level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('The least important lines to keep.'),
+    pretty: z.boolean().optional().describe('Lines for people instead of JSON. Absent: when the output is a terminal.'),
+  })
+  .describe("The hub's own log, on standard error.")
   .prefault({})
 
 export const configurationSchema = z.strictObject({
@@ -221,17 +311,24 @@ export const configurationSchema = z.strictObject({
   login,
   accounts,
   catalogue,
-  mounts: z.array(mountRule).default([]),
-  flavours: z.record(name, flavour),
-  profiles: z.record(name, profile),
-  spawners: z.record(name, spawner),
+  mounts: z
+    .array(mountRule)
+    .max(100)
+    .default([])
+    .describe('Which directories an environment sees: the only way that anything is mounted.'),
+  flavours: z.record(name, flavour).describe('Sizes of environments, by a short name.'),
+  profiles: z.record(name, profile).describe('What users pick on the launch page, by a short name.'),
+  spawners: z.record(name, spawner).describe('Where environments run, by a short name that stays as it is.'),
   environments,
   agents,
   proxy,
   log,
 })
 
-/** As loaded: units are numbers, defaults are filled in, paths are absolute. */
+/**
+ * As loaded: units are numbers, defaults are filled in, paths are absolute. A spawner's own parts (`spawners.<name>`
+ * without `type`, `profiles.<name>.on.<spawner>`) are the output of its schemas already: never parse them again.
+ */
 export type Configuration = z.output<typeof configurationSchema>
 /** As written in the file. */
 export type ConfigurationInput = z.input<typeof configurationSchema>

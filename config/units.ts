@@ -25,7 +25,8 @@ const durationFactors: Readonly<Record<string, number>> = {
 export function parseBytes(text: string): number | undefined {
   const [, amount, unit] = /^(\d+(?:\.\d+)?)\s*([KMGT]?i?B)$/i.exec(text.trim()) ?? []
   const factor = byteFactors[unit?.toUpperCase() ?? '']
-  return amount === undefined || factor === undefined ? undefined : Math.round(Number(amount) * factor)
+  if (amount === undefined || factor === undefined) return undefined
+  return possible(Math.round(Number(amount) * factor))
 }
 
 /** '8h' → 28800000, '1h30min' → 5400000. Undefined when it is not a length of time. */
@@ -36,30 +37,41 @@ export function parseDuration(text: string): number | undefined {
   for (const [, amount, unit] of compact.matchAll(/(\d+(?:\.\d+)?)(ms|s|min|h|d)/g)) {
     total += Number(amount) * (durationFactors[unit ?? ''] ?? Number.NaN)
   }
-  return total
+  return possible(total)
 }
 
+function possible(value: number): number | undefined {
+  return value <= Number.MAX_SAFE_INTEGER ? value : undefined
+}
+
+/** Text, because it needs its unit: a bare number gets the same answer as a wrong one. */
+const written = (mistake: string) => z.string({ error: ({ input }) => (input == null ? undefined : mistake) })
+
 /** An amount of memory or storage in bytes, written with its unit. */
-export const bytes = z.string().transform((text, ctx) => {
+export const bytes = written('is not an amount with a unit, such as 512MiB or 4GiB').transform((text, ctx) => {
   const value = parseBytes(text)
   if (value !== undefined) return value
-  ctx.addIssue({ code: 'custom', message: `is not an amount with a unit, such as 512MiB or 4GiB` })
+  ctx.addIssue({ code: 'custom', message: 'is not an amount with a unit, such as 512MiB or 4GiB' })
   return z.NEVER
 })
 
 /** A length of time in ms, written with its unit. */
-export const duration = z.string().transform((text, ctx) => {
-  const value = parseDuration(text)
-  if (value !== undefined) return value
-  ctx.addIssue({ code: 'custom', message: `is not a length of time with a unit, such as 30s, 8h or 1h30min` })
-  return z.NEVER
-})
+export const duration = written('is not a length of time with a unit, such as 30s, 8h or 1h30min').transform(
+  (text, ctx) => {
+    const value = parseDuration(text)
+    if (value !== undefined) return value
+    ctx.addIssue({ code: 'custom', message: 'is not a length of time with a unit, such as 30s, 8h or 1h30min' })
+    return z.NEVER
+  },
+)
 
 /** `127.0.0.1:8000`, `[::1]:8000` → host and port. */
-export const listenAddress = z.string().transform((text, ctx) => {
-  const [, six, four, port] = /^(?:\[([0-9a-f:.]+)\]|([^:\s]+)):(\d{1,5})$/i.exec(text) ?? []
-  const host = six ?? four
-  if (host !== undefined && Number(port) <= 65_535) return { host, port: Number(port) }
-  ctx.addIssue({ code: 'custom', message: `is not an address with a port, such as 127.0.0.1:8000 or [::1]:8000` })
-  return z.NEVER
-})
+export const listenAddress = written('is not an address with a port, such as 127.0.0.1:8000 or [::1]:8000').transform(
+  (text, ctx) => {
+    const [, six, four, port] = /^(?:\[([0-9a-f:.]+)\]|([^:\s]+)):(\d{1,5})$/i.exec(text) ?? []
+    const host = six ?? four
+    if (host !== undefined && Number(port) <= 65_535) return { host, port: Number(port) }
+    ctx.addIssue({ code: 'custom', message: 'is not an address with a port, such as 127.0.0.1:8000 or [::1]:8000' })
+    return z.NEVER
+  },
+)

@@ -1,0 +1,33 @@
+/** Relative paths in the configuration are relative to its file. */
+import { resolve } from 'node:path'
+import type { Configuration } from './schema.ts'
+
+type WithPaths = Partial<Pick<Configuration, 'state' | 'database' | 'login' | 'catalogue' | 'proxy'>>
+
+/** The same, with every path of a file or folder of the hub's own absolute. */
+export function absolutePaths<T extends WithPaths>(configuration: T, folder: string): T {
+  const { state, database, login, catalogue, proxy } = configuration
+  const absolute: WithPaths = {}
+  if (state !== undefined) absolute.state = resolve(folder, state)
+  if (database?.type === 'postgresql') {
+    absolute.database = { ...database, ...optional('passwordFile', database.passwordFile, folder) }
+  }
+  if (login !== undefined) {
+    const providers = Object.entries(login.providers).map(([name, provider]) => [
+      name,
+      { ...provider, ...optional('clientSecretFile', provider.clientSecretFile, folder) },
+    ])
+    absolute.login = { ...login, providers: Object.fromEntries(providers) as typeof login.providers }
+  }
+  if (catalogue?.type === 'file') absolute.catalogue = { ...catalogue, path: resolve(folder, catalogue.path) }
+  if (proxy?.tls !== undefined) {
+    const { certificateFile, keyFile } = proxy.tls
+    const tls = { certificateFile: resolve(folder, certificateFile), keyFile: resolve(folder, keyFile) }
+    absolute.proxy = { ...proxy, tls }
+  }
+  return { ...configuration, ...absolute }
+}
+
+function optional<Key extends string>(key: Key, path: string | undefined, folder: string): { [key in Key]?: string } {
+  return path === undefined ? {} : ({ [key]: resolve(folder, path) } as { [key in Key]: string })
+}

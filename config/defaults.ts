@@ -1,0 +1,50 @@
+/** What runs without a configuration file: a demo on this machine alone, with nothing to set up. */
+import type { ConfigurationInput } from './schema.ts'
+
+/** `demoDataFolder`: the folder that holds a folder per demo proposal, each with raw and processed. */
+export function demoConfiguration({ demoDataFolder }: Readonly<{ demoDataFolder: string }>): ConfigurationInput {
+  return {
+    hub: { title: 'Hutch', contact: 'whoever started this demo' },
+    login: { demo: true },
+    accounts: { source: 'self' },
+    catalogue: { type: 'demo' },
+    database: { type: 'sqlite' },
+    mounts: [
+      {
+        name: 'raw data',
+        source: `${demoDataFolder}/{proposal}/raw`,
+        target: '/data/{instrument}/{proposal}/raw',
+        allowedRoots: [demoDataFolder],
+        readOnly: true,
+      },
+      {
+        name: 'processed data',
+        source: `${demoDataFolder}/{proposal}/processed`,
+        target: '/data/{instrument}/{proposal}/processed',
+        allowedRoots: [demoDataFolder],
+        readOnly: false,
+      },
+    ],
+    flavours: {
+      small: { title: 'Small', cpu: 1, memory: '2GiB', walltime: '8h' },
+      medium: { title: 'Medium', cpu: 2, memory: '4GiB', walltime: '8h' },
+    },
+    spawners: { here: { type: 'local' } },
+    profiles: {
+      jupyterlab: {
+        title: 'JupyterLab',
+        description: 'Notebooks with Python, beside the data of your proposals.',
+        kind: 'notebook',
+        flavours: ['small', 'medium'],
+        on: { here: {} },
+      },
+      terminal: {
+        title: 'Terminal',
+        description: 'A shell in the browser. It needs nothing installed.',
+        kind: 'terminal',
+        flavours: ['small', 'medium'],
+        on: { here: {} },
+      },
+    },
+  }
+}

@@ -1,0 +1,41 @@
+/** The files that the configuration names: there, readable, and secrets private. */
+import { access, constants } from 'node:fs/promises'
+import type { Draft } from './draft.ts'
+import type { Finding, Path } from './mistake.ts'
+import { readSecretFile, SecretFileError } from './secret.ts'
+
+/** Paths in the draft are absolute already. */
+export async function checkFiles(draft: Draft): Promise<Finding[]> {
+  const { database, login, catalogue, proxy } = draft
+  const checks: Promise<Finding[]>[] = []
+  const secret = (path: Path, file: string | undefined) => {
+    if (file !== undefined) checks.push(secretFinding(path, file))
+  }
+  const readable = (path: Path, file: string | undefined) => {
+    if (file !== undefined) checks.push(readableFinding(path, file))
+  }
+  if (database?.type === 'postgresql') secret(['database', 'passwordFile'], database.passwordFile)
+  for (const [name, provider] of Object.entries(login?.providers ?? {})) {
+    secret(['login', 'providers', name, 'clientSecretFile'], provider.clientSecretFile)
+  }
+  if (catalogue?.type === 'file') readable(['catalogue', 'path'], catalogue.path)
+  readable(['proxy', 'tls', 'certificateFile'], proxy?.tls?.certificateFile)
+  secret(['proxy', 'tls', 'keyFile'], proxy?.tls?.keyFile)
+  return (await Promise.all(checks)).flat()
+}
+
+async function secretFinding(path: Path, file: string): Promise<Finding[]> {
+  try {
+    await readSecretFile(file)
+    return []
+  } catch (error) {
+    return [{ path, message: error instanceof SecretFileError ? error.message : 'it can not be read' }]
+  }
+}
+
+async function readableFinding(path: Path, file: string): Promise<Finding[]> {
+  return await access(file, constants.R_OK).then(
+    () => [],
+    () => [{ path, message: 'there is no such file, or the hub may not read it' }],
+  )
+}

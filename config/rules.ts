@@ -1,0 +1,125 @@
+/** What must hold between fields. Each rule looks at what it needs and is silent when that is wrong already. */
+import { BlockList, isIP } from 'node:net'
+import type { Draft } from './draft.ts'
+import type { Finding } from './mistake.ts'
+import { mountFindings } from './mount-rules.ts'
+import { publicAddressFindings, isLoopbackHost, isLoopbackUrl, listensBeyondLoopback } from './addresses.ts'
+import { unknownName } from './words.ts'
+
+export interface Found {
+  readonly mistakes: readonly Finding[]
+  readonly warnings: readonly Finding[]
+}
+
+export function checkRules(draft: Draft): Found {
+  const addresses = publicAddressFindings(draft)
+  return {
+    mistakes: [
+      ...profileMistakes(draft),
+      ...loginMistakes(draft),
+      ...accountMistakes(draft),
+      ...mountFindings(draft.mounts ?? []),
+      ...trustedProxyMistakes(draft),
+      ...addresses.mistakes,
+    ],
+    warnings: [...addresses.warnings, ...emptyWarnings(draft), ...agentWarnings(draft)],
+  }
+}
+
+function profileMistakes({ profiles, links, names }: Draft): Finding[] {
+  const found: Finding[] = []
+  for (const [name, { flavours, on }] of Object.entries(links)) {
+    for (const [index, flavour] of flavours.entries()) {
+      if (names.flavours.includes(flavour)) continue
+      const message = unknownName('flavour', flavour, names.flavours)
+      found.push({ path: ['profiles', name, 'flavours', index], message })
+    }
+    for (const spawner of Object.keys(on)) {
+      if (names.spawners.includes(spawner)) continue
+      const message = unknownName('spawner', spawner, names.spawners)
+      found.push({ path: ['profiles', name, 'on', spawner], atKey: true, message })
+    }
+  }
+  for (const [name, profile] of Object.entries(profiles)) {
+    if (Object.keys(profile.on).length === 0) {
+      found.push({ path: ['profiles', name, 'on'], message: 'names no spawner; name at least one of `spawners`' })
+    }
+    if (profile.kind === 'web' && profile.argv === undefined) {
+      const message = 'is missing; a web application has no default command, write the one that starts it'
+      found.push({ path: ['profiles', name, 'argv'], atKey: true, message })
+    }
+  }
+  return found
+}
+
+function loginMistakes(draft: Draft): Finding[] {
+  const { login } = draft
+  if (login === undefined) return []
+  const found: Finding[] = []
+  if (login.demo && listensBeyondLoopback(draft)) {
+    const message = 'is refused beyond loopback: the demo is no protection; use login.providers, or listen on 127.0.0.1'
+    found.push({ path: ['login', 'demo'], message })
+  }
+  if (login.idle > login.lifetime) {
+    found.push({ path: ['login', 'idle'], message: 'is longer than login.lifetime; make it shorter' })
+  }
+  for (const [name, provider] of Object.entries(login.providers)) {
+    const issuer = new URL(provider.issuer)
+    if (issuer.protocol !== 'https:' && !(issuer.protocol === 'http:' && isLoopbackUrl(issuer))) {
+      const message = 'must begin with https://: whoever sits between could log in as anybody'
+      found.push({ path: ['login', 'providers', name, 'issuer'], message })
+    }
+    if (!provider.scopes.includes('openid')) {
+      const message = 'lacks openid; without it the provider does not say who somebody is'
+      found.push({ path: ['login', 'providers', name, 'scopes'], message })
+    }
+  }
+  return found
+}
+
+function accountMistakes(draft: Draft): Finding[] {
+  const { accounts, spawners } = draft
+  if (accounts?.source !== 'self' || !listensBeyondLoopback(draft)) return []
+  const local = Object.values(spawners).some(({ type }) => type === 'local')
+  if (!local) return []
+  const message =
+    'is self: beyond loopback everybody would run as the hub itself; use system or file and run the hub as root'
+  return [{ path: ['accounts', 'source'], message }]
+}
+
+function trustedProxyMistakes({ proxy }: Draft): Finding[] {
+  return (proxy?.trustedProxies ?? []).flatMap((range, index) =>
+    isRange(range)
+      ? []
+      : [{ path: ['proxy', 'trustedProxies', index], message: 'is not an address or a range, such as 10.0.0.0/8' }],
+  )
+}
+
+function isRange(text: string): boolean {
+  const [address = '', bits, ...more] = text.split('/')
+  const family = isIP(address)
+  if (family === 0 || more.length > 0) return false
+  if (bits === undefined) return true
+  if (!/^\d{1,3}$/.test(bits) || Number(bits) > (family === 4 ? 32 : 128)) return false
+  new BlockList().addSubnet(address, Number(bits), family === 4 ? 'ipv4' : 'ipv6')
+  return true
+}
+
+function emptyWarnings({ login, names }: Draft): Finding[] {
+  const found: Finding[] = []
+  if (login !== undefined && !login.demo && Object.keys(login.providers).length === 0) {
+    found.push({ path: ['login'], message: 'nobody can log in; add a provider to login.providers' })
+  }
+  if (names.profiles.length === 0) {
+    found.push({ path: ['profiles'], message: 'nothing can be launched; add a profile' })
+  }
+  return found
+}
+
+function agentWarnings({ agents, spawners }: Draft): Finding[] {
+  if (agents === undefined || !isLoopbackHost(agents.advertise ?? agents.listen.host)) return []
+  const remote = Object.entries(spawners).find(([, { type }]) => type !== 'local')
+  if (remote === undefined) return []
+  const message = `environments on other machines (spawner ${remote[0]}) can't report to loopback; listen on an address that they reach`
+  return [{ path: ['agents', agents.advertise === undefined ? 'listen' : 'advertise'], message }]
+}

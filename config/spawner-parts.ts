@@ -1,0 +1,70 @@
+/** The parts of a configuration that belong to spawners, each checked by the schemas of its spawner's type. */
+import type { z } from 'zod'
+import type { Draft } from './draft.ts'
+import type { Finding, Path } from './mistake.ts'
+import type { Configuration } from './schema.ts'
+import { findings } from './words.ts'
+
+/** What is asked of a spawner's type here; spawners/spawner.ts has the whole. */
+export interface SpawnerSchemas {
+  readonly configSchema: z.ZodType
+  readonly profileSchema: z.ZodType
+}
+
+export interface CheckedSpawners {
+  readonly mistakes: readonly Finding[]
+  /** The same configuration with each part as its schema gives it. Only without mistakes. */
+  complete(configuration: Configuration): Configuration
+}
+
+export async function checkSpawners(
+  draft: Draft,
+  resolveSpawner: (type: string) => Promise<SpawnerSchemas>,
+): Promise<CheckedSpawners> {
+  const mistakes: Finding[] = []
+  const schemas = new Map<string, SpawnerSchemas>()
+  for (const [name, { type, ...part }] of Object.entries(draft.spawners)) {
+    const found = await resolveSpawner(type).catch((error: unknown) => firstLine(error))
+    if (typeof found === 'string') mistakes.push({ path: ['spawners', name, 'type'], message: found })
+    else {
+      schemas.set(name, found)
+      mistakes.push(...checked(found.configSchema, part, ['spawners', name]))
+    }
+  }
+  for (const [profile, { on }] of Object.entries(draft.links)) {
+    for (const [name, part] of Object.entries(on)) {
+      const schema = schemas.get(name)?.profileSchema
+      if (schema !== undefined) mistakes.push(...checked(schema, part ?? {}, ['profiles', profile, 'on', name]))
+    }
+  }
+  return { mistakes, complete: (configuration) => complete(configuration, schemas) }
+}
+
+/** A site's schema may throw, with a transform of its own: that too is a mistake at its place. */
+function checked(schema: z.ZodType, part: unknown, path: Path): Finding[] {
+  try {
+    return findings(schema, part, path)
+  } catch (error) {
+    return [{ path, message: `its spawner could not check this: ${firstLine(error)}` }]
+  }
+}
+
+function complete(configuration: Configuration, schemas: ReadonlyMap<string, SpawnerSchemas>): Configuration {
+  const spawners = Object.entries(configuration.spawners).map(([name, { type, ...part }]) => {
+    const parsed = schemas.get(name)?.configSchema.parse(part)
+    return [name, { ...(parsed as object), type }] as const
+  })
+  const profiles = Object.entries(configuration.profiles).map(([name, profile]) => {
+    const on = Object.entries(profile.on).map(([spawner, part]) => [
+      spawner,
+      schemas.get(spawner)?.profileSchema.parse(part ?? {}),
+    ])
+    return [name, { ...profile, on: Object.fromEntries(on) as Record<string, unknown> }] as const
+  })
+  return { ...configuration, spawners: Object.fromEntries(spawners), profiles: Object.fromEntries(profiles) }
+}
+
+function firstLine(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error)
+  return message.split('\n', 1)[0]?.slice(0, 300) ?? ''
+}

@@ -1,0 +1,28 @@
+/** The configuration as this command line wants it: a file, or the demo, and what options say in their place. */
+import { dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { demoConfiguration } from '../../config/defaults.ts'
+import { loadConfiguration, type Loaded } from '../../config/load.ts'
+import { resolveSpawner } from '../setup/spawner-types.ts'
+
+export interface Wanted {
+  readonly file?: string
+  readonly state?: string
+  readonly listen?: string
+  readonly folder: string
+}
+
+/** Throws ConfigurationError. */
+export async function loadSettings({ file, state, listen, folder }: Wanted): Promise<Loaded> {
+  const from = file === undefined ? folder : dirname(resolve(folder, file))
+  return await loadConfiguration({
+    ...(file === undefined ? {} : { file }),
+    defaults: demoConfiguration({ demoDataFolder: fileURLToPath(new URL('../catalogue/demo/data', import.meta.url)) }),
+    overrides: {
+      ...(state === undefined ? {} : { state: resolve(folder, state) }),
+      ...(listen === undefined ? {} : { listen }),
+    },
+    resolveSpawner: (type) => resolveSpawner(type, from),
+    folder,
+  })
+}

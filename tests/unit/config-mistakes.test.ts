@@ -1,0 +1,239 @@
+/** Each row: a configuration with a mistake, and the one line that it must give. */
+import test from 'ava'
+import { mistakes } from '../support/configuration.ts'
+
+const base = `
+flavours: { small: { title: Small, cpu: 1, memory: 1GiB } }
+spawners: { here: { type: local } }
+profiles: { lab: { title: Lab, kind: notebook, flavours: [small], on: { here: {} } } }
+`
+
+const mount = (fields: string): string => `${base}mounts: [{ name: raw, ${fields} }]`
+const proposalMount = 'target: "/data/{proposal}", allowedRoots: [/facility]'
+
+const rows: readonly (readonly [title: string, text: string, expected: RegExp])[] = [
+  ['an unknown key', `${base}hubs: {}`, /^hutch\.yaml:5:1 {2}hubs: there is no such field; did you mean hub\?$/],
+  [
+    'an unknown key deep down',
+    `${base}hub: { titel: x }`,
+    /:5:8 {2}hub\.titel: there is no such field; did you mean title\?$/,
+  ],
+  [
+    'a missing field',
+    `${base}login: { providers: { x: { title: X, issuer: "https://x.org" } } }`,
+    /clientId: is missing; /,
+  ],
+  ['an empty field', `${base}hub:\n`, /:5:1 {2}hub: is empty; write a value or take the line out$/],
+  ['a wrong type', `${base}hub: { title: [1] }`, /:5:15 {2}hub\.title: must be text, not a list; /],
+  [
+    'an unknown choice',
+    `${base}database: { type: postgres }`,
+    /database\.type: must be sqlite or postgresql; did you mean postgresql\?$/,
+  ],
+  ['an unknown choice of an enum', `${base}log: { level: trce }`, /log\.level: must be debug, info, warn or error$/],
+  ['no unit', base.replace('1GiB', '4'), /flavours\.small\.memory: is not an amount with a unit/],
+  ['a wrong unit', base.replace('1GiB', '4 gigs'), /flavours\.small\.memory: is not an amount with a unit/],
+  ['an amount beyond all numbers', base.replace('1GiB', `${'9'.repeat(400)}GiB`), /memory: is not an amount/],
+  ['a length of time without unit', `${base}login: { idle: 30 }`, /login\.idle: is not a length of time with a unit/],
+  ['an address without port', `${base}listen: localhost`, /:5:9 {2}listen: is not an address with a port/],
+  ['a name with capitals', base.replaceAll('small', 'Small'), /flavours\.Small: this name must be lowercase/],
+  ['a number out of range', `${base}proxy: { workers: 0 }`, /proxy\.workers: must be at least 1; /],
+  ['no cores', base.replace('cpu: 1', 'cpu: 0'), /flavours\.small\.cpu: must be more than 0/],
+  ['no flavours', base.replace('[small]', '[]'), /profiles\.lab\.flavours: must not be empty/],
+  [
+    'an unknown flavour',
+    base.replace('[small]', '[small, smal]'),
+    /lab\.flavours\[1\]: there is no flavour "smal"; did you mean small\?$/,
+  ],
+  [
+    'an unknown spawner',
+    base.replace('on: { here', 'on: { her'),
+    /profiles\.lab\.on\.her: there is no spawner "her"; did you mean here\?$/,
+  ],
+  ['no spawner', base.replace('on: { here: {} }', 'on: {}'), /profiles\.lab\.on: names no spawner/],
+  ['a web application without command', base.replace('notebook', 'web'), /profiles\.lab\.argv: is missing; /],
+  [
+    'an unknown spawner type',
+    base.replace('type: local', 'type: lcal'),
+    /spawners\.here\.type: there is no spawner type lcal$/,
+  ],
+  [
+    "a spawner's own unknown field",
+    base.replace('type: local', 'type: local, sandbx: auto'),
+    /:3:34 {2}spawners\.here\.sandbx: there is no such field; did you mean sandbox\?$/,
+  ],
+  [
+    "a spawner's own unit",
+    base.replace('type: local', 'type: local, scratch: 3'),
+    /spawners\.here\.scratch: is not an amount/,
+  ],
+  [
+    "a profile's part for its spawner",
+    base.replace('here: {} }', 'here: { nice: 20 } }'),
+    /profiles\.lab\.on\.here\.nice: must be at most 19; politeness$/,
+  ],
+  [
+    'the demo beyond loopback',
+    `${base}listen: 0.0.0.0:80\npublicUrl: https://x.org\nlogin: { demo: true }\naccounts: { source: system }`,
+    /login\.demo: is refused beyond loopback/,
+  ],
+  [
+    'the demo published',
+    `${base}publicUrl: https://x.org\nlogin: { demo: true }\naccounts: { source: system }`,
+    /login\.demo: is refused beyond loopback/,
+  ],
+  [
+    'the account self beyond loopback',
+    `${base}listen: 10.0.0.1:80\npublicUrl: https://x.org`,
+    /accounts\.source: is self: beyond loopback/,
+  ],
+  ['no public address', `${base}listen: "[::]:80"\naccounts: { source: system }`, /publicUrl: is missing; /],
+  ['a public address with a path', `${base}publicUrl: http://localhost/hutch`, /publicUrl: has a path; /],
+  ['a public address of another kind', `${base}publicUrl: ftp://localhost`, /publicUrl: must begin with https/],
+  ['a public address with a password', `${base}publicUrl: http://a:b@localhost`, /publicUrl: holds a user or password/],
+  ['no URL', `${base}publicUrl: hutch`, /publicUrl: is not a URL/],
+  ['hosts without user', `${base}environments: { hosts: envs.example.org }`, /environments\.hosts: must be \{user\}\./],
+  [
+    "hosts that the hub's own is one of",
+    `${base}publicUrl: http://hub.x.localhost\nenvironments: { hosts: "{user}.x.localhost" }`,
+    /environments\.hosts: a user could be called as the hub's own host/,
+  ],
+  [
+    'an issuer without TLS',
+    `${base}login: { providers: { x: { title: X, issuer: "http://x.org", clientId: a } } }`,
+    /issuer: must begin with https/,
+  ],
+  [
+    'scopes without openid',
+    `${base}login: { providers: { x: { title: X, issuer: "https://x.org", clientId: a, scopes: [email] } } }`,
+    /scopes: lacks openid/,
+  ],
+  ['idle longer than lifetime', `${base}login: { idle: 8d }`, /login\.idle: is longer than login\.lifetime/],
+  [
+    'no range',
+    `${base}proxy: { trustedProxies: [10.0.0.0/33] }`,
+    /proxy\.trustedProxies\[0\]: is not an address or a range/,
+  ],
+  [
+    'an unknown placeholder',
+    mount(`source: "/facility/{propsal}", ${proposalMount}`),
+    /mounts\[0\]\.source: there is no placeholder "propsal"; did you mean proposal\?$/,
+  ],
+  [
+    'a single brace',
+    mount(`source: "/facility/{proposal", ${proposalMount}`),
+    /mounts\[0\]\.source: has a single brace/,
+  ],
+  [
+    'a proposal in a rule for users',
+    mount(`for: user, source: "/facility/{proposal}", target: /data, allowedRoots: [/facility]`),
+    /source: \{proposal\} is unknown here/,
+  ],
+  [
+    'a source outside its roots',
+    mount(`source: "/other/{proposal}", ${proposalMount}`),
+    /mounts\[0\]\.source: lies beneath none of allowedRoots/,
+  ],
+  [
+    'a source beside its root',
+    mount(`source: "/facility2/{proposal}", ${proposalMount}`),
+    /source: lies beneath none of allowedRoots/,
+  ],
+  [
+    'a source on another server',
+    mount(`source: "nas:/facility/{proposal}", ${proposalMount}`),
+    /source: lies beneath none of allowedRoots/,
+  ],
+  [
+    'a source that climbs',
+    mount(`source: "/facility/../{proposal}", ${proposalMount}`),
+    /source: must not contain \. or \.\./,
+  ],
+  [
+    'a relative target',
+    mount(`source: "/facility/{proposal}", target: "data/{proposal}", allowedRoots: [/facility]`),
+    /target: must be an absolute path/,
+  ],
+  [
+    'a target that is the same for all',
+    mount(`source: "/facility/{proposal}", target: /data, allowedRoots: [/facility]`),
+    /target: must contain \{proposal\}/,
+  ],
+  [
+    'everything allowed',
+    mount(`source: "/facility/{proposal}", target: "/data/{proposal}", allowedRoots: [/]`),
+    /allowedRoots\[0\]: would allow everything/,
+  ],
+  [
+    'a secret that is nowhere',
+    `${base}database: { type: postgresql, passwordFile: hunter2 }`,
+    /database\.passwordFile: there is no such file; (?!.*hunter2)/,
+  ],
+  [
+    'a catalogue that is nowhere',
+    `${base}catalogue: { type: file, path: nowhere.yaml }`,
+    /catalogue\.path: there is no such file/,
+  ],
+  ['a key twice', 'hub: {}\nhub: {}\n', /^hutch\.yaml:2:1 {2}this key stands here twice; keep one$/],
+  ['a key twice in JSON', '{"hub": {}, "hub": {}}', /:1:13 {2}this key stands here twice/],
+  ['no YAML', 'hub: [', /^hutch\.yaml:1:\d+ {2}is not YAML/],
+  ['a tab', 'hub:\n\ttitle: x\n', /^hutch\.yaml:2:\d+ {2}indents with a tab/],
+  ['two documents', 'hub: {}\n---\nhub: {}\n', /a second document begins here/],
+  ['nothing', '', /^hutch\.yaml {2}is empty; /],
+  ['a list', '- 1', /hutch\.yaml:1:1 {2}must be a section with fields of its own, not a list/],
+  ['too much', `#${'x'.repeat(2 ** 20)}`, /is larger than 1048576 bytes/],
+  ['a bomb of anchors', bomb(), /repeats too much through aliases/],
+  ['endless brackets', '['.repeat(100_000), /hutch\.yaml/],
+  [
+    'control characters in a key',
+    `${base}"a\\u001b[31m\\u202e": 1`,
+    /^hutch\.yaml:5:1 {2}\["a\\u001b\[31m\?"\]: there is no such field/,
+  ],
+]
+
+for (const [title, text, expected] of rows) {
+  test(title, async (t) => {
+    const found = await mistakes(text, { folder: '/nowhere' })
+    t.true(
+      found.some((line) => expected.test(line)),
+      `${expected} is not among\n${found.join('\n')}`,
+    )
+    for (const line of found) t.notRegex(line, /\n|hunter2/)
+  })
+}
+
+test('the base of the rows has no mistake, so that each row shows its own', async (t) => {
+  t.deepEqual(await mistakes(base), [])
+})
+
+test('every mistake at once, in the order of the file', async (t) => {
+  const text = `hub: { ix: 1 }
+listen: x
+flavours: { small: { title: S, cpu: -1, memory: 3 } }
+spawners: { here: { type: local, oops: 1 } }
+profiles:
+  a: { title: A, kind: notebok, flavours: [smoll], on: { here: { nice: x } } }
+`
+  const found = await mistakes(text)
+  t.deepEqual(
+    found.map((line) => line.replace(/^hutch\.yaml:(\d+):\d+ {2}([^:]+):.*$/, '$1 $2')),
+    [
+      '1 hub.ix',
+      '2 listen',
+      '3 flavours.small.cpu',
+      '3 flavours.small.memory',
+      '4 spawners.here.oops',
+      '6 profiles.a.kind',
+      '6 profiles.a.flavours[0]',
+      '6 profiles.a.on.here.nice',
+    ],
+  )
+})
+
+function bomb(): string {
+  const lines = ['a: &a0 [x, x, x, x, x, x, x, x, x, x]']
+  for (let level = 1; level < 10; level += 1) {
+    lines.push(`b${level}: &a${level} [${Array.from({ length: 10 }, () => `*a${level - 1}`).join(', ')}]`)
+  }
+  return lines.join('\n')
+}
