@@ -1,0 +1,114 @@
+/** The application as a process: started in a group of its own, watched until it is ready, stopped with grace. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { request } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { LastLines } from './last-lines.ts'
+import { sendSignal } from './processes.ts'
+
+/** `failed` before it was ready or with another code than 0; messages are for the user. */
+export type Exit = Readonly<{ is: 'ended' | 'failed'; code: number; message: string }>
+
+export interface RunningApplication {
+  /** Resolves once it answers; undefined: it ended, or was stopped, before. Rejects never. */
+  readonly ready: Promise<'ready' | 'late' | undefined>
+  readonly exit: Promise<Exit>
+  /** SIGTERM to its group, SIGKILL after `graceMs`; resolves when it is gone. */
+  stop(graceMs: number): Promise<void>
+}
+
+export interface ApplicationOptions {
+  readonly argv: readonly string[]
+  readonly directory: string
+  readonly environment: NodeJS.ProcessEnv
+  readonly socket: string
+  /** Answers 2xx, 3xx or 4xx on the socket once it is ready. */
+  readonly readyUrl: string
+  readonly startTimeoutMs: number
+  readonly lines: LastLines
+}
+
+export function startApplication(options: ApplicationOptions): RunningApplication {
+  const { argv, directory, environment, lines } = options
+  const [command = '', ...args] = argv
+  // `detached` is setsid(2): a session and group of its own, so that one signal reaches all of it.
+  const child = spawn(command, args, {
+    cwd: directory,
+    env: environment,
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  lines.follow(child.stdout)
+  lines.follow(child.stderr)
+  const over = new AbortController()
+  const exit = exitOf(child, command, lines).finally(() => over.abort())
+  return {
+    ready: untilReady(options, over.signal),
+    exit,
+    async stop(graceMs) {
+      if (child.pid === undefined) return
+      const group = -child.pid
+      if (!over.signal.aborted) sendSignal(group, 'SIGTERM')
+      const timer = new AbortController()
+      await Promise.race([exit, sleep(graceMs, undefined, { signal: timer.signal }).catch(() => undefined)])
+      timer.abort()
+      sendSignal(group, 'SIGKILL')
+      await exit
+    },
+  }
+}
+
+function exitOf(child: ChildProcess, command: string, lines: LastLines): Promise<Exit> {
+  return new Promise((resolve) => {
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      const why = error.code === 'ENOENT' ? 'is not there' : `can't be started (${error.code ?? error.message})`
+      resolve({ is: 'failed', code: 127, message: `The command ${command} ${why}.` })
+    })
+    child.on('exit', (code, signal) => {
+      // What it printed last may still be in the pipe; descendants may hold that open for ever.
+      setTimeout(() => {
+        const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`
+        const message = `The application ${how}.\n${lines.text(1_800)}`.trim()
+        resolve({ is: code === 0 ? 'ended' : 'failed', code: code ?? 128 + signalNumber(child), message })
+      }, 50)
+    })
+  })
+}
+
+function signalNumber({ signalCode }: ChildProcess): number {
+  const numbers: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGSEGV: 11, SIGTERM: 15 }
+  return numbers[signalCode ?? ''] ?? 0
+}
+
+async function untilReady(
+  { socket, readyUrl, startTimeoutMs }: ApplicationOptions,
+  signal: AbortSignal,
+): Promise<'ready' | 'late' | undefined> {
+  const deadline = performance.now() + startTimeoutMs
+  while (!signal.aborted) {
+    if (performance.now() > deadline) return 'late'
+    const left = Math.max(1, deadline - performance.now())
+    const status = await askStatus(socket, readyUrl, Math.min(left, 5_000), signal)
+    if (status !== undefined && status >= 200 && status < 500) return 'ready'
+    // A failed connect to a socket that is not there yet costs next to nothing.
+    await sleep(25)
+  }
+  return undefined
+}
+
+function askStatus(
+  socketPath: string,
+  path: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const asking = request({ socketPath, path, agent: false, headers: { host: 'localhost' }, signal }, (answer) => {
+      resolve(answer.statusCode)
+      asking.destroy()
+    })
+    asking.setTimeout(timeoutMs, () => asking.destroy())
+    asking.on('error', () => resolve(undefined))
+    asking.on('close', () => resolve(undefined))
+    asking.end()
+  })
+}

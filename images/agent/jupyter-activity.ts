@@ -1,0 +1,67 @@
+/**
+ * What Jupyter tells of its kernels and terminals. Its own `last_activity` in /api/status is no evidence: it counts
+ * the requests by which an open tab asks for lists.
+ */
+import { request } from 'node:http'
+import type { Activity } from './activity.ts'
+
+const everyMs = 30_000
+const timeoutMs = 10_000
+const longestAnswerBytes = 4 * 1024 * 1024
+
+interface Listed {
+  readonly execution_state?: unknown
+  readonly last_activity?: unknown
+}
+
+/** Asks now and every 30 s. Returns how to stop. */
+export function watchJupyter(
+  { socket, prefix }: { socket: string; prefix: string },
+  activity: Activity,
+): { look(): Promise<void>; stop(): void } {
+  const look = async (): Promise<void> => {
+    for (const path of ['api/kernels', 'api/terminals']) noteActivity(await ask(socket, prefix + path), activity)
+  }
+  const timer = setInterval(() => void look(), everyMs)
+  timer.unref()
+  return { look, stop: () => clearInterval(timer) }
+}
+
+/** A busy kernel is activity now; otherwise the newest message of a kernel or output of a terminal is. */
+export function noteActivity(answer: unknown, activity: Activity): void {
+  if (!Array.isArray(answer)) return
+  for (const each of answer as readonly (Listed | null)[]) {
+    if (each?.execution_state === 'busy') activity.touch()
+    else if (typeof each?.last_activity === 'string') activity.touch(new Date(each.last_activity))
+  }
+}
+
+/** Undefined when there is no such list, or no answer in time. */
+function ask(socketPath: string, path: string): Promise<unknown> {
+  return new Promise((resolve) => {
+    const headers = { host: 'localhost', accept: 'application/json' }
+    const asking = request({ socketPath, path, agent: false, headers }, (answer) => {
+      const chunks: Buffer[] = []
+      let bytes = 0
+      answer.on('data', (chunk: Buffer) => {
+        bytes += chunk.length
+        if (bytes > longestAnswerBytes) asking.destroy()
+        else chunks.push(chunk)
+      })
+      answer.on('end', () => resolve(answer.statusCode === 200 ? parse(Buffer.concat(chunks).toString()) : undefined))
+      answer.on('error', () => resolve(undefined))
+    })
+    asking.setTimeout(timeoutMs, () => asking.destroy())
+    asking.on('error', () => resolve(undefined))
+    asking.on('close', () => resolve(undefined))
+    asking.end()
+  })
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,52 @@
+/** node images/agent/main.ts --config FILE|- : the one small process of ours inside an environment. */
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { startAgent } from './agent.ts'
+import { readBootstrap } from './read-bootstrap.ts'
+
+const say = (line: string): void => void process.stdout.write(`hutch-agent: ${line}\n`)
+
+// Who reads our output may go away, and whoever started us may hang up: the environment goes on.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
+process.on('SIGHUP', () => undefined)
+// People's work hangs on this process: a mistake in one request must not end all of it.
+process.on('uncaughtException', (error) => say(`unexpected: ${error.stack ?? error.message}`))
+
+process.exit(await main())
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({ options: { config: { type: 'string' } } })
+  if (values.config === undefined) {
+    say('usage: --config FILE, or --config - for standard input')
+    return 2
+  }
+  try {
+    const bootstrap = await readBootstrap(values.config)
+    const agent = startAgent({
+      bootstrap,
+      environment: process.env,
+      out: process.stdout,
+      now: () => new Date(),
+      locateAsset,
+    })
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => agent.stop())
+    return await agent.done
+  } catch (error) {
+    say((error as Error).message)
+    return 1
+  }
+}
+
+/** Beside the agent, or, for what is not ours in a checkout, in its package. */
+function locateAsset(name: string): string {
+  const packages: Readonly<Record<string, string>> = {
+    'xterm.js': '@xterm/xterm/lib/xterm.js',
+    'xterm.css': '@xterm/xterm/css/xterm.css',
+    'addon-fit.js': '@xterm/addon-fit/lib/addon-fit.js',
+  }
+  const beside = join(import.meta.dirname, 'assets', name)
+  const path = packages[name]
+  return path === undefined || existsSync(beside) ? beside : createRequire(import.meta.url).resolve(path)
+}

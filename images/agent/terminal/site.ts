@@ -1,0 +1,140 @@
+/** What browsers find below {prefix}_hutch/: the terminal's page, its files, its list and its WebSocket. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { WebSocketServer } from 'ws'
+import { refuse, responseOn } from '../forward.ts'
+import type { Asset, Assets } from './assets.ts'
+import { closeCodes, connect } from './connection.ts'
+import type { Sessions } from './sessions.ts'
+
+export interface TerminalSite {
+  /** `path` is what follows {prefix}_hutch/, without the query. */
+  request(path: string, incoming: IncomingMessage, response: ServerResponse): Promise<void>
+  upgrade(path: string, incoming: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>
+  close(): void
+}
+
+export interface TerminalSiteOptions {
+  readonly sessions: Sessions
+  readonly assets: Assets
+  readonly user: string
+  readonly onInput: () => void
+}
+
+/** xterm.js makes style elements of its own; scripts come from here and from nowhere else. */
+const contentSecurityPolicy = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "connect-src 'self'",
+  "img-src 'self' data:",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'self'",
+].join('; ')
+
+const largestMessageBytes = 1024 * 1024
+
+export function createTerminalSite({ sessions, assets, user, onInput }: TerminalSiteOptions): TerminalSite {
+  let server: WebSocketServer | undefined
+
+  return {
+    async request(path, incoming, response) {
+      if (incoming.method !== 'GET' && incoming.method !== 'HEAD') {
+        return refuse(response, 405, 'Only GET and HEAD here.', { Allow: 'GET, HEAD' })
+      }
+      if (path === 'terminal') return redirect(response, 'terminal/')
+      if (path === 'terminal/sessions') return sendList(sessions, response)
+      const asset = path === 'terminal/' ? await assets.page(user) : await assets.find(path.replace(/^static\//, ''))
+      if (!asset || (path !== 'terminal/' && !path.startsWith('static/'))) return refuse(response, 404, 'Not found.')
+      sendAsset(asset, incoming, response)
+    },
+    async upgrade(path, incoming, socket, head) {
+      if (path !== 'terminal/ws') return refuse(responseOn(incoming, socket), 404, 'Not found.')
+      if (!isSameOrigin(incoming)) return refuse(responseOn(incoming, socket), 403, 'This page is from elsewhere.')
+      socket.on('error', () => socket.destroy())
+      const { WebSocketServer } = await import('ws')
+      if (socket.destroyed) return
+      server ??= new WebSocketServer({
+        noServer: true,
+        maxPayload: largestMessageBytes,
+        perMessageDeflate: false,
+        clientTracking: true,
+      })
+      server.handleUpgrade(incoming, socket, head, (opened) => {
+        void open(opened, new URL(incoming.url ?? '/', 'http://localhost').searchParams, sessions, onInput)
+      })
+    },
+    close() {
+      for (const socket of server?.clients ?? []) socket.close(1001, 'the environment is being stopped')
+    },
+  }
+}
+
+async function open(
+  socket: Parameters<typeof connect>[0]['socket'],
+  query: URLSearchParams,
+  sessions: Sessions,
+  onInput: () => void,
+): Promise<void> {
+  // Without a listener an error of a socket would be everybody's.
+  socket.on('error', () => undefined)
+  const size = { columns: whole(query.get('columns'), 80), rows: whole(query.get('rows'), 24) }
+  const wanted = query.get('session')
+  try {
+    const session = wanted === null ? await sessions.open(size) : sessions.find(wanted)
+    if (socket.readyState !== socket.OPEN) return
+    if (!session) {
+      const code = wanted === null ? closeCodes.tooMany : closeCodes.gone
+      return socket.close(code, wanted === null ? 'too many terminals' : 'this terminal has ended')
+    }
+    if (wanted !== null) session.resize(size.columns, size.rows)
+    connect({ socket, session, isNew: wanted === null, offset: whole(query.get('offset'), 0), onInput })
+  } catch {
+    socket.close(closeCodes.failed, 'no shell could be started')
+  }
+}
+
+function sendList(sessions: Sessions, response: ServerResponse): void {
+  const list = sessions.list().map((each) => ({
+    id: each.id,
+    title: each.title(),
+    isWatched: each.isWatched,
+    startedAt: each.startedAt.toISOString(),
+  }))
+  response.writeHead(200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
+  response.end(JSON.stringify(list))
+}
+
+function sendAsset(asset: Asset, incoming: IncomingMessage, response: ServerResponse): void {
+  const headers = {
+    'Content-Type': asset.type,
+    'Cache-Control': 'no-cache',
+    ETag: asset.tag,
+    'Content-Security-Policy': contentSecurityPolicy,
+    'X-Content-Type-Options': 'nosniff',
+    'Referrer-Policy': 'same-origin',
+  }
+  if (incoming.headers['if-none-match'] === asset.tag) {
+    response.writeHead(304, headers)
+    response.end()
+    return
+  }
+  response.writeHead(200, { ...headers, 'Content-Length': asset.body.length })
+  response.end(incoming.method === 'HEAD' ? undefined : asset.body)
+}
+
+function redirect(response: ServerResponse, location: string): void {
+  response.writeHead(302, { Location: location, 'Content-Length': 0 })
+  response.end()
+}
+
+/** The proxy asks this too; what types into a shell is worth asking twice. A caller without Origin is no browser. */
+function isSameOrigin({ headers }: IncomingMessage): boolean {
+  if (headers.origin === undefined) return true
+  return URL.canParse(headers.origin) && new URL(headers.origin).host === headers.host
+}
+
+function whole(text: string | null, otherwise: number): number {
+  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : otherwise
+}

@@ -1,0 +1,217 @@
+/** Real agents in processes of their own, a listener in the hub's place, and requests over the real link. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
+import { createServer, request } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { connect as tlsConnect, type TLSSocket } from 'node:tls'
+import type { ExecutionContext } from 'ava'
+import { WebSocket, type ClientOptions } from 'ws'
+import { defaultApplication } from '../../images/agent/applications.ts'
+import { agentReportSchema, type AgentBootstrap, type AgentReport } from '../../images/agent/bootstrap.ts'
+import { agentKey, pskClient, pskServer } from '../../images/agent/link.ts'
+import { temporaryFolder } from './temporary.ts'
+import { until } from './until.ts'
+
+const project = new URL('../..', import.meta.url).pathname
+
+export interface FakeHub {
+  readonly port: number
+  /** Reports that arrived and fit the schema, oldest first. */
+  readonly reports: AgentReport[]
+  readonly problems: string[]
+  close(): Promise<void>
+}
+
+/** The hub's listener for agents, and nothing else of a hub. */
+export async function fakeHub(t: ExecutionContext, agentsKey: Buffer, port = 0): Promise<FakeHub> {
+  const reports: AgentReport[] = []
+  const problems: string[] = []
+  const server = createServer(
+    pskServer((id) => agentKey(agentsKey, id)),
+    (incoming, response) => {
+      void text(incoming).then((body) => {
+        const read = agentReportSchema.safeParse(JSON.parse(body))
+        if (read.success) reports.push(read.data)
+        else problems.push(read.error.message)
+        response.writeHead(read.success ? 204 : 400).end()
+      })
+    },
+  )
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  const close = async (): Promise<void> => {
+    server.closeAllConnections()
+    if (server.listening) await new Promise((resolve) => server.close(resolve))
+  }
+  t.teardown(close)
+  return { port: (server.address() as AddressInfo).port, reports, problems, close }
+}
+
+export interface RunningAgent {
+  readonly id: string
+  readonly prefix: string
+  readonly key: Buffer
+  readonly agentsKey: Buffer
+  readonly hub: FakeHub
+  readonly process: ChildProcess
+  /** What was given as `folder`, or a temporary one: the start directory. */
+  readonly folder: string
+  readonly exit: Promise<number | null>
+  output(): string
+  /** The port of the newest report. */
+  port(): Promise<number>
+  untilReady(timeoutMs?: number): Promise<number>
+  ask(path: string, options?: AskOptions): Promise<Answer>
+  webSocket(path: string, options?: ClientOptions): Promise<WebSocket>
+  stop(): Promise<number | null>
+}
+
+export interface AskOptions {
+  readonly method?: string
+  readonly headers?: OutgoingHttpHeaders
+  readonly body?: string
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: IncomingMessage['headers']
+  readonly body: string
+}
+
+export interface StartAgentOptions {
+  readonly bootstrap?: Partial<AgentBootstrap>
+  readonly env?: NodeJS.ProcessEnv
+  /** In place of `node images/agent/main.ts`. */
+  readonly argv?: readonly string[]
+  readonly hub?: FakeHub
+  readonly agentsKey?: Buffer
+}
+
+let count = 0
+
+export async function startAgent(t: ExecutionContext, options: StartAgentOptions = {}): Promise<RunningAgent> {
+  const agentsKey = options.agentsKey ?? randomBytes(32)
+  const hub = options.hub ?? (await fakeHub(t, agentsKey))
+  const folder = await temporaryFolder(t)
+  const id = options.bootstrap?.id ?? `e${process.pid}x${(count += 1)}`
+  const key = agentKey(agentsKey, id)
+  const prefix = `/user/alice/${id}/`
+  const bootstrap: AgentBootstrap = {
+    version: 1,
+    id,
+    key: key.toString('base64url'),
+    report: { host: '127.0.0.1', port: hub.port },
+    listen: { host: '127.0.0.1' },
+    prefix,
+    user: 'alice',
+    application: applicationIn(folder),
+    directories: [],
+    startTimeoutMs: 120_000,
+    stopTimeoutMs: 10_000,
+    ...options.bootstrap,
+  }
+  const [command = '', ...args] = options.argv ?? [process.execPath, join(project, 'images/agent/main.ts')]
+  const child = spawn(command, [...args, '--config', '-'], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...process.env, HOME: folder, ...options.env },
+  })
+  child.stdin.on('error', () => undefined)
+  child.stdin.end(JSON.stringify(bootstrap))
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()))
+  const exit = once(child, 'close').then(() => child.exitCode)
+  t.teardown(async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
+    await exit
+    if (!t.passed) t.log(output.slice(-8_000))
+  })
+
+  const newest = (): AgentReport | undefined => hub.reports.at(-1)
+  const port = async (): Promise<number> =>
+    await until(
+      'the agent reported its port',
+      () => {
+        if (child.exitCode !== null) throw new Error(`the agent ended with ${child.exitCode}:\n${output}`)
+        return newest()?.port
+      },
+      { timeoutMs: 60_000 },
+    )
+  return {
+    id,
+    prefix: bootstrap.prefix,
+    key,
+    agentsKey,
+    hub,
+    process: child,
+    folder,
+    exit,
+    output: () => output,
+    port,
+    async untilReady(timeoutMs = 120_000) {
+      await until(
+        'the agent reported ready',
+        () => {
+          if (child.exitCode !== null) throw new Error(`the agent ended with ${child.exitCode}:\n${output}`)
+          return newest()?.application === 'ready'
+        },
+        { timeoutMs },
+      )
+      return await port()
+    },
+    ask: async (path, ask) => await askAgent({ id, key, port: await port() }, path, ask),
+    webSocket: async (path, socketOptions) => await openWebSocket({ id, key, port: await port() }, path, socketOptions),
+    async stop() {
+      child.kill('SIGTERM')
+      return await exit
+    },
+  }
+}
+
+/** A terminal that starts in the test's folder. */
+function applicationIn(folder: string): AgentBootstrap['application'] {
+  const { kind, argv, readyPath, landingPath } = defaultApplication('terminal')
+  return { kind, argv: [...argv], readyPath, landingPath, directory: folder }
+}
+
+export interface Link {
+  readonly id: string
+  readonly key: Buffer
+  readonly port: number
+}
+
+export function askAgent({ id, key, port }: Link, path: string, options: AskOptions = {}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const { method = 'GET', headers = {}, body } = options
+    const asking = request(
+      { ...pskClient(id, key), host: '127.0.0.1', port, path, method, headers, agent: false, timeout: 60_000 },
+      (answer) => {
+        text(answer).then((body) => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body }), reject)
+      },
+    )
+    asking.on('timeout', () => asking.destroy(new Error('no answer in time')))
+    asking.on('error', reject)
+    asking.end(body)
+  })
+}
+
+export async function openWebSocket(link: Link, path: string, options: ClientOptions = {}): Promise<WebSocket> {
+  const socket = openingWebSocket(link, path, options)
+  await once(socket, 'open')
+  return socket
+}
+
+/** Not opened yet, so that nothing is missed. */
+export function openingWebSocket({ id, key, port }: Link, path: string, options: ClientOptions = {}): WebSocket {
+  return new WebSocket(`wss://127.0.0.1:${port}${path}`, { ...(pskClient(id, key) as ClientOptions), ...options })
+}
+
+/** A bare connection over the link, for bytes that no client would send. */
+export async function openLink({ id, key, port }: Link): Promise<TLSSocket> {
+  const socket = tlsConnect({ ...pskClient(id, key), host: '127.0.0.1', port })
+  await once(socket, 'secureConnect')
+  return socket
+}
