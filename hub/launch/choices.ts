@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { nearest } from '../../config/nearest.ts'
 import type { Choices } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
+import { proposalIdPattern } from '../domain/proposal-id.ts'
 import { isPlainPath } from './paths.ts'
 
 const mostProposals = 50
@@ -13,9 +14,6 @@ const unprintable = /[\p{Cc}\p{Cs}\u202A-\u202E\u2066-\u2069]/u
 const name = z
   .string('is missing: choose one')
   .regex(/^[a-z][a-z0-9-]{0,29}$/, 'is not a name: lowercase letters, digits and hyphens, at most 30')
-
-/** The same rule as the catalogue's; `..` is no id anywhere. */
-export const proposalIdPattern = /^(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/
 
 const proposalId = z
   .string('must be text')

@@ -1,0 +1,76 @@
+/** A catalogue file from the disk, whatever its size up to a bound, without holding up the hub. */
+import { open } from 'node:fs/promises'
+import { extname } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { type CatalogueDocument, readCatalogue } from './document.ts'
+
+const largestBytes = 64 * 2 ** 20
+/** Below it, reading takes less time than starting a thread. */
+const smallCharacters = 256 * 2 ** 10
+const deadlineMs = 120_000
+const threadMemoryMb = 4_096
+
+/** What identifies one version of a file: a rename, a write and a touch all change it. */
+export type FileVersion = string
+
+export async function fileVersion(path: string): Promise<FileVersion> {
+  const handle = await open(path, 'r')
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = await handle.stat({ bigint: true })
+    return [dev, ino, size, mtimeNs, ctimeNs].join(':')
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Mistakes include that the file can't be read; rejects only for trouble of our own. */
+export async function readCatalogueFile(path: string): Promise<CatalogueDocument> {
+  const text = await readText(path)
+  if (text.is === 'wrong') return { is: 'wrong', mistakes: [{ file: path, field: '', message: text.message }] }
+  return text.text.length <= smallCharacters ? readCatalogue(text.text, path) : await readOnThread(text.text, path)
+}
+
+type Text = Readonly<{ is: 'read'; text: string }> | Readonly<{ is: 'wrong'; message: string }>
+
+async function readText(path: string): Promise<Text> {
+  try {
+    const handle = await open(path, 'r')
+    try {
+      const stat = await handle.stat()
+      if (!stat.isFile()) return { is: 'wrong', message: 'is not a file' }
+      if (stat.size > largestBytes) return { is: 'wrong', message: `is larger than ${largestBytes} bytes` }
+      const bytes = await handle.readFile()
+      return { is: 'read', text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) }
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    if (error instanceof TypeError) return { is: 'wrong', message: 'is not UTF-8 text' }
+    const { code } = error as NodeJS.ErrnoException
+    return {
+      is: 'wrong',
+      message: code === 'ENOENT' ? 'there is no such file' : `can't be read (${code ?? 'unknown'})`,
+    }
+  }
+}
+
+/** Ends with the answer, or in words when it takes too long or more memory than it may. */
+async function readOnThread(text: string, file: string): Promise<CatalogueDocument> {
+  const worker = new Worker(new URL(`./document-worker${extname(import.meta.filename)}`, import.meta.url), {
+    workerData: { text, file },
+    env: {},
+    resourceLimits: { maxOldGenerationSizeMb: threadMemoryMb },
+  })
+  const failed = (message: string): CatalogueDocument => ({ is: 'wrong', mistakes: [{ file, field: '', message }] })
+  const answer = Promise.withResolvers<CatalogueDocument>()
+  const timer = setTimeout(() => answer.resolve(failed('takes too long to read; split it')), deadlineMs)
+  worker.once('message', (document: CatalogueDocument) => answer.resolve(document))
+  worker.once('error', (error) => answer.resolve(failed(`can't be read: ${error.message}`)))
+  worker.once('exit', () => answer.resolve(failed("can't be read: its thread ended without an answer")))
+  try {
+    return await answer.promise
+  } finally {
+    clearTimeout(timer)
+    await worker.terminate()
+  }
+}
