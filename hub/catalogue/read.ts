@@ -1,14 +1,15 @@
 /** A catalogue file from the disk, whatever its size up to a bound, without holding up the hub. */
+import { fork } from 'node:child_process'
 import { open } from 'node:fs/promises'
 import { extname } from 'node:path'
-import { Worker } from 'node:worker_threads'
+import { fileURLToPath } from 'node:url'
 import { type CatalogueDocument, readCatalogue } from './document.ts'
 
 const largestBytes = 64 * 2 ** 20
-/** Below it, reading takes less time than starting a thread. */
+/** Below it, reading takes less time than starting a process. */
 const smallCharacters = 256 * 2 ** 10
 const deadlineMs = 120_000
-const threadMemoryMb = 4_096
+const childMemoryMb = 4_096
 
 /** What identifies one version of a file: a rename, a write and a touch all change it. */
 export type FileVersion = string
@@ -27,7 +28,7 @@ export async function fileVersion(path: string): Promise<FileVersion> {
 export async function readCatalogueFile(path: string): Promise<CatalogueDocument> {
   const text = await readText(path)
   if (text.is === 'wrong') return { is: 'wrong', mistakes: [{ file: path, field: '', message: text.message }] }
-  return text.text.length <= smallCharacters ? readCatalogue(text.text, path) : await readOnThread(text.text, path)
+  return text.text.length <= smallCharacters ? readCatalogue(text.text, path) : await readInProcess(text.text, path)
 }
 
 type Text = Readonly<{ is: 'read'; text: string }> | Readonly<{ is: 'wrong'; message: string }>
@@ -55,22 +56,27 @@ async function readText(path: string): Promise<Text> {
 }
 
 /** Ends with the answer, or in words when it takes too long or more memory than it may. */
-async function readOnThread(text: string, file: string): Promise<CatalogueDocument> {
-  const worker = new Worker(new URL(`./document-worker${extname(import.meta.filename)}`, import.meta.url), {
-    workerData: { text, file },
+async function readInProcess(text: string, file: string): Promise<CatalogueDocument> {
+  const child = fork(fileURLToPath(new URL(`./document-process${extname(import.meta.filename)}`, import.meta.url)), {
+    // 'advanced' keeps dates dates.
+    serialization: 'advanced',
     env: {},
-    resourceLimits: { maxOldGenerationSizeMb: threadMemoryMb },
+    execArgv: [`--max-old-space-size=${childMemoryMb}`],
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   })
   const failed = (message: string): CatalogueDocument => ({ is: 'wrong', mistakes: [{ file, field: '', message }] })
   const answer = Promise.withResolvers<CatalogueDocument>()
   const timer = setTimeout(() => answer.resolve(failed('takes too long to read; split it')), deadlineMs)
-  worker.once('message', (document: CatalogueDocument) => answer.resolve(document))
-  worker.once('error', (error) => answer.resolve(failed(`can't be read: ${error.message}`)))
-  worker.once('exit', () => answer.resolve(failed("can't be read: its thread ended without an answer")))
+  child.once('message', (document) => answer.resolve(document as CatalogueDocument))
+  child.once('error', (error) => answer.resolve(failed(`can't be read: ${error.message}`)))
+  child.once('exit', (code, signal) => answer.resolve(failed(`can't be read: its reader ended with ${signal ?? code}`)))
+  child.send({ text, file }, (error) => {
+    if (error !== null) answer.resolve(failed(`can't be read: ${error.message}`))
+  })
   try {
     return await answer.promise
   } finally {
     clearTimeout(timer)
-    await worker.terminate()
+    child.kill('SIGKILL')
   }
 }

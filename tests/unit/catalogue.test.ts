@@ -351,7 +351,7 @@ test('at the start a wrong file ends in every mistake, not in an empty catalogue
   t.regex((await t.throwsAsync(missing)).message, /\/nowhere\/at\/all\.yaml {2}there is no such file/)
 })
 
-test('a large file is read on a thread, the same as a small one', async (t) => {
+test('a large file is read in a process of its own, the same as a small one', async (t) => {
   const rows = Array.from(
     { length: 6_000 },
     (_, i) => `  - { id: p${i}, title: Sample number ${i}, instrument: LOQ, startsAt: 2026-01-01, members: [ada] }\n`,
