@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { environmentIds } from './common/environmentId.ts'
+import { environmentId } from './common/environmentId.ts'
 import {
   LaunchRefused,
   type EnvironmentId,
@@ -320,7 +320,7 @@ interface Room<Profile> {
 }
 
 async function openRoom<Profile>(subject: ContractSubject<Profile>): Promise<Room<Profile>> {
-  const newId = environmentIds(randomBytes)
+  const newId = environmentId(randomBytes)
   const hub: string = newId()
   const patienceMs = subject.patienceMs ?? 30_000
   const spawners: Spawner<Profile>[] = []

@@ -4,7 +4,7 @@ import { isEnvironmentId, type EnvironmentId } from '../spawner.ts'
  * A maker of environment ids: 'e' and 12 of [a-z0-9], so 62 bits: made once, never looked up first.
  * `randomBytes` is the source of chance (crypto.randomBytes outside of tests).
  */
-export function environmentIds(randomBytes: (size: number) => Uint8Array): () => EnvironmentId {
+export function environmentId(randomBytes: (size: number) => Uint8Array): () => EnvironmentId {
   return () => {
     let text = 'e'
     while (text.length < 1 + length) {

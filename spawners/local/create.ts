@@ -1,0 +1,105 @@
+/** The spawner of one machine: processes of this machine, kept by keeper.sh, found again on disk and in /proc. */
+import { readdir, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isWithin } from '../common/checkMounts.ts'
+import type { EnvironmentId, Found, Spawner, SpawnerContext } from '../spawner.ts'
+import type { LocalConfig, LocalProfile } from './config.ts'
+import { launch } from './launch.ts'
+import { look, readLog, runFolder, type Now } from './look.ts'
+import { machineHealth, type Machine } from './machine.ts'
+import { readBootId, readOomKills } from './processes.ts'
+import { readFacts } from './read.ts'
+import { listIds, readLatest, sweep } from './record.ts'
+import { createStopper } from './stop.ts'
+import { watchPhases } from './watch.ts'
+
+const mostLogBytes = 64 * 1_024
+/** Environments that are looked at side by side. */
+const sideBySide = 16
+
+/** `machine` is what exploreMachine found. */
+export async function createLocal(
+  config: LocalConfig,
+  context: SpawnerContext,
+  machine: Machine,
+): Promise<Spawner<LocalProfile>> {
+  const { stateFolder } = context
+  const shown = config.readOnlyPaths.find((path) => isWithin(path, stateFolder))
+  if (shown !== undefined) throw new Error(`spawners.${context.name}.readOnlyPaths: ${shown} holds files of the hub`)
+  const tools = { config, context, machine }
+  const stopper = createStopper(tools)
+  await sweep(stateFolder)
+  await stopper.resume()
+
+  async function observe(): Promise<ReadonlyMap<EnvironmentId, Found>> {
+    const ids = await listIds(stateFolder)
+    const now: Now = { bootId: await readBootId(), oomKills: await readOomKills() }
+    const found = new Map<EnvironmentId, Found>()
+    for (let first = 0; first < ids.length; first += sideBySide) {
+      await Promise.all(
+        ids.slice(first, first + sideBySide).map(async (id) => {
+          const one = await observeOne(context, id, now)
+          if (one) found.set(id, one)
+        }),
+      )
+    }
+    return found
+  }
+
+  return {
+    async ensure(spec, signal) {
+      signal.throwIfAborted()
+      await launch(tools, spec, signal)
+    },
+    async observe(signal) {
+      signal.throwIfAborted()
+      return await observe()
+    },
+    remove: (id, signal) => stopper.remove(id, signal),
+    async logs(id, signal) {
+      signal.throwIfAborted()
+      const latest = await readLatest(stateFolder, id)
+      if (latest.is !== 'there' || latest.record.hub !== context.hub) return ''
+      return await readLog(runFolder(stateFolder, latest.record), mostLogBytes)
+    },
+    async extend(id, endsAt, signal) {
+      signal.throwIfAborted()
+      const latest = await readLatest(stateFolder, id)
+      if (latest.is !== 'there' || latest.record.hub !== context.hub) throw new Error(`there is no ${id}`)
+      const file = join(runFolder(stateFolder, latest.record), 'end')
+      await writeFile(`${file}.new`, endsAt.toISOString(), { mode: 0o600 })
+      await rename(`${file}.new`, file)
+    },
+    async watch(changed, signal) {
+      await watchPhases(observe, changed, signal)
+    },
+    async check(signal) {
+      signal.throwIfAborted()
+      await readdir(stateFolder)
+      return await machineHealth(machine, config)
+    },
+    close: () => stopper.close(),
+  }
+}
+
+/** Undefined: it does not exist, or is another hub's. One that can't be looked at hides none of the others. */
+async function observeOne(
+  { stateFolder, hub }: SpawnerContext,
+  id: EnvironmentId,
+  now: Now,
+): Promise<Found | undefined> {
+  try {
+    const latest = await readLatest(stateFolder, id)
+    if (latest.is === 'absent') return undefined
+    if (latest.is === 'broken') return { observation: { phase: 'unknown', message: latest.message } }
+    const { record } = latest
+    if (record.hub !== hub) return undefined
+    const observation = readFacts(record, await look(stateFolder, record, now))
+    return observation && { observation, owner: record.owner, digest: record.digest }
+  } catch (error) {
+    // Taken away between two looks: then it is absent. Anything else can't be told.
+    const again = await readLatest(stateFolder, id)
+    if (again.is === 'absent') return undefined
+    return { observation: { phase: 'unknown', message: error instanceof Error ? error.message : 'it can not be read' } }
+  }
+}

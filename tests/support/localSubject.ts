@@ -1,0 +1,131 @@
+/** The local spawner as a subject of the contract suite: a state folder, a home, a proposal, and the fake agent. */
+import { chmod, chown, mkdir, readFile, readdir, realpath, rename, rmdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { ContractBehaviour, ContractSubject } from '../../spawners/contract.ts'
+import { configSchema, type LocalConfig, type LocalProfile } from '../../spawners/local/config.ts'
+import { createLocal } from '../../spawners/local/create.ts'
+import { exploreMachine, type Machine } from '../../spawners/local/machine.ts'
+import { environmentId } from '../../spawners/common/environmentId.ts'
+import type { EnvironmentId, EnvironmentSpec, Log, Spawner, SpawnerContext } from '../../spawners/spawner.ts'
+import { randomBytes } from 'node:crypto'
+import { contractSpec, silentLog, spawnerContext } from './spawnerSubject.ts'
+
+export interface LocalSite {
+  readonly folder: string
+  readonly stateFolder: string
+  readonly home: string
+  readonly proposal: string
+  readonly machine: Machine
+  readonly context: (hub: string, part?: Partial<SpawnerContext>) => SpawnerContext
+  readonly config: (part?: object) => LocalConfig
+  readonly spec: (
+    argv: readonly string[],
+    part?: Partial<EnvironmentSpec<LocalProfile>>,
+  ) => EnvironmentSpec<LocalProfile>
+  readonly open: (hub?: string, log?: Log) => Promise<Spawner<LocalProfile>>
+  /** Takes away what is outside of `folder`. */
+  readonly close: () => Promise<void>
+}
+
+export const newId = environmentId(randomBytes)
+
+/** Everything below `folder`, which must be empty. As root, environments are uid 12001; else they are us. */
+export async function localSite(folder: string, machine?: Machine): Promise<LocalSite> {
+  const found = machine ?? (await exploreMachine())
+  const cgroup = `hutch-test-${newId()}`
+  const uid = found.root ? 12_001 : found.uid
+  const gid = found.root ? 12_001 : found.gid
+  const [state, home, proposal] = [join(folder, 'state'), join(folder, 'home'), join(folder, 'proposal')]
+  const stateFolder = join(state, 'spawners', 'local')
+  await chmod(folder, 0o755)
+  await mkdir(stateFolder, { recursive: true, mode: 0o700 })
+  for (const path of [home, proposal]) {
+    await mkdir(path, { mode: 0o700 })
+    if (found.root) await chown(path, uid, gid)
+  }
+  const agent = {
+    argv: [await realpath(process.execPath), join(import.meta.dirname, 'fakeAgent.ts')],
+    folder: import.meta.dirname,
+  }
+  const account = { name: 'alice', uid, gid, groups: [], home: '/home/alice', shell: '/bin/sh' }
+  const mounts = [
+    { name: 'home', source: { kind: 'host', path: home }, target: '/home/alice', readOnly: false },
+    { name: 'proposal 1, raw', source: { kind: 'host', path: proposal }, target: '/data/p1', readOnly: true },
+  ] as const
+  const context: LocalSite['context'] = (hub, part) => spawnerContext({ hub, stateFolder, agent, ...part })
+  const config: LocalSite['config'] = (part) => configSchema.parse({ stopGrace: '1s', cgroup, ...part })
+  return {
+    folder,
+    stateFolder,
+    home,
+    proposal,
+    machine: found,
+    context,
+    config,
+    spec: (argv, part) =>
+      contractSpec(
+        'tested',
+        newId(),
+        {},
+        {
+          account,
+          mounts,
+          application: { kind: 'web', argv, readyPath: '', landingPath: '' },
+          resources: { cpu: 1, memoryBytes: 2 ** 29, gpus: 0, processes: 200 },
+          ...part,
+        },
+      ),
+    open: (hub = 'tested', log = silentLog) => createLocal(config(), context(hub, { log }), found),
+    async close() {
+      for (const name of await readdir('/sys/fs/cgroup')) {
+        await rmdir(join('/sys/fs/cgroup', name, cgroup)).catch(() => undefined)
+      }
+    },
+  }
+}
+
+export function localSubject(site: LocalSite): ContractSubject<LocalProfile> {
+  return {
+    spawner: (hub) => site.open(hub),
+    spec(hub, id, behaviour) {
+      const spec = site.spec(argvOf(behaviour), { hub, id })
+      return behaviour.does === 'refuse' ? { ...spec, account: { ...spec.account, uid: 0 } } : spec
+    },
+    async cut() {
+      await rename(site.stateFolder, `${site.stateFolder}.away`)
+      return () => rename(`${site.stateFolder}.away`, site.stateFolder)
+    },
+    count: countKeepers,
+  }
+}
+
+/** Keepers of this environment among all processes of the machine, by their working folder. */
+export async function countKeepers(id: EnvironmentId): Promise<number> {
+  let count = 0
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    const folder = await realpath(`/proc/${pid}/cwd`).catch(() => '')
+    if (command.includes('keeper.sh') && folder.split('/').includes(id) && (await isLeader(pid))) count += 1
+  }
+  return count
+}
+
+/** The keeper's own children look like it until they become what they run. */
+async function isLeader(pid: string): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+  const [state, , , session] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return session === pid && state !== 'Z'
+}
+
+function argvOf(behaviour: ContractBehaviour): readonly string[] {
+  switch (behaviour.does) {
+    case 'run':
+    case 'refuse':
+      return ['run']
+    case 'print':
+      return ['print', String(behaviour.bytes)]
+    case 'end':
+      return ['end', String(behaviour.exitCode)]
+  }
+}
