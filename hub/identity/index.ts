@@ -6,7 +6,7 @@ import type { Kysely } from 'kysely'
 import type { Registry } from 'prom-client'
 import type { Configuration } from '../../config/schema.ts'
 import type { Log } from '../../spawners/spawner.ts'
-import type { RouteTable } from '../domain/services.ts'
+import type { RouteTable, Visitor } from '../domain/services.ts'
 import type { Tables } from '../store/schema.ts'
 import { cookieRules } from './cookies.ts'
 import { createLogins, type Logins } from './logins.ts'
@@ -52,6 +52,8 @@ export interface Identity {
   readonly router: Router
   readonly tokens: Tokens
   readonly logins: Logins
+  /** Whether a login or token that was good a while ago still is: for streams that stay open. */
+  readonly stillValid: (visitor: Visitor) => Promise<boolean>
 }
 
 export const demoProviderName = 'demo'
@@ -83,7 +85,9 @@ export function createIdentity(options: IdentityOptions): Identity {
     now,
   })
   const middleware = visitorMiddleware({ logins, tokens, rules, publicOrigin: publicUrl.origin, contact })
-  return { middleware, router, tokens, logins }
+  const stillValid = (visitor: Visitor): Promise<boolean> =>
+    (visitor.by === 'cookie' ? logins : tokens).stillValid(visitor.login)
+  return { middleware, router, tokens, logins, stillValid }
 }
 
 function configured({ configuration, secrets, fetch, now }: IdentityOptions): Provider[] {

@@ -1,5 +1,5 @@
 /** Logins: signed-in browsers, one row each, asked at every request and revocable at any time. */
-import type { Kysely } from 'kysely'
+import type { ExpressionBuilder, Kysely } from 'kysely'
 import type { RouteTable, User, Visitor } from '../domain/services.ts'
 import type { LoginRow, Tables } from '../store/schema.ts'
 import { groupsOf, parseClaims } from './claims.ts'
@@ -24,8 +24,10 @@ export interface Logins {
   begin(start: LoginStart): Promise<{ id: string; secret: string; expiresAt: Date }>
   /** Undefined: unknown, revoked, over. Marks the login as seen, at most once a minute. */
   find(secret: string): Promise<Visitor | undefined>
-  /** The id behind a cookie, whatever its state: a logout that failed half-way can be repeated. */
-  idOf(secret: string): Promise<string | undefined>
+  /** By its id: neither revoked nor over, and its user not blocked. Marks nothing. */
+  stillValid(id: string): Promise<boolean>
+  /** What is behind a cookie, also ten minutes after its end: so that a logout that failed half-way can be repeated. */
+  behind(secret: string): Promise<Readonly<{ id: string; userId: string }> | undefined>
   /** The living ones, the newest first. */
   list(userId: string): Promise<readonly LoginInfo[]>
   /** Ends it here and at the proxies; twice is once. */
@@ -57,6 +59,8 @@ const seenEveryMs = 60_000
 /** A browser that never logs out leaves its login behind; more than this at once are nobody's. */
 const mostPerUser = 50
 const keepOverMs = 30 * 86_400_000
+const repeatableMs = 600_000
+const mostRevokedAtOnce = 1_000
 const cacheFreshMs = 1_000
 
 export function createLogins(options: LoginsOptions): Logins {
@@ -85,8 +89,7 @@ export function createLogins(options: LoginsOptions): Logins {
       .where('expires_at', '<', now() - keepOverMs)
       .execute()
     await db.insertInto('logins').values(row).execute()
-    const surplus = (await living(user.id)).slice(mostPerUser)
-    for (const { id } of surplus) await revoke(id)
+    await revokeEach((await living(user.id)).slice(mostPerUser))
     return { id: row.id, secret, expiresAt: new Date(row.expires_at) }
   }
 
@@ -112,7 +115,7 @@ export function createLogins(options: LoginsOptions): Logins {
       .where('logins.revoked_at', 'is', null)
       .executeTakeFirst()
     const provider = row && providers.byIssuer(row.issuer)
-    if (!provider || row.expires_at <= now() || row.seen_at + idleMs <= now()) return undefined
+    if (!provider || !isLiving(row)) return undefined
     // An identity that was taken off the user takes the logins that came by it along.
     if (row.claims === null) return undefined
     const seenAt = await touch(row)
@@ -125,6 +128,11 @@ export function createLogins(options: LoginsOptions): Logins {
       expiresAt: new Date(Math.min(row.expires_at, seenAt + idleMs)),
       provider: provider.name,
     }
+  }
+
+  function isLiving(row: Pick<LoginRow, 'issuer' | 'expires_at' | 'seen_at'>): boolean {
+    const configured = providers.byIssuer(row.issuer) !== undefined
+    return configured && row.expires_at > now() && row.seen_at + idleMs > now()
   }
 
   async function touch(row: { id: string; login: string; seen_at: number }): Promise<number> {
@@ -147,60 +155,76 @@ export function createLogins(options: LoginsOptions): Logins {
       .execute()
   }
 
-  async function revoke(id: string): Promise<void> {
-    const row = await db.selectFrom('logins').select(['expires_at']).where('id', '=', id).executeTakeFirst()
-    if (!row) return
+  /** Ends all of them in the store, then tells the proxies of each. */
+  async function revokeEach(rows: readonly { id: string; expires_at: number }[]): Promise<void> {
+    const ids = rows.map(({ id }) => id)
+    if (ids.length === 0) return
     await db
       .updateTable('logins')
       .set({ revoked_at: now() })
-      .where('id', '=', id)
+      .where('id', 'in', ids)
       .where('revoked_at', 'is', null)
       .execute()
     cache.clear()
-    // Again even when it was revoked before: that time the proxies may not have been told. A login never comes
+    // Also of those that were revoked before: that time the proxies may not have been told. A login never comes
     // back, so whatever it opens until its end is refused, also what a request under way opens a moment from now.
-    await routes.revoke({ kind: 'login', subject: id, at: row.expires_at, until: row.expires_at })
+    await Promise.all(
+      rows.map(({ id, expires_at }) =>
+        routes.revoke({ kind: 'login', subject: id, at: expires_at, until: expires_at }),
+      ),
+    )
   }
 
-  async function revokeEach(rows: readonly { id: string }[]): Promise<void> {
-    for (const { id } of rows) await revoke(id)
+  /** Those that may still have something open at a proxy. */
+  function revocable() {
+    return db
+      .selectFrom('logins')
+      .select(['id', 'expires_at'])
+      .where('expires_at', '>', now())
+      .where(notLongRevoked)
+      .limit(mostRevokedAtOnce)
+  }
+
+  function notLongRevoked(where: ExpressionBuilder<Tables, 'logins'>) {
+    return where.or([where('revoked_at', 'is', null), where('revoked_at', '>', now() - repeatableMs)])
   }
 
   return {
     begin,
     find,
-    revoke,
-    async idOf(secret) {
+    async stillValid(id) {
       const row = await db
         .selectFrom('logins')
-        .select('id')
-        .where('secret_hash', '=', hashSecret(secret))
+        .innerJoin('users', 'users.id', 'logins.user_id')
+        .select(['logins.issuer', 'logins.expires_at', 'logins.seen_at'])
+        .where('logins.id', '=', id)
+        .where('logins.revoked_at', 'is', null)
+        .where('users.blocked_reason', 'is', null)
         .executeTakeFirst()
-      return row?.id
+      return row !== undefined && isLiving(row)
+    },
+    async behind(secret) {
+      return await db
+        .selectFrom('logins')
+        .select(['id', 'user_id as userId'])
+        .where('secret_hash', '=', hashSecret(secret))
+        .where(notLongRevoked)
+        .executeTakeFirst()
     },
     async list(userId) {
       return (await living(userId)).map(infoOf)
     },
+    async revoke(id) {
+      await revokeEach(await revocable().where('id', '=', id).execute())
+    },
     async revokeAll(userId) {
-      const rows = await db
-        .selectFrom('logins')
-        .select('id')
-        .where('user_id', '=', userId)
-        .where('expires_at', '>', now())
-        .where('revoked_at', 'is', null)
-        .execute()
-      await revokeEach(rows)
+      await revokeEach(await revocable().where('user_id', '=', userId).execute())
     },
     async revokeFromProvider({ issuer, subject, sid, at }) {
-      let query = db
-        .selectFrom('logins')
-        .select('id')
-        .where('issuer', '=', issuer)
-        .where('expires_at', '>', now())
-        .where('created_at', '<=', at)
-      if (sid !== undefined) query = query.where('sid', '=', sid)
-      if (subject !== undefined) query = query.where('subject', '=', subject)
-      await revokeEach(await query.execute())
+      let ended = revocable().where('issuer', '=', issuer).where('created_at', '<=', at)
+      if (sid !== undefined) ended = ended.where('sid', '=', sid)
+      if (subject !== undefined) ended = ended.where('subject', '=', subject)
+      await revokeEach(await ended.execute())
     },
   }
 }

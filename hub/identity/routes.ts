@@ -122,9 +122,8 @@ export function loginRoutes(options: RoutesOptions): Router {
   async function logout(ctx: Context, everywhere: boolean): Promise<void> {
     const secret = readCookies(ctx.get('Cookie')).get(rules.login)
     const visitor: Visitor | undefined = ctx.state['visitor']
-    const id = secret === undefined ? undefined : await logins.idOf(secret)
-    if (everywhere && visitor) await logins.revokeAll(visitor.user.id)
-    if (id !== undefined) await logins.revoke(id)
+    const login = secret === undefined ? undefined : await logins.behind(secret)
+    if (login) await (everywhere ? logins.revokeAll(login.userId) : logins.revoke(login.id))
     ctx.append('Set-Cookie', rules.clear(rules.login))
     ctx.set('Cache-Control', 'no-store')
     const provider = providers.all.find(({ name }) => name === visitor?.provider)

@@ -36,6 +36,8 @@ export interface Tokens {
   revoke(userId: string, id: string): Promise<void>
   /** Undefined: unknown, revoked, over. Marks the token as used, at most once a minute. */
   find(token: string): Promise<Visitor | undefined>
+  /** By its id: neither revoked nor over, and its user not blocked. Marks nothing. */
+  stillValid(id: string): Promise<boolean>
 }
 
 export interface TokensOptions {
@@ -158,6 +160,17 @@ export function createTokens(options: TokensOptions): Tokens {
     create,
     find,
     revoke,
+    async stillValid(id) {
+      const row = await db
+        .selectFrom('tokens')
+        .innerJoin('users', 'users.id', 'tokens.user_id')
+        .select('tokens.expires_at')
+        .where('tokens.id', '=', id)
+        .where('tokens.revoked_at', 'is', null)
+        .where('users.blocked_reason', 'is', null)
+        .executeTakeFirst()
+      return row !== undefined && (row.expires_at ?? foreverMs) > now()
+    },
     async list(userId) {
       return (await living(userId)).map(infoOf)
     },

@@ -14,7 +14,7 @@ import { createIdentity, type Identity } from '../../hub/identity/index.ts'
 import type { Tables } from '../../hub/store/schema.ts'
 import type { Revocation } from '../../proxy/feed.ts'
 import type { Log } from '../../spawners/spawner.ts'
-import type { TestProvider } from './oidc.ts'
+import { startProvider, type TestProvider } from './oidc.ts'
 
 export interface TestHub {
   readonly url: string
@@ -23,6 +23,8 @@ export interface TestHub {
   readonly demo?: DemoProvider
   /** What the proxies were told. */
   readonly revocations: Revocation[]
+  /** While true, telling them fails. */
+  readonly faults: { revoke: boolean }
   /** Why logins were refused, in order. */
   readonly refusals: string[]
   /** What people did not see: every line of the log. */
@@ -58,6 +60,11 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
   const clock: Clock = { offsetMs: 0 }
   const now = () => Date.now() + clock.offsetMs
   const { db, destroy } = await openDatabase()
+  t.teardown(async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+    await destroy()
+  })
   const lines: object[] = []
   const log = recordingLog(lines)
   const demo =
@@ -65,6 +72,7 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
       ? undefined
       : await createDemoProvider({ stateFolder: options.demoFolder, publicUrl, listenHost: '127.0.0.1', now, log })
   const revocations: Revocation[] = []
+  const faults = { revoke: false }
   const loginKey = randomBytes(32)
   const makeIdentity = (): Identity =>
     createIdentity({
@@ -89,6 +97,7 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
       secrets: { loginKey, clientSecrets: mapValues(made, (provider) => provider.clientSecret) },
       routes: {
         async revoke(revocation) {
+          if (faults.revoke) throw new Error('the proxies can not be told')
           revocations.push(revocation)
         },
       },
@@ -105,11 +114,6 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
     if (demo && req.url?.startsWith(demo.path)) demo.callback(req, res)
     else void handle(req, res)
   })
-  t.teardown(async () => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-    await destroy()
-  })
   return {
     url,
     db,
@@ -118,6 +122,7 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
     },
     ...(demo ? { demo } : {}),
     revocations,
+    faults,
     lines,
     get refusals() {
       return lines.flatMap((line) => ('reason' in line ? [String(line.reason)] : []))
@@ -130,6 +135,23 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
   }
 }
 
+/** A hub with one provider, `site`. */
+export async function startHubAndProvider(
+  t: ExecutionContext,
+  options: Omit<TestHubOptions, 'providers'> = {},
+): Promise<{ hub: TestHub; provider: TestProvider }> {
+  let provider: TestProvider | undefined
+  const hub = await startHub(t, {
+    ...options,
+    async providers(url) {
+      provider = await startProvider(t, { hub: options.publicUrl ?? url, name: 'site' })
+      return { site: provider }
+    },
+  })
+  if (!provider) throw new Error('the hub made no provider')
+  return { hub, provider }
+}
+
 /** GET /hub/who says who asks; POST /hub/change counts. Problems as JSON. */
 function application(identity: Identity): Koa {
   const app = new Koa()
@@ -137,7 +159,10 @@ function application(identity: Identity): Koa {
     try {
       await next()
     } catch (error) {
-      if (!(error instanceof Problem)) throw error
+      if (!(error instanceof Problem)) {
+        ctx.status = 500
+        return
+      }
       ctx.status = error.status
       if (error.retryAfter !== undefined) ctx.set('Retry-After', String(error.retryAfter))
       ctx.body = { type: error.type, detail: error.detail }

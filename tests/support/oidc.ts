@@ -149,10 +149,22 @@ function providerConfiguration(
     ],
     cookies: { keys: ['only for tests'] },
     claims: { openid: ['sub', 'sid'], profile: ['name', 'preferred_username', 'groups'], email: ['email'] },
-    features: { devInteractions: { enabled: false }, backchannelLogout: { enabled: true } },
+    features: {
+      devInteractions: { enabled: false },
+      backchannelLogout: { enabled: true },
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource(ctx: ProviderContext, form: string) {
+          ctx.body = form
+        },
+      },
+    },
     pkce: { required: () => true },
     interactions: { url: (_ctx: unknown, { uid }: { uid: string }) => `/interaction/${uid}` },
     clientBasedCORS: () => false,
+    // Its own refuses loopback, where the hub of the tests is.
+    fetch: (url: string, { dispatcher: _dispatcher, ...init }: RequestInit & { dispatcher?: unknown }) =>
+      fetch(url, init),
     ttl: { AccessToken: 600, AuthorizationCode: 60, IdToken: 600, Interaction: 600, Session: 3600, Grant: 3600 },
     findAccount(_ctx: unknown, sub: string) {
       const person = made.people.get(sub)
@@ -160,6 +172,9 @@ function providerConfiguration(
     },
     async loadExistingGrant(ctx: ProviderContext) {
       const { client, session } = ctx.oidc
+      const granted = session.grantIdFor(client.clientId)
+      const known = granted === undefined ? undefined : await ctx.oidc.provider.Grant.find(granted)
+      if (known) return known
       const grant = new ctx.oidc.provider.Grant({ clientId: client.clientId, accountId: session.accountId })
       grant.addOIDCScope('openid profile email')
       await grant.save()

@@ -141,6 +141,10 @@ function account(people: readonly DemoPerson[], id: string) {
 /** The hub is the provider's only client and part of it: nobody is asked whether it may know their name. */
 async function loadExistingGrant(ctx: ProviderContext) {
   const { provider, client, session } = ctx.oidc
+  // One for each session: a second one would take the first one's place, and break the login in another tab.
+  const granted = session.grantIdFor(client.clientId)
+  const known = granted === undefined ? undefined : await provider.Grant.find(granted)
+  if (known) return known
   const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId })
   grant.addOIDCScope('openid profile email')
   await grant.save()

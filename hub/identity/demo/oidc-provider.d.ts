@@ -17,7 +17,10 @@ declare module 'oidc-provider' {
     readonly oidc: {
       readonly client: { readonly clientId: string }
       readonly provider: Provider
-      readonly session: { readonly accountId: string }
+      readonly session: {
+        readonly accountId: string
+        grantIdFor(clientId: string): string | undefined
+      }
     }
   }
 
@@ -25,7 +28,10 @@ declare module 'oidc-provider' {
     constructor(issuer: string, configuration: object)
     /** Whether X-Forwarded-* are believed. */
     proxy: boolean
-    readonly Grant: new (of: { clientId: string; accountId: string }) => Grant
+    readonly Grant: {
+      new (of: { clientId: string; accountId: string }): Grant
+      find(id: string): Promise<Grant | undefined>
+    }
     use(middleware: Middleware): this
     callback(): RequestListener
     on(event: 'server_error', listener: (ctx: Context, error: Error) => void): this
