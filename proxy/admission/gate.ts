@@ -1,0 +1,172 @@
+/** Where a request may go. No effects and no round trip: everything is in the tables and in the request. */
+import type { Forward, Decision, Failure, Gate } from '../forward/forwarding.ts'
+import type { Pool } from '../forward/pool.ts'
+import type { Request } from '../forward/request.ts'
+import type { Route } from '../feed.ts'
+import { redirect, type Answer } from '../http/answer.ts'
+import { isReservedCookie } from '../http/cookies.ts'
+import { isPlainPath } from '../http/path.ts'
+import { problemAnswer, type ProxyProblem } from '../pages.ts'
+import type { Pools, Tables } from '../tables.ts'
+import type { Entry } from '../ticket.ts'
+import { askForTicket, enter, enterPath, fits, longestFormBytes, nonceCookie, type Entering } from './enter.ts'
+import { entryCookie, type Entries } from './entries.ts'
+import { changesState, isForeign, isNavigation } from './origin.ts'
+
+export interface GateOptions {
+  readonly publicUrl: URL
+  /** Host names of environments, such as {user}.envs.example.org; undefined: the hub's own. */
+  readonly hosts: string | undefined
+  readonly tables: Tables
+  readonly pools: Pools
+  readonly hub: Pool
+  readonly entries: Entries
+  readonly entering: Entering
+  readonly active: (id: string) => void
+}
+
+export function createGate(options: GateOptions): Gate {
+  const { publicUrl, tables, pools, entries, entering } = options
+  const publicHost = publicUrl.hostname.replace(/^\[|\]$/g, '').toLowerCase()
+  const base = publicUrl.pathname.endsWith('/') ? publicUrl.pathname : `${publicUrl.pathname}/`
+  const isEnvironmentHost = hostPattern(options.hosts)
+  const toHub: Forward = {
+    do: 'forward',
+    pool: options.hub,
+    request: { dropCookie: (name) => name === entryCookie || name === nonceCookie, passAuthorization: true, extra: '' },
+    response: { prefix: undefined },
+  }
+  return { decide, explain }
+
+  function decide(request: Request): Decision {
+    const { host, path } = request
+    const onHub = host === publicHost
+    if (!onHub && !isEnvironmentHost(host) && !tables.routes.hasHost(host)) {
+      const link = { text: 'Go there', href: publicUrl.href }
+      return no(request, 'unknownHost', `The address of this installation is ${publicUrl.href}`, link)
+    }
+    if (!isPlainPath(path)) return no(request, 'badRequest', 'The path holds what could be read in two ways.')
+    const isHubs = path.startsWith(`${base}hub/`) || path === `${base}hub`
+    if (onHub && isHubs) {
+      return changesState(request) && isForeign(request, publicUrl) ? foreign(request) : toHub
+    }
+    if (path === base || path === '/') return answer(redirect(`${publicUrl.origin}${base}hub/home`))
+    const route = tables.routes.find(onHub ? null : host, path)
+    return route === undefined ? noRoute(request, onHub) : toRoute(request, route)
+  }
+
+  function noRoute(request: Request, onHub: boolean): Decision {
+    const withSlash = tables.routes.find(onHub ? null : request.host, `${request.path}/`)
+    if (withSlash?.prefix === `${request.path}/` && isNavigation(request)) {
+      return answer(redirect(withSlash.prefix + request.query))
+    }
+    if (request.path.startsWith(`${base}user/`) && isNavigation(request)) {
+      return answer(redirect(openUrl(request)))
+    }
+    return no(request, 'notFound', 'No environment answers here. It may have been stopped.')
+  }
+
+  function toRoute(request: Request, route: Route): Decision {
+    const reserved = request.path.startsWith('_hutch/', route.prefix.length)
+    if (reserved) return atDoor(request, route)
+    const found = entries.find(request, route.id)
+    // What needs a header that page code of another site can't send is not forged by it.
+    const isAmbient = found?.by !== 'token'
+    if (isAmbient && isForeign(request, publicUrl) && !isNavigation(request) && request.method !== 'OPTIONS') {
+      return foreign(request)
+    }
+    if (found === undefined || tables.revocations.isRevoked(found.entry)) return notEntered(request, route)
+    const { entry, by } = found
+    if (!fits(entry, route)) return no(request, 'forbidden', 'This environment is not open to you.')
+    if (entry.role === 'viewer' && changesState(request)) return no(request, 'forbidden', 'You may only look here.')
+    return {
+      do: 'forward',
+      pool: pools.of(route),
+      request: {
+        dropCookie: isReservedCookie,
+        // Images made for JupyterHub check tokens of their own; behind an agent nobody needs one.
+        passAuthorization: route.target.kind === 'http' && by === 'cookie',
+        extra: whoEnters(entry),
+      },
+      response: { prefix: route.prefix },
+      route,
+      entry,
+      active: () => options.active(route.id),
+    }
+  }
+
+  function atDoor(request: Request, route: Route): Decision {
+    if (request.path !== route.prefix + enterPath) return no(request, 'notFound', 'There is no such page.')
+    if (request.method !== 'POST') return answer(redirect(route.prefix))
+    const found = entries.find(request, route.id)
+    const isIn = found !== undefined && fits(found.entry, route) && !tables.revocations.isRevoked(found.entry)
+    return {
+      do: 'collect',
+      mostBytes: longestFormBytes,
+      answer: (body) => enter(request, route, body, entering, isIn),
+    }
+  }
+
+  function notEntered(request: Request, route: Route): Decision {
+    if (isNavigation(request)) return answer(askForTicket(request, route, publicUrl, base))
+    return no(request, 'notEntered', `Open ${publicUrl.origin}${base}hub/home and enter from there.`)
+  }
+
+  /** The hub's page for whatever should answer here: it starts it, or says why not, and leads back. */
+  function openUrl(request: Request): string {
+    const query = new URLSearchParams({ next: request.path + request.query })
+    return `${publicUrl.origin}${base}hub/open?${query.toString()}`
+  }
+
+  function explain(request: Request, { route }: Forward, failure: Failure): Answer {
+    const again = { text: 'Try again', href: request.path + request.query }
+    switch (failure.is) {
+      case 'garbled':
+        return problemAnswer(request, 'garbled', 'Try again; if it stays, stop it and start it anew.', again)
+      case 'timeout':
+        return problemAnswer(request, 'timeout', 'It may be very busy. Try again in a while.', again)
+      case 'full':
+        return problemAnswer(request, 'busy', 'Try again in a moment.', again)
+      case 'unreachable':
+      case 'closed':
+        return route === undefined
+          ? problemAnswer(request, 'hubUnreachable', 'Environments that are open go on. Try again in a minute.', again)
+          : problemAnswer(
+              request,
+              'environmentUnreachable',
+              'It may be starting, or its computer can not be reached.',
+              {
+                text: 'See what the hub knows of it',
+                href: openUrl(request),
+              },
+            )
+    }
+  }
+}
+
+function answer(whole: Answer): Decision {
+  return { do: 'answer', answer: whole }
+}
+
+function no(request: Request, type: ProxyProblem, detail: string, link?: { text: string; href: string }): Decision {
+  return { do: 'answer', answer: problemAnswer(request, type, detail, link), cause: type }
+}
+
+function foreign(request: Request): Decision {
+  return no(request, 'foreignOrigin', 'Open the page from its own address.')
+}
+
+function whoEnters({ user, role }: Entry): string {
+  return `X-Hutch-User: ${encodeURIComponent(user.name)}\r\nX-Hutch-Role: ${role}\r\n`
+}
+
+/** {user}.envs.example.org → whether a host is one of these. */
+function hostPattern(hosts: string | undefined): (host: string) => boolean {
+  if (hosts === undefined) return () => false
+  const [before = '', after = ''] = hosts.toLowerCase().split('{user}', 2)
+  return (host) =>
+    host.length > before.length + after.length &&
+    host.startsWith(before) &&
+    host.endsWith(after) &&
+    /^[a-z0-9-]+$/.test(host.slice(before.length, host.length - after.length))
+}

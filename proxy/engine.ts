@@ -1,0 +1,199 @@
+/** One process that serves browsers: tables, gate and forwarding behind a listening socket. */
+import { readFile } from 'node:fs/promises'
+import { createServer as createTcpServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls'
+import { createEntries } from './admission/entries.ts'
+import { createGate } from './admission/gate.ts'
+import { codeOf, StartError, type ProxyConfiguration } from './config.ts'
+import { watchDeadlines } from './deadlines.ts'
+import type { HubMessage, Target } from './feed.ts'
+import { connector } from './forward/connect.ts'
+import { createForwarding } from './forward/create-forwarding.ts'
+import { createPool, type Pool } from './forward/pool.ts'
+import { trustedAddresses } from './forward/request.ts'
+import type { Logs } from './log.ts'
+import { createCounters, type Statistics } from './statistics.ts'
+import { createPools, createTables, type Tables } from './tables.ts'
+
+export interface EngineOptions {
+  readonly configuration: ProxyConfiguration
+  readonly admissionKey: Buffer
+  readonly agentsKey: Buffer
+  readonly logs: Logs
+  readonly now: () => number
+  readonly newId: () => string
+  /** True for the first who asks for this ticket, of all workers. */
+  readonly useTicket: (id: string, expiresAt: number) => Promise<boolean>
+  /** Somebody did something in this environment. */
+  readonly seen: (id: string) => void
+}
+
+export interface Engine {
+  readonly tables: Tables
+  /** Takes a change; what it revokes is cut off. */
+  apply(message: HubMessage): void
+  /** Throws StartError. */
+  listen(): Promise<void>
+  /** Throws StartError; the certificate before stays then. */
+  reloadCertificate(): Promise<void>
+  /** Resolves when all is done, at the latest after the configured time. */
+  drain(): Promise<void>
+  statistics(): Statistics
+}
+
+const expiryEveryMs = 1_000
+
+export function createEngine(options: EngineOptions): Engine {
+  const { configuration, admissionKey, agentsKey, logs, now } = options
+  const { limits } = configuration
+  const publicUrl = new URL(configuration.publicUrl)
+  const deadlines = watchDeadlines()
+  const counters = createCounters()
+  const tables = createTables(now)
+  const pools = createPools((route) => poolFor(route.target))
+  const entering = {
+    key: admissionKey,
+    publicUrl,
+    revocations: tables.revocations,
+    now,
+    useTicket: options.useTicket,
+  }
+  const gate = createGate({
+    publicUrl,
+    hosts: configuration.hosts,
+    tables,
+    pools,
+    hub: poolFor(
+      'socket' in configuration.hub
+        ? { kind: 'unix', path: configuration.hub.socket }
+        : { kind: 'http', url: configuration.hub.url },
+    ),
+    entries: createEntries({ key: admissionKey, now }),
+    entering,
+    active: options.seen,
+  })
+  const forwarding = createForwarding({
+    limits,
+    deadlines,
+    gate,
+    newId: options.newId,
+    trusted: trustedAddresses(configuration.trustedProxies),
+    done(done) {
+      counters.done(done)
+      logs.access(done)
+    },
+    refused: counters.refused,
+  })
+  let server: Server | undefined
+  const expiry = setInterval(cutExpired, expiryEveryMs)
+
+  return {
+    tables,
+    apply(message) {
+      tables.apply(message)
+      pools.check(
+        tables.routes,
+        message.type === 'put' ? message.route.id : message.type === 'delete' ? message.id : undefined,
+      )
+      if (message.type === 'table' || message.type === 'revoke') cutRevoked()
+    },
+    async listen() {
+      const { tls } = configuration
+      server =
+        tls === undefined
+          ? createTcpServer({ allowHalfOpen: true, noDelay: true }, forwarding.serve)
+          : createTlsServer(
+              { ...(await readCertificate(tls)), ...tlsDefaults, allowHalfOpen: true },
+              forwarding.serve,
+            ).on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy())
+      server.maxConnections = limits.connections
+      await listening(server, configuration.listen)
+    },
+    async reloadCertificate() {
+      if (configuration.tls === undefined) return
+      ;(server as TlsServer).setSecureContext(await readCertificate(configuration.tls))
+    },
+    async drain() {
+      const until = performance.now() + configuration.drainMs
+      server?.close()
+      forwarding.drain()
+      while (forwarding.clients.size > 0 && performance.now() < until) {
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+      for (const { socket } of forwarding.clients) socket.destroy()
+      clearInterval(expiry)
+      deadlines.stop()
+    },
+    statistics: () =>
+      counters.read({
+        hutch_proxy_connections: forwarding.clients.size,
+        [`hutch_proxy_live{kind="http"}`]: countLive('http'),
+        [`hutch_proxy_live{kind="websocket"}`]: countLive('websocket'),
+        hutch_proxy_resident_bytes: process.memoryUsage.rss(),
+      }),
+  }
+
+  function poolFor(target: Target): Pool {
+    return createPool({
+      ...connector(target, agentsKey),
+      deadlines,
+      connectTimeoutMs: limits.connectMs,
+      keepAliveMs: limits.upstreamIdleMs,
+      mostBusy: limits.requestsPerTarget,
+      mostIdle: limits.requestsPerTarget,
+      mostWaiting: limits.waitingPerTarget,
+    })
+  }
+
+  function cutRevoked(): void {
+    for (const live of forwarding.live) {
+      if (live.entry !== undefined && tables.revocations.isRevoked(live.entry)) live.cut()
+    }
+  }
+
+  function cutExpired(): void {
+    const time = now()
+    for (const live of forwarding.live) if (live.entry !== undefined && live.entry.expiresAt <= time) live.cut()
+  }
+
+  function countLive(kind: 'http' | 'websocket'): number {
+    let count = 0
+    for (const live of forwarding.live) if (live.kind === kind) count += 1
+    return count
+  }
+}
+
+const tlsDefaults = { minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'], handshakeTimeout: 10_000 } as const
+
+async function readCertificate(tls: {
+  certificateFile: string
+  keyFile: string
+}): Promise<{ cert: Buffer; key: Buffer }> {
+  const read = (file: string): Promise<Buffer> =>
+    readFile(file).catch((error: unknown) => {
+      throw new StartError(`${file}: can not be read (${codeOf(error)})`)
+    })
+  return { cert: await read(tls.certificateFile), key: await read(tls.keyFile) }
+}
+
+/** Throws StartError. */
+export async function listening(
+  server: Server,
+  where: { host: string; port: number } | { path: string },
+): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ ...where, backlog: 1_024 }, () => {
+      server.off('error', reject)
+      // An accept that fails (no file descriptors) is tried again by the next one.
+      server.on('error', () => {})
+      resolve()
+    })
+  }).catch((error: unknown) => {
+    const place = 'path' in where ? where.path : `${where.host}:${where.port}`
+    const code = codeOf(error)
+    throw new StartError(
+      code === 'EADDRINUSE' ? `${place} is taken by another program` : `${place}: can not listen (${code})`,
+    )
+  })
+}

@@ -1,0 +1,54 @@
+/** From the answer 101 on: the heads are done, bytes flow. Apart from the exchange, so that nothing of it stays. */
+import type { ResponseHead } from '../http/head.ts'
+import type { Client } from './client.ts'
+import { renderResponseHead } from './fields.ts'
+import type { Forward, Forwarding, Live } from './forwarding.ts'
+import type { Request } from './request.ts'
+import { openTunnel } from './tunnel.ts'
+import type { Upstream } from './upstream.ts'
+
+export interface TunnelStart {
+  readonly forwarding: Forwarding
+  readonly client: Client
+  readonly request: Request
+  readonly decision: Forward
+  readonly upstream: Upstream
+  readonly head: ResponseHead
+  readonly fromClient: Buffer
+  readonly fromUpstream: Buffer
+}
+
+// RFC 6455 7.4.1
+const goingAway = 1001
+const policyViolation = 1008
+
+export function startTunnel(start: TunnelStart): void {
+  const { forwarding, client, request, decision, upstream } = start
+  let bytesIn = 0
+  let bytesOut = 0
+  const text = renderResponseHead(start.head, { kind: 'none' }, decision.response, { keepAlive: true, upgraded: true })
+  client.socket.write(text, 'latin1')
+  client.deadlineAt = 0
+  client.socket.resume()
+  const tunnel = openTunnel({
+    client,
+    upstream,
+    early: { fromClient: start.fromClient, fromUpstream: start.fromUpstream },
+    active: () => decision.active?.(),
+    received: (bytes) => (bytesIn += bytes),
+    sent: (bytes) => (bytesOut += bytes),
+    closed() {
+      forwarding.live.delete(live)
+      const { route, entry } = decision
+      forwarding.done({ request, status: 101, kind: 'websocket', route, entry, bytesIn, bytesOut, cause: undefined })
+    },
+  })
+  const live: Live = {
+    entry: decision.entry,
+    route: decision.route,
+    kind: 'websocket',
+    cut: () => tunnel.close(policyViolation, 'This is no longer open to you'),
+    drain: () => tunnel.close(goingAway, 'The proxy restarts'),
+  }
+  forwarding.live.add(live)
+}

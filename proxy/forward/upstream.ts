@@ -1,0 +1,82 @@
+/** One connection to where a route leads. Its listeners are attached once; who uses it changes. */
+import type { Socket } from 'node:net'
+import type { Deadlines, Timed } from '../deadlines.ts'
+
+/** Who uses a connection now. */
+export interface UpstreamUser {
+  connected(): void
+  data(chunk: Buffer): void
+  drained(): void
+  /** It will send no more. */
+  ended(): void
+  /** It is gone; `cause` is undefined after a plain close. */
+  closed(cause: Error | undefined): void
+}
+
+export interface Upstream extends Timed {
+  readonly socket: Socket
+  user: UpstreamUser | undefined
+  ready: boolean
+  closed: boolean
+  /** It has carried a request before. */
+  reused: boolean
+  /** How long it may wait for its next request. */
+  keepAliveMs: number
+}
+
+export interface UpstreamOptions {
+  readonly deadlines: Deadlines
+  readonly connectTimeoutMs: number
+  readonly keepAliveMs: number
+  /** 'secureConnect' for TLS. */
+  readonly readyEvent: 'connect' | 'secureConnect'
+  left(upstream: Upstream): void
+}
+
+export function watchUpstream(socket: Socket, options: UpstreamOptions): Upstream {
+  const { deadlines } = options
+  let cause: Error | undefined
+  const upstream: Upstream = {
+    socket,
+    user: undefined,
+    ready: false,
+    closed: false,
+    reused: false,
+    keepAliveMs: options.keepAliveMs,
+    deadlineAt: performance.now() + options.connectTimeoutMs,
+    expired() {
+      socket.destroy(new UpstreamTimeout(upstream.ready ? 'no answer in time' : 'no connection in time'))
+    },
+  }
+  deadlines.things.add(upstream)
+  socket.once(options.readyEvent, () => {
+    upstream.ready = true
+    upstream.deadlineAt = 0
+    upstream.user?.connected()
+  })
+  socket.on('data', (chunk: Buffer) => {
+    // What comes unasked belongs to nobody.
+    if (upstream.user === undefined) socket.destroy()
+    else upstream.user.data(chunk)
+  })
+  socket.on('drain', () => upstream.user?.drained())
+  socket.on('end', () => {
+    if (upstream.user === undefined) socket.destroy()
+    else upstream.user.ended()
+  })
+  socket.on('error', (error) => (cause = error))
+  socket.on('close', () => {
+    upstream.closed = true
+    deadlines.things.delete(upstream)
+    options.left(upstream)
+    const { user } = upstream
+    upstream.user = undefined
+    user?.closed(cause)
+  })
+  return upstream
+}
+
+export class UpstreamTimeout extends Error {
+  override readonly name = 'UpstreamTimeout'
+  readonly code = 'ETIMEDOUT'
+}

@@ -1,0 +1,134 @@
+/** The composition root of the proxy: it alone reads the command line, keys and the environment. */
+import { randomBytes } from 'node:crypto'
+import { createActivity } from './activity.ts'
+import { readConfiguration, readKey, readSecret, StartError, type ProxyConfiguration } from './config.ts'
+import { serveControl } from './control.ts'
+import { createEngine } from './engine.ts'
+import type { HubMessage } from './feed.ts'
+import { followHub } from './follower.ts'
+import { createLogs } from './log.ts'
+import { keepSnapshot } from './snapshot.ts'
+import { createUsedTickets } from './tickets.ts'
+
+const usage = `hutch-proxy --config FILE
+
+Serves browsers: to the hub everything under /hub/, to each environment what is under its own path.
+`
+
+async function main(args: readonly string[]): Promise<void> {
+  if (args.includes('--help')) return void process.stdout.write(usage)
+  const at = args.indexOf('--config')
+  const file = args[at + 1]
+  if (at === -1 || file === undefined || args.length !== 2) throw new StartError(usage)
+  await run(await readConfiguration(file))
+}
+
+async function run(configuration: ProxyConfiguration): Promise<void> {
+  const now = Date.now
+  const [admissionKey, agentsKey, secret] = [
+    await readKey(configuration.admissionKeyFile),
+    await readKey(configuration.agentsKeyFile),
+    await readSecret(configuration.feed.secretFile),
+  ]
+  const logs = createLogs({ out: process.stdout, ...configuration.log, now })
+  const { log } = logs
+  const activity = createActivity(now)
+  const tickets = createUsedTickets(now)
+  const startedAt = now()
+  const engine = createEngine({
+    configuration,
+    admissionKey,
+    agentsKey,
+    logs,
+    now,
+    newId: createIds(randomBytes(6).toString('hex')),
+    useTicket: async (id, expiresAt) => tickets.use(id, expiresAt),
+    seen: activity.seen,
+  })
+  const { tables } = engine
+  const snapshot = keepSnapshot({
+    file: configuration.snapshotFile,
+    log,
+    routes: () => tables.routes.all(),
+    revocations: tables.revocations.all,
+  })
+  const kept = await snapshot.read()
+  engine.apply({ type: 'table', seq: 0, ...kept })
+  await engine.listen()
+  const follower = followHub({
+    url: feedUrl(configuration.feed),
+    secret,
+    log,
+    activity,
+    random: Math.random,
+    async apply(message: HubMessage) {
+      engine.apply(message)
+      if (message.type !== 'revoke') snapshot.routesChanged()
+      if (message.type === 'revoke' || message.type === 'table') await snapshot.saveRevocations()
+    },
+  })
+  const age = (): number => (follower.heardAt === undefined ? -1 : (performance.now() - follower.heardAt) / 1_000)
+  const control = await serveControl({
+    where: configuration.control,
+    health: () => ({ routes: tables.routes.size, feed: follower.connected, startedAt }),
+    statistics: async () => [
+      engine.statistics(),
+      {
+        numbers: {
+          hutch_proxy_routes: tables.routes.size,
+          hutch_proxy_feed_connected: follower.connected ? 1 : 0,
+          hutch_proxy_table_age_seconds: age(),
+        },
+      },
+    ],
+  })
+  log.info({ listen: configuration.listen, routes: tables.routes.size, pid: process.pid }, 'the proxy serves')
+
+  let stopping = false
+  const stop = async (): Promise<void> => {
+    if (stopping) return
+    stopping = true
+    log.info({ drainMs: configuration.drainMs }, 'the proxy stops when what goes on is done')
+    await engine.drain()
+    follower.stop()
+    await snapshot.flush()
+    control.close()
+    log.info({}, 'the proxy has stopped')
+    logs.flush()
+    process.exit(0)
+  }
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => void stop().catch(fail))
+  }
+  // Started through an older Node, which is gone.
+  process.on('disconnect', () => void stop().catch(fail))
+  process.on('SIGHUP', () => {
+    engine.reloadCertificate().then(
+      () => log.info({}, 'the certificate was read again'),
+      (error: unknown) => log.error({ err: error }, 'the certificate could not be read; the one before stays'),
+    )
+  })
+}
+
+/** Unique in this installation: random at the start, then counted. */
+function createIds(prefix: string): () => string {
+  let count = 0
+  return () => {
+    count += 1
+    return `${prefix}-${count.toString(36)}`
+  }
+}
+
+function feedUrl(feed: ProxyConfiguration['feed']): string {
+  return 'socket' in feed ? `ws+unix:${feed.socket}:/proxy/feed` : `${feed.url.replace(/\/$/, '')}/proxy/feed`
+}
+
+function fail(error: unknown): void {
+  // What is outside the program is told in lines; only a bug has a stack.
+  process.stderr.write(
+    error instanceof StartError ? `${error.message.trimEnd()}\n` : `${String((error as Error).stack)}\n`,
+  )
+  process.exit(error instanceof StartError ? 2 : 1)
+}
+
+main(process.argv.slice(2)).catch(fail)

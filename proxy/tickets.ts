@@ -1,0 +1,26 @@
+/** Which tickets were used. The primary process alone keeps them, so that a ticket is used once. */
+export interface UsedTickets {
+  /** True for the first who asks. */
+  use(id: string, expiresAt: number): boolean
+}
+
+const mostTickets = 100_000
+
+export function createUsedTickets(now: () => number): UsedTickets {
+  const used = new Map<string, number>()
+  return {
+    use(id, expiresAt) {
+      if (used.has(id)) return false
+      if (used.size >= mostTickets) forgetExpired()
+      // Forgetting one that still holds would let it be used twice: the newcomer is refused instead.
+      if (used.size >= mostTickets) return false
+      used.set(id, expiresAt)
+      return true
+    },
+  }
+
+  function forgetExpired(): void {
+    const time = now()
+    for (const [id, expiresAt] of used) if (expiresAt <= time) used.delete(id)
+  }
+}

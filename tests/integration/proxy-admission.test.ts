@@ -1,0 +1,271 @@
+/** From the first click to an open environment, and everything that must not open one. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import test, { type ExecutionContext } from 'ava'
+import { WebSocket, WebSocketServer } from 'ws'
+import { ask, raw, route, startProxy, upstream, type Reply, type RunningProxy } from '../support/proxy.ts'
+import type { Route } from '../../proxy/feed.ts'
+import { nonceHash } from '../../proxy/ticket.ts'
+import { until } from '../support/until.ts'
+
+const navigation = { accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-site': 'none' }
+
+function cookieOf(reply: Reply, name: string): string | undefined {
+  const line = reply.headers['set-cookie']?.find((cookie) => cookie.startsWith(`${name}=`))
+  return line?.slice(name.length + 1).split(';', 1)[0]
+}
+
+async function withEcho(t: ExecutionContext): Promise<{ proxy: RunningProxy; alice: Route; bob: Route }> {
+  const echo = await upstream(t, (request, response) => {
+    response.setHeader('content-type', 'application/json')
+    response.end(JSON.stringify({ url: request.url, headers: request.headers }))
+  })
+  const sockets = new WebSocketServer({ server: echo.server })
+  sockets.on('connection', (socket) =>
+    socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary })),
+  )
+  const alice = route('e1', echo.target)
+  const bob = route('e2', echo.target, { prefix: '/user/bob/e2/', owner: { id: 'u-bob', name: 'bob' } })
+  return { proxy: await startProxy(t, {}, { routes: [alice, bob] }), alice, bob }
+}
+
+async function enter(
+  proxy: RunningProxy,
+  { prefix }: Route,
+  fields: Record<string, string>,
+  headers: Record<string, string> = {},
+): Promise<Reply> {
+  return await ask(`${proxy.url}${prefix}_hutch/enter`, {
+    method: 'POST',
+    headers: { origin: proxy.url, 'content-type': 'application/x-www-form-urlencoded', ...headers },
+    body: new URLSearchParams(fields).toString(),
+  })
+}
+
+test('a navigation asks the hub for a ticket, which opens the environment once', async (t) => {
+  const { proxy, alice } = await withEcho(t)
+  const asked = await ask(`${proxy.url}${alice.prefix}lab?a=1`, { headers: navigation })
+  t.is(asked.status, 302)
+  const location = new URL(asked.headers.location ?? '')
+  t.is(location.origin + location.pathname, `${proxy.url}/hub/enter`)
+  t.is(location.searchParams.get('environment'), 'e1')
+  t.is(location.searchParams.get('next'), `${alice.prefix}lab?a=1`)
+  const nonce = cookieOf(asked, 'hutch-nonce') ?? ''
+  t.is(location.searchParams.get('nonce'), nonceHash(nonce))
+  t.regex(asked.headers['set-cookie']?.[0] ?? '', /Path=\/user\/alice\/e1\/; HttpOnly; SameSite=Lax$/)
+
+  const ticket = proxy.ticket(alice, nonce)
+  const next = `${alice.prefix}lab?a=1`
+  const entered = await enter(proxy, alice, { ticket, next }, { cookie: `hutch-nonce=${nonce}` })
+  t.is(entered.status, 303)
+  t.is(entered.headers.location, next)
+  t.is(cookieOf(entered, 'hutch-nonce'), '')
+  const entry = cookieOf(entered, 'hutch-entry') ?? ''
+
+  const cookie = `other=1; hutch-entry=${entry}; __Host-hutch-login=secret; hutch-session=x`
+  const inside = await ask(`${proxy.url}${next}`, {
+    headers: { cookie, authorization: 'Bearer x', 'x-forwarded-for': '1.2.3.4' },
+  })
+  t.is(inside.status, 200)
+  const seen = JSON.parse(inside.body) as { url: string; headers: Record<string, string> }
+  t.is(seen.url, next)
+  t.is(seen.headers['cookie'], 'other=1')
+  t.is(seen.headers['x-forwarded-for'], '127.0.0.1')
+  t.is(seen.headers['x-hutch-user'], 'alice')
+  t.truthy(seen.headers['x-request-id'])
+
+  const again = await enter(proxy, alice, { ticket, next }, { cookie: `hutch-nonce=${nonce}` })
+  t.is(again.status, 403, 'a ticket is used once')
+})
+
+test('tickets that do not fit open nothing', async (t) => {
+  const { proxy, alice, bob } = await withEcho(t)
+  const nonce = 'n'.repeat(43)
+  const cookie = `hutch-nonce=${nonce}`
+  const good = proxy.ticket(alice, nonce)
+  const rows: [name: string, ticket: string, headers: Record<string, string>][] = [
+    ['forged', `${good.slice(0, -4)}AAAA`, { cookie }],
+    ['empty', '', { cookie }],
+    ['expired', proxy.ticket(alice, nonce, { expiresAt: Date.now() - 1 }), { cookie }],
+    ['of another environment', proxy.ticket(bob, nonce), { cookie }],
+    ['of another owner', proxy.ticket(alice, nonce, { user: { id: 'u-bob', name: 'bob' } }), { cookie }],
+    ['for a guest on a single origin', proxy.ticket(alice, nonce, { role: 'guest', share: 's' }), { cookie }],
+    ['for an administrator on a single origin', proxy.ticket(alice, nonce, { role: 'administrator' }), { cookie }],
+    ['without the nonce', good, {}],
+    ['with another nonce', good, { cookie: `hutch-nonce=${'m'.repeat(43)}` }],
+    ['from another origin', good, { cookie, origin: 'http://evil.example' }],
+    ['from a page without origin', good, { cookie, origin: 'null' }],
+    ['an entry as a ticket', proxy.entry(alice).slice('hutch-entry='.length), { cookie }],
+  ]
+  for (const [name, ticket, headers] of rows) {
+    const reply = await enter(proxy, alice, { ticket, next: alice.prefix }, headers)
+    t.is(reply.status, 403, name)
+    t.is(cookieOf(reply, 'hutch-entry'), undefined, name)
+  }
+  const reply = await enter(proxy, alice, { ticket: good, next: 'https://evil.example/' }, { cookie })
+  t.is(reply.headers.location, alice.prefix, 'next leads nowhere else')
+  const long = await enter(proxy, alice, { ticket: 'x'.repeat(20_000), next: '' }, { cookie })
+  t.is(long.status, 413)
+})
+
+test('what has no valid entry is refused, each with its status', async (t) => {
+  const { proxy, alice, bob } = await withEcho(t)
+  const cookie = proxy.entry(alice)
+  const at = `${proxy.url}${alice.prefix}api`
+  const rows: [name: string, status: number, url: string, options: Parameters<typeof ask>[1]][] = [
+    ['a good one', 200, at, { headers: { cookie } }],
+    ['a good one as a bearer token', 200, at, { headers: { authorization: `Bearer ${cookie.slice(12)}` } }],
+    ['no cookie', 401, at, {}],
+    ['a cookie of another environment', 401, `${proxy.url}${bob.prefix}api`, { headers: { cookie } }],
+    ['a forged cookie', 401, at, { headers: { cookie: `${cookie.slice(0, -4)}AAAA` } }],
+    ['an expired cookie', 401, at, { headers: { cookie: proxy.entry(alice, { expiresAt: Date.now() - 1 }) } }],
+    ['a tossed cookie before the good one', 200, at, { headers: { cookie: `hutch-entry=x; ${cookie}` } }],
+    ['not the owner', 403, at, { headers: { cookie: proxy.entry(alice, { user: { id: 'u', name: 'u' } }) } }],
+    ['POST of a foreign origin', 403, at, { method: 'POST', headers: { cookie, origin: 'http://evil.example' } }],
+    ['POST of a sibling', 403, at, { method: 'POST', headers: { cookie, 'sec-fetch-site': 'same-site' } }],
+    [
+      'POST of its own page',
+      200,
+      at,
+      { method: 'POST', headers: { cookie, origin: proxy.url, 'sec-fetch-site': 'same-origin' } },
+    ],
+    [
+      'a script tag on a foreign page',
+      403,
+      at,
+      { headers: { cookie, 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors' } },
+    ],
+    [
+      'a link on a foreign page',
+      200,
+      at,
+      { headers: { cookie, 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' } },
+    ],
+    [
+      'POST to the hub from elsewhere',
+      403,
+      `${proxy.url}/hub/x`,
+      { method: 'POST', headers: { origin: 'http://evil.example' } },
+    ],
+    ['no such environment', 404, `${proxy.url}/user/alice/e9/`, {}],
+    ['no such environment, a person', 302, `${proxy.url}/user/alice/e9/`, { headers: navigation }],
+    ['nothing', 404, `${proxy.url}/nothing`, { headers: navigation }],
+    ['another host', 421, `${proxy.url}/hub/home`, { headers: { host: 'evil.example' } }],
+    ['a reserved page', 404, `${proxy.url}${alice.prefix}_hutch/else`, { headers: { cookie } }],
+  ]
+  for (const [name, status, url, options] of rows) t.is((await ask(url, options)).status, status, name)
+  const dots = `GET ${alice.prefix}%2e%2e/x HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: ${cookie}\r\nConnection: close\r\n\r\n`
+  t.regex(await raw(proxy.port, dots), /^HTTP\/1.1 400 /)
+  const start = await ask(`${proxy.url}/user/alice/e9/lab?x=1`, { headers: navigation })
+  t.is(start.headers.location, `${proxy.url}/hub/open?next=${encodeURIComponent('/user/alice/e9/lab?x=1')}`)
+  t.is((await ask(`${proxy.url}/`)).headers.location, `${proxy.url}/hub/home`)
+})
+
+test('the hub gets its own cookies, and not the entries', async (t) => {
+  const { proxy, alice } = await withEcho(t)
+  await ask(`${proxy.url}/hub/home`, { headers: { cookie: `hutch-login=a; ${proxy.entry(alice)}; hutch-nonce=b` } })
+  const seen = proxy.hub.seen.at(-1)
+  t.is(seen?.headers.cookie, 'hutch-login=a')
+  t.is(seen?.headers['x-forwarded-host'], `127.0.0.1:${proxy.port}`)
+})
+
+test('a revocation closes open WebSockets and downloads within a second, and outlives the proxy', async (t) => {
+  const { proxy, alice } = await withEcho(t)
+  const endless = await upstream(t, (_request, response) => {
+    response.write('x')
+  })
+  const downloads = route('e3', endless.target)
+  await proxy.hub.put(downloads)
+  const socket = new WebSocket(`ws://127.0.0.1:${proxy.port}${alice.prefix}ws`, {
+    headers: { cookie: proxy.entry(alice) },
+  })
+  const got: string[] = []
+  socket.on('message', (data: Buffer) => got.push(data.toString()))
+  await new Promise((resolve) => socket.once('open', resolve))
+  socket.send('hello')
+  await until('the echo', () => got[0] === 'hello')
+  let code = 0
+  socket.on('close', (closed) => (code = closed))
+  let downloadEnded = false
+  const download = ask(`${proxy.url}${downloads.prefix}`, { headers: { cookie: proxy.entry(downloads) } }).catch(() => {
+    downloadEnded = true
+  })
+  await sleep(300)
+  const old = proxy.entry(alice)
+  const at = Date.now()
+  await proxy.hub.revoke({ kind: 'login', subject: 'l-1', at, until: at + 3_600_000 })
+  await until('both are closed', () => code !== 0 && downloadEnded, { timeoutMs: 1_000 })
+  await download
+  t.is(code, 1008)
+  t.is((await ask(`${proxy.url}${alice.prefix}`, { headers: { cookie: old } })).status, 401)
+  await sleep(5)
+  t.is(
+    (await ask(`${proxy.url}${alice.prefix}`, { headers: { cookie: proxy.entry(alice) } })).status,
+    200,
+    'a newer one counts',
+  )
+
+  await proxy.hub.close()
+  await proxy.kill()
+  await proxy.start()
+  t.is((await ask(`${proxy.url}${alice.prefix}`, { headers: { cookie: old } })).status, 401, 'still revoked')
+  t.is(
+    (await ask(`${proxy.url}${alice.prefix}`, { headers: { cookie: proxy.entry(alice) } })).status,
+    200,
+    'routes are kept',
+  )
+  const away = await ask(`${proxy.url}/hub/home`, { headers: navigation })
+  t.is(away.status, 503)
+  t.regex(away.body, /The hub does not answer/)
+})
+
+test('with a host name for each user, an environment answers only there and guests may enter', async (t) => {
+  const echo = await upstream(t, (request, response) => response.end(JSON.stringify(request.headers)))
+  const alice = route('e1', echo.target, { host: 'alice.localhost' })
+  const proxy = await startProxy(t, { hosts: '{user}.localhost' }, { routes: [alice] })
+  const host = `alice.localhost:${proxy.port}`
+  const cookie = proxy.entry(alice, { role: 'guest', user: { id: 'u-carol', name: 'carol' }, share: 's1' })
+  const at = `${proxy.url}${alice.prefix}`
+  const rows: [name: string, status: number, url: string, headers: Record<string, string>][] = [
+    ['a guest', 200, at, { host, cookie }],
+    ['on the hub', 404, at, { cookie }],
+    ['on a neighbour', 404, at, { host: `bob.localhost:${proxy.port}`, cookie }],
+    ['on an unknown host', 421, at, { host: 'localhost', cookie }],
+    ['the hub on this host', 404, `${proxy.url}/hub/home`, { host }],
+    ['the start of this host', 302, `${proxy.url}/`, { host }],
+    ['a person without entry', 302, at, { host, ...navigation }],
+  ]
+  for (const [name, status, url, headers] of rows) t.is((await ask(url, { headers })).status, status, name)
+
+  const asked = await ask(at, { headers: { host, ...navigation } })
+  const nonce = cookieOf(asked, 'hutch-nonce') ?? ''
+  const ticket = proxy.ticket(alice, nonce)
+  const entered = await enter(proxy, alice, { ticket, next: '' }, { host, cookie: `hutch-nonce=${nonce}` })
+  t.is(entered.status, 303)
+  const second = await enter(
+    proxy,
+    alice,
+    { ticket: proxy.ticket(alice, nonce), next: '' },
+    {
+      host,
+      cookie: `hutch-entry=${cookieOf(entered, 'hutch-entry')}`,
+    },
+  )
+  t.is(second.status, 303, 'the second tab finds the door open')
+})
+
+test('upgrades are admitted like requests', async (t) => {
+  const { proxy, alice } = await withEcho(t)
+  const cookie = proxy.entry(alice)
+  const attempt = (headers: string): Promise<string> =>
+    raw(
+      proxy.port,
+      `GET ${alice.prefix}ws HTTP/1.1\r\nHost: 127.0.0.1:${proxy.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+        `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n${headers}\r\n`,
+      { enough: (text) => text.includes('\r\n\r\n') },
+    )
+  t.regex(await attempt(`Cookie: ${cookie}\r\n`), /^HTTP\/1.1 101 /)
+  t.regex(await attempt(`Cookie: ${cookie}\r\nOrigin: ${proxy.url}\r\n`), /^HTTP\/1.1 101 /)
+  t.regex(await attempt(''), /^HTTP\/1.1 401 /)
+  t.regex(await attempt(`Cookie: ${cookie}\r\nOrigin: http://evil.example\r\n`), /^HTTP\/1.1 403 /)
+  t.regex(await attempt(`Cookie: ${cookie}\r\nOrigin: null\r\n`), /^HTTP\/1.1 403 /)
+})
