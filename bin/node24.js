@@ -12,7 +12,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const needed = 24
 
-/** `entry` is relative to the project, without its extension: hub/cli/main. */
+/** `entry` is relative to the project, without its extension: hub/cli/run. */
 export async function run(entry) {
   const file = findEntry(entry)
   if (major(process.versions.node) >= needed) await runHere(file)
@@ -32,7 +32,6 @@ async function runHere(file) {
   process.on('warning', (warning) => {
     if (warning.name !== 'ExperimentalWarning') process.stderr.write(`${warning.name}: ${warning.message}\n`)
   })
-  process.argv[1] = file
   await import(pathToFileURL(file).href)
 }
 

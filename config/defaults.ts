@@ -1,7 +1,7 @@
 /** What runs without a configuration file: a demo on this machine alone, with nothing to set up. */
 import type { ConfigurationInput } from './schema.ts'
 
-/** `demoDataFolder`: the folder that holds a folder per demo proposal, each with raw and processed. */
+/** `demoDataFolder`: where the hub puts a folder for each demo proposal, with raw and processed in it. */
 export function demoConfiguration({ demoDataFolder }: Readonly<{ demoDataFolder: string }>): ConfigurationInput {
   return {
     hub: { title: 'Hutch', contact: 'whoever started this demo' },

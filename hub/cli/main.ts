@@ -9,6 +9,10 @@ import { exitCodesHelp } from './help.ts'
 
 /** Loaded when wanted: `hutch --help` need not load the hub. */
 const commands: Readonly<Record<string, Readonly<{ summary: string; load: () => Promise<Command> }>>> = {
+  start: {
+    summary: 'starts the hub and its proxy; without a configuration, a demo on this machine',
+    load: async () => (await import('./start.ts')).start,
+  },
   check: {
     summary: 'tells every mistake of a configuration file',
     load: async () => (await import('./check.ts')).check,
@@ -35,8 +39,6 @@ ${Object.entries(commands)
   hutch COMMAND --help tells more. hutch --version prints the version.
 
 ${exitCodesHelp}`
-
-const lingerMs = 2_000
 
 export async function main(argv: readonly string[], terminal: Terminal): Promise<number> {
   const [name, ...rest] = argv
@@ -73,15 +75,4 @@ function unknown(name: string): string {
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
   return (JSON.parse(text) as { version: string }).version
-}
-
-if (import.meta.main || process.argv[1] === import.meta.filename) {
-  process.exitCode = await main(process.argv.slice(2), {
-    print: (text) => void process.stdout.write(`${text}\n`),
-    error: (text) => void process.stderr.write(`${text}\n`),
-    isTerminal: process.stderr.isTTY,
-    folder: process.cwd(),
-  })
-  // What is still open by then has nothing left to do.
-  setTimeout(() => process.exit(), lingerMs).unref()
 }

@@ -1,8 +1,8 @@
 /** The configuration as this command line wants it: a file, or the demo, and what options say in their place. */
 import { dirname, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { demoConfiguration } from '../../config/defaults.ts'
 import { loadConfiguration, type Loaded } from '../../config/load.ts'
+import { demoDataFolder } from '../catalogue/demo/install.ts'
 import { resolveSpawner } from '../setup/spawner-types.ts'
 
 export interface Wanted {
@@ -17,7 +17,7 @@ export async function loadSettings({ file, state, listen, folder }: Wanted): Pro
   const from = file === undefined ? folder : dirname(resolve(folder, file))
   return await loadConfiguration({
     ...(file === undefined ? {} : { file }),
-    defaults: demoConfiguration({ demoDataFolder: fileURLToPath(new URL('../catalogue/demo/data', import.meta.url)) }),
+    defaults: demoConfiguration({ demoDataFolder: demoDataFolder(resolve(folder, state ?? '.hutch')) }),
     overrides: {
       ...(state === undefined ? {} : { state: resolve(folder, state) }),
       ...(listen === undefined ? {} : { listen }),

@@ -76,10 +76,15 @@ async function install(folder: string, { progress, signal, env, log }: JupyterOp
   if ('failed' in python) return python.failed
   progress({ percent: 0, message: 'JupyterLab is set up once; this takes a minute' })
   await rm(folder, { recursive: true, force: true })
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await mkdir(folder, { recursive: true })
   const clean = pipEnvironment(env)
   const run = async (argv: readonly string[], timeoutMs: number, onLine?: (line: string) => void) =>
-    await runProgram(argv, { env: clean, timeoutMs, signal, ...(onLine === undefined ? {} : { onLine }) })
+    await runProgram([...readableByAll, ...argv], {
+      env: clean,
+      timeoutMs,
+      signal,
+      ...(onLine === undefined ? {} : { onLine }),
+    })
 
   const venv = await run([python.path, '-m', 'venv', '--without-pip', folder], shortTimeoutMs)
   if (venv.exitCode !== 0) return `python3 -m venv failed: ${lastLine(venv)}`
@@ -100,6 +105,9 @@ async function install(folder: string, { progress, signal, env, log }: JupyterOp
   const tried = await run([join(folder, 'bin', 'jupyter'), 'lab', '--version'], shortTimeoutMs)
   return tried.exitCode === 0 ? undefined : `it was set up but does not start: ${lastLine(tried)}`
 }
+
+/** Environments run as others when the hub is root; the state folder (0700) above keeps everybody else out. */
+const readableByAll = ['/bin/sh', '-c', 'umask 022; exec "$@"', 'sh'] as const
 
 /** pip runs from its wheel: nothing of it stays. Without a compiler only binary packages can work. */
 function pipCommand(folder: string, wheel: string): string[] {

@@ -1,7 +1,7 @@
 /** The one folder that holds all state: made private, known to be writable, of a version that this release reads. */
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, open, readFile, rename, rm, stat, statfs } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 /** Why the state folder can't be used: one line with the remedy. Exit codes as in sysexits.h. */
 export class StateFolderError extends Error {
@@ -36,16 +36,32 @@ export async function prepareStateFolder(path: string): Promise<StateFolder> {
     const remedy = 'choose a shorter one with --state (sockets in it have names of at most 107 bytes)'
     throw new StateFolderError(`the path of the state folder is longer than ${longestPathBytes} bytes: ${remedy}`, 73)
   }
-  const made = await mkdir(path, { recursive: true, mode: 0o700 }).catch((error: unknown) => refuse(path, error))
+  const made = await makeFolder(path).catch((error: unknown) => refuse(path, error))
   await makePrivate(path)
   const warnings = await checkSpace(path)
   const folders = { run: join(path, 'run'), logs: join(path, 'logs') }
   try {
-    for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true, mode: 0o700 })
+    for (const folder of Object.values(folders)) await makeFolder(folder)
     const fresh = await checkVersion(path)
-    return { path, ...folders, fresh: fresh || made !== undefined, warnings }
+    return { path, ...folders, fresh: fresh || made, warnings }
   } catch (error) {
     return refuse(path, error)
+  }
+}
+
+/** True: it was not there. mkdir's own recursion calls every failure ENOENT. */
+async function makeFolder(path: string): Promise<boolean> {
+  try {
+    await mkdir(path, { mode: 0o700 })
+    return true
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' && dirname(path) !== path) {
+      await makeFolder(dirname(path))
+      return await makeFolder(path)
+    }
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return false
+    throw error
   }
 }
 

@@ -1,0 +1,26 @@
+/** The hub's log on standard error: JSON for machines, short lines for people at a terminal. */
+import { pino } from 'pino'
+import { z } from 'zod'
+import type { Configuration } from '../../config/schema.ts'
+import type { Log } from '../../spawners/spawner.ts'
+import type { Terminal } from './command.ts'
+
+export function createLog({ level, pretty }: Configuration['log'], terminal: Terminal): Log {
+  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime }
+  if (!(pretty ?? terminal.isTerminal)) return pino(options, pino.destination({ fd: 2, sync: true }))
+  return pino(options, { write: (line: string) => terminal.error(forPeople(line.trimEnd())) })
+}
+
+const entrySchema = z.looseObject({ level: z.number(), time: z.string(), msg: z.string().default('') })
+
+function forPeople(line: string): string {
+  const { level, time, msg, ...fields } = entrySchema.parse(JSON.parse(line))
+  const rest = Object.entries(fields).map(([key, value]) => `${key}=${short(value)}`)
+  return [time.slice(11, 19), pino.levels.labels[level] ?? '', msg, ...rest].join('  ')
+}
+
+/** Of errors the message: their stacks are in the JSON form. */
+function short(value: unknown): string {
+  if (typeof value === 'object' && value !== null && 'message' in value) return JSON.stringify(value.message)
+  return JSON.stringify(value)
+}
