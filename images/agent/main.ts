@@ -14,7 +14,7 @@ process.on('SIGHUP', () => undefined)
 // People's work hangs on this process: a mistake in one request must not end all of it.
 process.on('uncaughtException', (error) => say(`unexpected: ${error.stack ?? error.message}`))
 
-process.exit(await main())
+void main().then((code) => process.exit(code))
 
 async function main(): Promise<number> {
   const { values } = parseArgs({ options: { config: { type: 'string' } } })
@@ -39,7 +39,7 @@ async function main(): Promise<number> {
   }
 }
 
-/** Beside the agent, or, for what is not ours in a checkout, in its package. */
+/** Beside the bundled agent; in a checkout, in assets/ or in its package. */
 function locateAsset(name: string): string {
   const packages: Readonly<Record<string, string>> = {
     'xterm.js': '@xterm/xterm/lib/xterm.js',
@@ -47,6 +47,7 @@ function locateAsset(name: string): string {
     'addon-fit.js': '@xterm/addon-fit/lib/addon-fit.js',
   }
   const beside = join(import.meta.dirname, 'assets', name)
+  if (existsSync(`${beside}.gz`)) return `${beside}.gz`
   const path = packages[name]
-  return path === undefined || existsSync(beside) ? beside : createRequire(import.meta.url).resolve(path)
+  return path === undefined ? beside : createRequire(import.meta.url).resolve(path)
 }

@@ -53,6 +53,7 @@
   const closed = { replaced: 4000, gone: 4404, tooMany: 4429, failed: 4500 }
   const kept = 'hutch-terminals'
   const inputPiece = 16 * 1024
+  const mostEarly = 256
 
   const dark = matchMedia('(prefers-color-scheme: dark)')
   const element = (id) => document.getElementById(id)
@@ -175,6 +176,8 @@
     let offset = 0
     let attempts = 0
     let timer
+    /** What is typed while the connection is being made. */
+    let early = []
     let isEnded = false
     let isDisposed = false
 
@@ -242,6 +245,7 @@
       mine.onclose = ({ code }) => {
         if (socket !== mine || isDisposed) return
         socket = undefined
+        early = []
         lost(code)
       }
     }
@@ -256,6 +260,7 @@
         if (message.start !== offset) terminal.reset()
         offset = message.start
         tell({ type: 'resize', columns: terminal.cols, rows: terminal.rows })
+        for (const bytes of early.splice(0)) send(bytes)
       } else if (message.type === 'ended') {
         isEnded = true
         ended(message)
@@ -272,6 +277,7 @@
 
     function send(bytes) {
       if (isEnded) return restart()
+      if (socket?.readyState === WebSocket.CONNECTING && early.length < mostEarly) return void early.push(bytes)
       if (socket?.readyState !== WebSocket.OPEN) return
       for (let at = 0; at < bytes.length; at += inputPiece) socket.send(bytes.subarray(at, at + inputPiece))
     }
@@ -330,7 +336,11 @@
     }
 
     function line(text) {
-      terminal.write(`\r\n\u001b[?1049l\u001b[0;2m${text}\u001b[0m\r\n`)
+      // An editor that was killed leaves its screen behind.
+      terminal.write('', () => {
+        const leave = terminal.buffer.active.type === 'alternate' ? '\u001b[?1049l' : ''
+        terminal.write(`${leave}\r\n\u001b[0;2m${text}\u001b[0m\r\n`)
+      })
     }
 
     function say(status) {

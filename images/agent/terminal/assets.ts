@@ -1,9 +1,11 @@
 /** The terminal page's files: beside the bundled agent, or in a checkout its own and xterm.js's. */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { gunzipSync, gzipSync } from 'node:zlib'
 
 export interface Asset {
   readonly type: string
+  /** Compressed with gzip, which every browser takes. */
   readonly body: Buffer
   readonly tag: string
 }
@@ -23,22 +25,37 @@ const types: Readonly<Record<string, string>> = {
   'addon-fit.js': 'text/javascript; charset=utf-8',
 }
 
-/** `locate` gives the path of a file by its name. Files are read when asked for and not kept: it is seldom. */
+/**
+ * Reads all of them now: the folder that they lie in may be replaced by a newer agent's while this one runs.
+ * `locate` gives the path of a file by its name; one that ends in .gz is compressed already.
+ */
 export function createAssets(locate: (name: string) => string): Assets {
-  const read = async (name: string, type: string, change = (text: string) => text): Promise<Asset | undefined> => {
-    const text = await readFile(locate(name), 'utf8').catch(() => undefined)
-    if (text === undefined) return undefined
-    const body = Buffer.from(change(text))
-    return { type, body, tag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"` }
-  }
+  const names = [...Object.keys(types), page]
+  const loaded = new Map(names.map((name) => [name, load(locate(name))]))
   return {
     async find(name) {
       const type = Object.hasOwn(types, name) ? types[name] : undefined
-      return type === undefined ? undefined : await read(name, type)
+      const body = type === undefined ? undefined : await loaded.get(name)
+      return type === undefined || body === undefined ? undefined : asset(type, body)
     },
-    page: async (user) =>
-      await read('terminal.html', 'text/html; charset=utf-8', (text) => text.replaceAll('{user}', escapeHtml(user))),
+    async page(user) {
+      const template = await loaded.get(page)
+      if (template === undefined) return undefined
+      const text = gunzipSync(template).toString().replaceAll('{user}', escapeHtml(user))
+      return asset('text/html; charset=utf-8', gzipSync(text))
+    },
   }
+}
+
+const page = 'terminal.html'
+
+async function load(path: string): Promise<Buffer | undefined> {
+  const body = await readFile(path).catch(() => undefined)
+  return body === undefined || path.endsWith('.gz') ? body : gzipSync(body)
+}
+
+function asset(type: string, body: Buffer): Asset {
+  return { type, body, tag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"` }
 }
 
 function escapeHtml(text: string): string {

@@ -22,10 +22,12 @@ export interface SessionsOptions {
 
 export function createSessions({ directory, environment, now, most = 16 }: SessionsOptions): Sessions {
   const open = new Map<string, Session>()
+  // Loaded now: its binary may be replaced by a newer agent's while this one runs. Without one there is no terminal.
+  const loading = import('node-pty')
+  loading.catch(() => undefined)
   return {
     async open({ columns, rows }) {
-      // Loaded when the first terminal is wanted: many environments never have one.
-      const { spawn } = await import('node-pty')
+      const { spawn } = await loading
       if (open.size >= most) return undefined
       const id = randomBytes(12).toString('hex')
       const pty = spawn(findShell(environment), ['-l'], {

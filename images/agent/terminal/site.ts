@@ -109,6 +109,7 @@ function sendList(sessions: Sessions, response: ServerResponse): void {
 function sendAsset(asset: Asset, incoming: IncomingMessage, response: ServerResponse): void {
   const headers = {
     'Content-Type': asset.type,
+    'Content-Encoding': 'gzip',
     'Cache-Control': 'no-cache',
     ETag: asset.tag,
     'Content-Security-Policy': contentSecurityPolicy,

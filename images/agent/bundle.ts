@@ -1,0 +1,85 @@
+/**
+ * The agent as one file with its few assets beside it. It starts faster and takes 40 MB less than the checkout's
+ * TypeScript, shows an environment nothing of the rest of the project, and can be copied.
+ */
+import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
+import type { Plugin } from 'esbuild'
+
+export interface Bundle {
+  /** Runs with Node 24: node [...nodeFlags] script --config FILE|- */
+  readonly script: string
+  readonly nodeFlags: readonly string[]
+}
+
+/**
+ * Measured: 58 MB at rest, 80 MB after hours of use. A small young generation and no optimising compiler keep what
+ * traffic leaves behind at a half; what is left to the interpreter is little, as bytes are moved by native code.
+ */
+const nodeFlags = ['--max-semi-space-size=1', '--v8-pool-size=1', '--no-opt', '--no-maglev'] as const
+
+const here = import.meta.dirname
+const require = createRequire(import.meta.url)
+const assets: readonly (readonly [name: string, from: string])[] = [
+  ...['terminal.html', 'terminal.css', 'terminal.js'].map((name) => [name, join(here, 'assets', name)] as const),
+  ['xterm.js', require.resolve('@xterm/xterm/lib/xterm.js')],
+  ['xterm.css', require.resolve('@xterm/xterm/css/xterm.css')],
+  ['addon-fit.js', require.resolve('@xterm/addon-fit/lib/addon-fit.js')],
+]
+
+/** Writes agent.cjs, pty.node and assets/ into `folder`, readable for everyone: it runs as any user. */
+export async function bundleAgent(folder: string): Promise<Bundle> {
+  // Loaded when wanted: most commands of the hub never bundle.
+  const { build } = await import('esbuild')
+  const script = join(folder, 'agent.cjs')
+  await mkdir(join(folder, 'assets'), { recursive: true })
+  for (const each of [folder, join(folder, 'assets')]) await chmod(each, 0o755)
+  await build({
+    entryPoints: [join(here, 'main.ts')],
+    outfile: script,
+    bundle: true,
+    platform: 'node',
+    target: 'node24',
+    // Without Node's loader of ES modules: 4 MB less.
+    format: 'cjs',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: 'eof',
+    define: { 'import.meta.dirname': '__dirname', 'import.meta.url': '__filename' },
+    // Optional accelerators of ws, which it does without.
+    external: ['bufferutil', 'utf-8-validate'],
+    plugins: [besideScript],
+    logLevel: 'silent',
+  })
+  await copyFile(ptyBinary(), join(folder, 'pty.node'))
+  for (const [name, from] of assets) {
+    await writeFile(join(folder, 'assets', `${name}.gz`), await promisify(gzip)(await readFile(from), { level: 9 }))
+  }
+  for (const name of ['agent.cjs', 'pty.node', ...assets.map(([name]) => join('assets', `${name}.gz`))]) {
+    await chmod(join(folder, name), 0o644)
+  }
+  return { script, nodeFlags }
+}
+
+export function ptyBinary(): string {
+  const name = `@lydell/node-pty-${process.platform}-${process.arch}/pty.node`
+  return createRequire(require.resolve('node-pty')).resolve(name)
+}
+
+/** node-pty looks for its binary in a package; here it lies beside the script. */
+const besideScript: Plugin = {
+  name: 'binary beside the script',
+  setup({ onLoad }) {
+    onLoad({ filter: /node-pty\/requireBinary\.js$/ }, () => ({
+      contents: `exports.requireBinary = (file) => {
+        const loaded = { exports: {} }
+        process.dlopen(loaded, require('node:path').join(__dirname, file))
+        return loaded.exports
+      }`,
+      loader: 'js',
+    }))
+  },
+}
