@@ -30,7 +30,7 @@ export interface LocalSite {
 export const newId = environmentId(randomBytes)
 
 /** Everything below `folder`, which must be empty. As root, environments are uid 12001; else they are us. */
-export async function localSite(folder: string, machine?: Machine): Promise<LocalSite> {
+export async function localSite(folder: string, machine?: Machine, own: object = {}): Promise<LocalSite> {
   const found = machine ?? (await exploreMachine())
   const cgroup = `hutch-test-${newId()}`
   const uid = found.root ? 12_001 : found.uid
@@ -53,7 +53,7 @@ export async function localSite(folder: string, machine?: Machine): Promise<Loca
     { name: 'proposal 1, raw', source: { kind: 'host', path: proposal }, target: '/data/p1', readOnly: true },
   ] as const
   const context: LocalSite['context'] = (hub, part) => spawnerContext({ hub, stateFolder, agent, ...part })
-  const config: LocalSite['config'] = (part) => configSchema.parse({ stopGrace: '1s', cgroup, ...part })
+  const config: LocalSite['config'] = (part) => configSchema.parse({ stopGrace: '1s', cgroup, ...own, ...part })
   return {
     folder,
     stateFolder,
