@@ -4,7 +4,6 @@ import { Problem } from '../domain/problem.ts'
 import { createCache } from './cache.ts'
 import { groupIds, groupNames, passwdLine } from './getent.ts'
 import type { AccountSource } from './index.ts'
-import { isGecos } from './rule.ts'
 
 /** A vanished account must stop new launches soon; twenty launches of one person need not ask LDAP twenty times. */
 const keptMs = 15_000
@@ -41,7 +40,7 @@ export function readPasswd(line: string): Omit<Account, 'groups'> {
     home: home.length > 1 ? home.replace(/\/+$/, '') : home,
     // passwd(5): an empty field means /bin/sh.
     shell: shell === '' ? '/bin/sh' : shell,
-    ...(fullName !== '' && isGecos(fullName) ? { fullName } : {}),
+    ...(fullName === '' || /\p{Cc}/u.test(fullName) ? {} : { fullName }),
   }
 }
 

@@ -5,8 +5,10 @@
 import { posix } from 'node:path'
 import { mountPlaceholders } from '../../config/mount-rules.ts'
 import type { MountRule } from '../../config/schema.ts'
+import { checkMounts, isWithin } from '../../spawners/common/checkMounts.ts'
 import type { Account, Mount } from '../../spawners/spawner.ts'
 import { Problem } from '../domain/problem.ts'
+import { refusingAsProblem } from '../domain/refusal.ts'
 import type { Proposal } from '../domain/services.ts'
 import { isBeneath, isPlainPath, parseSource } from './paths.ts'
 
@@ -37,13 +39,14 @@ export function deriveMounts(request: MountRequest): readonly DerivedMount[] {
   const derived = [homeOf(request)]
   for (const rule of request.rules) {
     for (const proposal of rule.for === 'user' ? [undefined] : request.proposals) {
-      addOnce(derived, derive(rule, proposal, request))
+      derived.push(derive(rule, proposal, request))
     }
   }
   if (derived.length > mostMounts) {
     throw refused(`These proposals need ${derived.length} directories; at most ${mostMounts} can be there at once.`)
   }
-  return derived.toSorted((a, b) => (a.mount.target < b.mount.target ? -1 : 1))
+  const ordered = refusingAsProblem(() => checkMounts(derived.map((each) => each.mount)), 'proposals')
+  return derived.toSorted((a, b) => ordered.indexOf(a.mount) - ordered.indexOf(b.mount))
 }
 
 function homeOf({ account, homeSource, stateFolder }: MountRequest): DerivedMount {
@@ -60,7 +63,6 @@ function derive(rule: MountRule, proposal: Proposal | undefined, request: MountR
   const source = parseSource(fill(rule.source))
   const target = fill(rule.target)
   if (source === undefined || !isPlainPath(source.path)) throw refused(`${name}: its source is not a plain path.`)
-  if (!isPlainPath(target)) throw refused(`${name}: its target is not a plain absolute path.`)
   if (!rule.allowedRoots.some((root) => isBeneath(source, parseSource(root)))) {
     throw refused(`${name}: its source lies outside the roots that the configuration allows.`)
   }
@@ -69,17 +71,6 @@ function derive(rule: MountRule, proposal: Proposal | undefined, request: MountR
     mount: { name, source, target, readOnly: rule.readOnly },
     ...(proposal === undefined ? {} : { proposal: proposal.id }),
   }
-}
-
-/** Two directories can't share a place: the second would hide the first. */
-function addOnce(derived: DerivedMount[], added: DerivedMount): void {
-  const same = derived.find((each) => each.mount.target === added.mount.target)
-  if (same !== undefined) {
-    throw refused(
-      `"${same.mount.name}" and "${added.mount.name}" would both be at ${added.mount.target}. Choose other proposals, or ask your administrator.`,
-    )
-  }
-  derived.push(added)
 }
 
 type Values = Readonly<Record<(typeof mountPlaceholders)[number], string | undefined>>
@@ -119,15 +110,11 @@ export function isPlainValue(value: string): boolean {
 }
 
 /** Whether the hub's own files lie in it, or it in them. */
-function showsState(source: Mount['source'], stateFolder: string): boolean {
-  if (source.kind !== 'host') return false
-  const state = { kind: 'host', path: stateFolder } as const
-  if (isBeneath(state, source)) return true
-  if (!isBeneath(source, state)) return false
-  return !['homes', 'proposals'].some((folder) => {
-    const path = posix.join(stateFolder, folder)
-    return source.path !== path && isBeneath(source, { kind: 'host', path })
-  })
+function showsState({ kind, path }: Mount['source'], stateFolder: string): boolean {
+  if (kind !== 'host') return false
+  if (isWithin(stateFolder, path)) return true
+  const shown = ['homes', 'proposals'].map((folder) => posix.join(stateFolder, folder))
+  return isWithin(path, stateFolder) && !shown.some((folder) => path !== folder && isWithin(path, folder))
 }
 
 function refused(sentence: string): Problem {

@@ -1,5 +1,6 @@
 /** Paths as text: what is plain, what lies beneath what. Nothing here looks at a disk. */
 import { posix } from 'node:path'
+import { isWithin } from '../../spawners/common/checkMounts.ts'
 import type { Mount } from '../../spawners/spawner.ts'
 
 export type Source = Mount['source']
@@ -30,5 +31,5 @@ export function parseSource(text: string): Source | undefined {
 export function isBeneath(source: Source, root: Source | undefined): boolean {
   if (root === undefined || root.path === '/') return false
   if (source.kind === 'nfs' ? root.kind !== 'nfs' || root.server !== source.server : root.kind !== 'host') return false
-  return source.path === root.path || source.path.startsWith(`${root.path}/`)
+  return isWithin(source.path, root.path)
 }

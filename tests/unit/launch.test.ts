@@ -1,0 +1,557 @@
+/** Launching: what is offered to whom, what comes of choices, and that nothing else is ever launched. */
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import test, { type ExecutionContext } from 'ava'
+import * as fc from 'fast-check'
+import { demoConfiguration } from '../../config/defaults.ts'
+import { type Configuration, type ConfigurationInput, configurationSchema } from '../../config/schema.ts'
+import { createAccounts } from '../../hub/accounts/index.ts'
+import { demoDataFolder } from '../../hub/catalogue/demo/install.ts'
+import { createCatalogue } from '../../hub/catalogue/index.ts'
+import type { Choices } from '../../hub/domain/environment.ts'
+import { Problem, type ProblemType } from '../../hub/domain/problem.ts'
+import type { Visitor } from '../../hub/domain/services.ts'
+import { createLaunches, type LaunchesOptions } from '../../hub/launch/index.ts'
+import { environmentId } from '../../spawners/common/environmentId.ts'
+import { specDigest } from '../../spawners/common/specDigest.ts'
+import {
+  type EnvironmentSpec,
+  environmentIdPattern,
+  type Health,
+  type Log,
+  type Spawner,
+} from '../../spawners/spawner.ts'
+import { createFakeEnvironments } from '../support/fake-environments.ts'
+import { temporaryFolder } from '../support/temporary.ts'
+
+const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => quiet }
+const signal = AbortSignal.timeout(170_000)
+const newId = environmentId((size) => randomBytes(size))
+
+function visitor(name: string, changes: Partial<Visitor> = {}): Visitor {
+  return {
+    user: { id: `u-${name}`, name, title: name, admin: false },
+    login: 'login-1',
+    by: 'cookie',
+    groups: [],
+    expiresAt: new Date(Date.now() + 3_600_000),
+    ...changes,
+  }
+}
+
+/** A fake backend that only says how it is. */
+function fakeSpawner(check?: () => Promise<Health>): Spawner {
+  const nothing = () => Promise.reject(new Error('the loop is not part of this test'))
+  return { ensure: nothing, observe: nothing, remove: nothing, ...(check === undefined ? {} : { check }) }
+}
+const well = () => Promise.resolve({ ok: true, message: 'fine' })
+
+interface Set {
+  readonly configuration?: Partial<ConfigurationInput>
+  readonly spawners?: Readonly<Record<string, { type: string; check?: () => Promise<Health> }>>
+  readonly jupyter?: Health
+  readonly options?: Partial<LaunchesOptions>
+}
+
+async function hub(t: ExecutionContext, set: Set = {}) {
+  const state = await temporaryFolder(t)
+  const demo = demoConfiguration({ demoDataFolder: demoDataFolder(state) })
+  const configuration: Configuration = configurationSchema.parse({ ...demo, state, ...set.configuration })
+  const now = () => new Date('2026-11-21T10:00:00Z')
+  const environments = createFakeEnvironments()
+  const spawners = Object.entries(set.spawners ?? { here: { type: 'local', check: well } })
+  const launches = createLaunches({
+    configuration,
+    spawners: new Map(spawners.map(([name, { type, check }]) => [name, { type, spawner: fakeSpawner(check) }])),
+    environments,
+    catalogue: await createCatalogue(configuration.catalogue, { stateFolder: state, now, log: quiet }),
+    accounts: createAccounts(configuration.accounts, {
+      stateFolder: state,
+      now,
+      log: quiet,
+      identity: { uid: 12_001, gid: 12_001, groups: [] },
+    }),
+    setup: { jupyter: () => set.jupyter ?? { ok: true, message: '' } },
+    now,
+    newId,
+    log: quiet,
+    ...set.options,
+  })
+  const launch = (name: string, choices: unknown, changes: Partial<Visitor> = {}) =>
+    launches.launch(visitor(name, changes), choices as Choices, signal)
+  return { state, launches, launch, rows: environments.rows, configuration }
+}
+
+const plain = { profile: 'jupyterlab', flavour: 'small', proposals: [] as string[] }
+
+test('a launch with a proposal: the whole spec and its row', async (t) => {
+  const { launch, rows, state } = await hub(t)
+  const environment = await launch('ada', { ...plain, proposals: ['20150042'] })
+  t.is(rows.length, 1)
+  const [row] = rows
+  const spec = JSON.parse(row?.spec ?? '') as EnvironmentSpec
+  const { id } = environment
+
+  t.regex(id, environmentIdPattern)
+  t.like(row, {
+    id,
+    user_id: 'u-ada',
+    server: id,
+    title: 'JupyterLab, 20150042',
+    spawner: 'here',
+    profile: 'jupyterlab',
+    flavour: 'small',
+    proposals: '["20150042"]',
+    wanted: 'present',
+    requested_at: Date.parse('2026-11-21T10:00:00Z'),
+    spec_digest: spec.digest,
+  })
+  t.is(spec.digest, specDigest(spec))
+  t.like(spec, {
+    id,
+    hub: 'hutch',
+    owner: 'ada',
+    prefix: `/user/ada/${id}/`,
+    account: { name: 'ada', uid: 12_001, home: '/home/ada' },
+    resources: { cpu: 1, memoryBytes: 2 * 2 ** 30, gpus: 0, walltimeMs: 8 * 3_600_000, processes: 4_096 },
+    variables: {
+      HUTCH_HUB: 'hutch',
+      HUTCH_ENVIRONMENT: id,
+      HUTCH_USER: 'ada',
+      HUTCH_PROPOSALS: '20150042',
+      HUTCH_DATA: '/data/LOQ/20150042',
+    },
+    profile: {},
+  })
+  const data = join(state, 'proposals', '20150042')
+  t.deepEqual(
+    spec.mounts.map(({ source, target, readOnly }) => [source.path, target, readOnly]),
+    [
+      [join(state, 'homes', 'ada'), '/home/ada', false],
+      [join(data, 'raw'), '/data/LOQ/20150042/raw', true],
+      [join(data, 'processed'), '/data/LOQ/20150042/processed', false],
+    ],
+  )
+  t.is(spec.application.landingPath, 'lab/tree/data/LOQ/20150042/processed/p123.ipynb')
+  t.is(spec.application.directory, '/data/LOQ/20150042/processed')
+  t.true(spec.application.argv.some((argument) => argument.endsWith('preferred_dir={start}')))
+})
+
+test('without a proposal: the home, and nothing else', async (t) => {
+  const { launch } = await hub(t)
+  const { spec, title } = await launch('ada', plain)
+  t.deepEqual(
+    spec.mounts.map((mount) => mount.target),
+    ['/home/ada'],
+  )
+  t.is(title, 'JupyterLab')
+  t.is(spec.application.landingPath, 'lab/tree/home/ada')
+  t.is(spec.application.directory, '/home/ada')
+  t.like(spec.variables, { HUTCH_PROPOSALS: '', HUTCH_DATA: '' })
+})
+
+test('several proposals: in the order chosen, each once, and the first decides where one starts', async (t) => {
+  const { launch } = await hub(t)
+  const { spec, proposals } = await launch('marie', { ...plain, proposals: ['20080121', '20150042', '20080121'] })
+  t.deepEqual(proposals, ['20080121', '20150042'])
+  t.is(spec.mounts.length, 5)
+  t.is(spec.application.landingPath, 'lab/tree/data/NG7/20080121/processed/nist.ipynb')
+  t.is(spec.variables['HUTCH_DATA'], '/data/NG7/20080121:/data/LOQ/20150042')
+})
+
+test('a proposal without a notebook opens its folder for results; a terminal has nothing to open', async (t) => {
+  const { launch } = await hub(t)
+  const notebook = await launch('ada', { ...plain, proposals: ['20260311'] })
+  t.is(notebook.spec.application.landingPath, 'lab/tree/data/SANS2D/20260311/processed')
+  const terminal = await launch('ada', { ...plain, profile: 'terminal', proposals: ['20150042'] })
+  t.is(terminal.spec.application.kind, 'terminal')
+  t.deepEqual(terminal.spec.application.argv, [])
+  t.is(terminal.spec.application.landingPath, '_hutch/terminal/')
+  t.is(terminal.spec.application.directory, '/data/LOQ/20150042/processed')
+})
+
+const opened: readonly (readonly [open: string, landing: string])[] = [
+  ['data/LOQ/20150042/raw', 'lab/tree/data/LOQ/20150042/raw'],
+  ['/home/ada/My notes #1.ipynb', 'lab/tree/home/ada/My%20notes%20%231.ipynb'],
+  ['home/ada/a?b&c=d', 'lab/tree/home/ada/a%3Fb%26c%3Dd'],
+  ['home/ada/50%.md', 'lab/tree/home/ada/50%25.md'],
+  ['home/ada/Å/', 'lab/tree/home/ada/%C3%85'],
+]
+for (const [open, landing] of opened) {
+  test(`what is to be opened first is one path, whatever its characters: ${open}`, async (t) => {
+    const { launch } = await hub(t)
+    const { spec, choices } = await launch('ada', { ...plain, open })
+    t.is(spec.application.landingPath, landing)
+    const again = await launch('ada', choices)
+    t.is(again.spec.application.landingPath, landing, 'launch again opens the same')
+  })
+}
+
+test('a title of one’s own', async (t) => {
+  const { launch } = await hub(t)
+  t.is((await launch('ada', { ...plain, title: '  Fit of Å peaks 🦆 ' })).title, 'Fit of Å peaks 🦆')
+  t.is((await launch('ada', { ...plain, title: '   ' })).title, 'JupyterLab')
+})
+
+/** Everything that a browser or an API client might send instead. The sentence names the field and says what to do. */
+const refused: readonly (readonly [
+  what: string,
+  choices: unknown,
+  type: ProblemType,
+  field: string | undefined,
+  words: RegExp,
+])[] = [
+  ['nothing', undefined, 'badRequest', undefined, /not understood/],
+  ['text', 'jupyterlab', 'badRequest', undefined, /not understood/],
+  ['no profile', { flavour: 'small', proposals: [] }, 'badRequest', 'profile', /profile: is missing: choose one/],
+  ['no flavour', { profile: 'jupyterlab', proposals: [] }, 'badRequest', 'flavour', /flavour: is missing: choose one/],
+  ['no proposals', { profile: 'jupyterlab', flavour: 'small' }, 'badRequest', 'proposals', /must be a list/],
+  [
+    'an unknown profile',
+    { ...plain, profile: 'jupyter' },
+    'badRequest',
+    'profile',
+    /no profile jupyter .* jupyterlab, terminal/,
+  ],
+  [
+    'a profile of every object',
+    { ...plain, profile: 'constructor' },
+    'badRequest',
+    'profile',
+    /no profile constructor/,
+  ],
+  ['a profile that is a path', { ...plain, profile: '../etc' }, 'badRequest', 'profile', /profile: is not a name/],
+  ['100 kB of profile', { ...plain, profile: 'a'.repeat(100_000) }, 'badRequest', 'profile', /profile: is not a name/],
+  ['a profile that is a list', { ...plain, profile: ['jupyterlab'] }, 'badRequest', 'profile', /profile: /],
+  ['an unknown flavour', { ...plain, flavour: 'huge' }, 'badRequest', 'flavour', /no flavour huge .* small, medium/],
+  [
+    'a flavour of every object',
+    { ...plain, flavour: 'constructor' },
+    'badRequest',
+    'flavour',
+    /no flavour constructor/,
+  ],
+  ['NUL in a flavour', { ...plain, flavour: 'small\0' }, 'badRequest', 'flavour', /flavour: is not a name/],
+  ['an unknown spawner', { ...plain, spawner: 'there' }, 'badRequest', 'spawner', /no spawner there .* runs on: here/],
+  [
+    'a field too many',
+    { ...plain, mounts: ['/etc'] },
+    'badRequest',
+    'mounts',
+    /There is no field "mounts" .* Leave it out/,
+  ],
+  ['a field that is meant otherwise', { ...plain, flavor: 'x' }, 'badRequest', 'flavor', /Did you mean flavour\?/],
+  [
+    '100 kB of a field name',
+    { ...plain, ['x'.repeat(100_000)]: 1 },
+    'badRequest',
+    `${'x'.repeat(40)}…`,
+    /There is no field/,
+  ],
+  ['a source of one’s own', { ...plain, source: '/etc' }, 'badRequest', 'source', /There is no field "source"/],
+  [
+    'another person’s proposal',
+    { ...plain, proposals: ['20080121'] },
+    'notEntitled',
+    'proposals',
+    /no proposal 20080121 that is open to you/,
+  ],
+  [
+    'a proposal that is not there',
+    { ...plain, proposals: ['1999'] },
+    'notEntitled',
+    'proposals',
+    /no proposal 1999 that is open to you/,
+  ],
+  [
+    'one of two that is not mine',
+    { ...plain, proposals: ['20150042', '20080121'] },
+    'notEntitled',
+    'proposals',
+    /20080121/,
+  ],
+  [
+    '.. as a proposal',
+    { ...plain, proposals: ['..'] },
+    'badRequest',
+    'proposals.0',
+    /proposals\.0: is not a proposal's number/,
+  ],
+  [
+    'a path as a proposal',
+    { ...plain, proposals: ['../../etc'] },
+    'badRequest',
+    'proposals.0',
+    /is not a proposal's number/,
+  ],
+  [
+    'encoded dots as a proposal',
+    { ...plain, proposals: ['%2e%2e'] },
+    'badRequest',
+    'proposals.0',
+    /is not a proposal's number/,
+  ],
+  ['NUL in a proposal', { ...plain, proposals: ['2015\0'] }, 'badRequest', 'proposals.0', /is not a proposal's number/],
+  [
+    'an emoji as a proposal',
+    { ...plain, proposals: ['🦆'] },
+    'badRequest',
+    'proposals.0',
+    /is not a proposal's number/,
+  ],
+  [
+    '100 kB of proposal',
+    { ...plain, proposals: ['1'.repeat(100_000)] },
+    'badRequest',
+    'proposals.0',
+    /is not a proposal's number/,
+  ],
+  [
+    '100,000 proposals',
+    { ...plain, proposals: Array.from({ length: 100_000 }, String) },
+    'badRequest',
+    'proposals',
+    /at most 50/,
+  ],
+  ['a number as a proposal', { ...plain, proposals: [20150042] }, 'badRequest', 'proposals.0', /must be text/],
+  ['a text of proposals', { ...plain, proposals: '20150042' }, 'badRequest', 'proposals', /must be a list/],
+  ['.. in what opens', { ...plain, open: 'home/ada/../../etc' }, 'badRequest', 'open', /open: must be a plain path/],
+  ['encoded .. in what opens', { ...plain, open: 'home/%2e%2E/etc' }, 'badRequest', 'open', /not an encoded one/],
+  [
+    'two slashes in what opens',
+    { ...plain, open: '//evil.example/x' },
+    'badRequest',
+    'open',
+    /open: must be a plain path/,
+  ],
+  ['nothing to open', { ...plain, open: '/' }, 'badRequest', 'open', /open: must be a plain path/],
+  ['NUL in what opens', { ...plain, open: 'a\0b' }, 'badRequest', 'open', /open: must be printable/],
+  ['100 kB to open', { ...plain, open: 'a'.repeat(100_000) }, 'badRequest', 'open', /open: must have at most 1024/],
+  ['a title of two lines', { ...plain, title: 'a\nb' }, 'badRequest', 'title', /title: must be printable/],
+  [
+    'a title that turns the direction',
+    { ...plain, title: 'a\u202Eb' },
+    'badRequest',
+    'title',
+    /title: must be printable/,
+  ],
+  ['half a character as title', { ...plain, title: '\uD83E' }, 'badRequest', 'title', /title: must be printable/],
+  ['100 kB of title', { ...plain, title: 'a'.repeat(100_000) }, 'badRequest', 'title', /title: must have at most 120/],
+]
+for (const [what, choices, type, field, words] of refused) {
+  test(`refused: ${what}`, async (t) => {
+    const { launch, rows } = await hub(t)
+    const problem = await t.throwsAsync(launch('ada', choices), { instanceOf: Problem })
+    t.is(problem.type, type, problem.detail)
+    t.is(problem.field, field)
+    t.regex(problem.detail, words)
+    t.true(problem.detail.length < 300, problem.detail)
+    t.is(rows.length, 0)
+  })
+}
+
+test('law: whatever is sent, it is launched within the rules or refused in a sentence', async (t) => {
+  const { launch, rows } = await hub(t, { configuration: { environments: { perUser: 100_000 } } })
+  const some = (...values: unknown[]) =>
+    fc.oneof({ weight: 8, arbitrary: fc.constantFrom(...values) }, { weight: 1, arbitrary: fc.anything() })
+  const ids = fc.array(some('20150042', '20260311', '20150042', '20260311', '20080121'), { maxLength: 3 })
+  const sound = fc.record({
+    profile: some('jupyterlab', 'terminal'),
+    flavour: some('small', 'medium'),
+    proposals: fc.oneof({ weight: 8, arbitrary: ids }, { weight: 1, arbitrary: fc.anything() }),
+    title: some('x', undefined),
+    open: some('home/ada/x', '../x', undefined),
+  })
+  const sent = fc.oneof(
+    { weight: 8, arbitrary: sound },
+    { weight: 1, arbitrary: fc.tuple(sound, fc.string()).map(([choices, key]) => ({ ...choices, [key]: 1 })) },
+    { weight: 1, arbitrary: fc.anything() },
+  )
+  const law = fc.asyncProperty(sent, async (choices) => {
+    try {
+      const { spec, proposals } = await launch('ada', choices)
+      return (
+        proposals.every((id) => ['20150042', '20260311'].includes(id)) &&
+        spec.mounts.every(({ target }) => target === '/home/ada' || proposals.some((id) => target.includes(`/${id}/`)))
+      )
+    } catch (error) {
+      return error instanceof Problem && error.status < 500
+    }
+  })
+  await t.notThrowsAsync(fc.assert(law, { numRuns: 300 }))
+  t.true(rows.length > 10)
+})
+
+test('over the limit: the sentence says the limit, what is there and what to do', async (t) => {
+  const { launch } = await hub(t, { configuration: { environments: { perUser: 2 } } })
+  await launch('ada', { ...plain, title: 'First' })
+  await launch('ada', { ...plain, title: 'Second' })
+  const problem = await t.throwsAsync(launch('ada', plain), { instanceOf: Problem })
+  t.is(problem.type, 'overQuota')
+  t.is(
+    problem.detail,
+    'You may have 2 environments at once, and you have 2: "First", "Second". Stop one of them to launch another.',
+  )
+  await t.notThrowsAsync(launch('marie', plain), 'others are not held up')
+})
+
+test('twenty launches in one moment never exceed the limit', async (t) => {
+  const { launch, rows } = await hub(t, { configuration: { environments: { perUser: 5 } } })
+  const results = await Promise.allSettled(Array.from({ length: 20 }, () => launch('ada', plain)))
+  t.is(results.filter(({ status }) => status === 'fulfilled').length, 5)
+  t.is(rows.length, 5)
+  t.is(new Set(rows.map((row) => row.id)).size, 5)
+})
+
+test('a hook for admission takes the place of the limit, and sees what is asked for', async (t) => {
+  const asked: unknown[] = []
+  const admission: LaunchesOptions['admission'] = ({ resources, spawner, user }) => {
+    asked.push([user.name, spawner, resources.memoryBytes])
+    throw new Problem('overQuota', 'The group LOQ has used its hours.')
+  }
+  const { launch, rows } = await hub(t, { options: { admission } })
+  await t.throwsAsync(launch('ada', { ...plain, flavour: 'medium' }), { message: /LOQ has used its hours/ })
+  t.deepEqual(asked, [['ada', 'here', 4 * 2 ** 30]])
+  t.is(rows.length, 0)
+})
+
+test('a blocked user, and an account that is refused, launch nothing', async (t) => {
+  const { launch, rows } = await hub(t, { configuration: { accounts: { source: 'file', users: {} } } })
+  const user = { id: 'u', name: 'ada', title: 'Ada', admin: false, blockedReason: 'Your visit is over.' }
+  const blocked = await t.throwsAsync(launch('ada', plain, { user }), { instanceOf: Problem })
+  t.is(blocked.type, 'blocked')
+  t.is(blocked.detail, 'Your visit is over.')
+  const none = await t.throwsAsync(launch('ada', plain), { instanceOf: Problem })
+  t.is(none.type, 'launchRefused')
+  t.is(rows.length, 0)
+})
+
+const two: Partial<ConfigurationInput> = {
+  spawners: { here: { type: 'local' }, cluster: { type: 'kubernetes' } },
+  profiles: {
+    both: { title: 'Both', kind: 'notebook', flavours: ['small'], on: { cluster: {}, here: {} }, image: 'lab:1' },
+    staff: { title: 'Staff', kind: 'terminal', flavours: ['small'], on: { here: {} }, groups: ['loq-staff', 'it'] },
+    bare: { title: 'Bare', kind: 'desktop', flavours: ['small'], on: { here: {} } },
+    own: {
+      title: 'Own',
+      kind: 'web',
+      argv: ['serve', '{socket}'],
+      readyPath: 'up',
+      landingPath: 'app',
+      flavours: ['small'],
+      on: { here: {} },
+    },
+  },
+}
+const ill = () => Promise.resolve({ ok: false, message: 'The cluster is closed for maintenance until Monday.' })
+const rejects = () => Promise.reject(new Error('ECONNREFUSED'))
+
+test('the first spawner that is well is taken, in the order of the profile, unless one is chosen', async (t) => {
+  const both = { profile: 'both', flavour: 'small', proposals: [] }
+  const up = await hub(t, {
+    configuration: two,
+    spawners: { here: { type: 'local' }, cluster: { type: 'kubernetes', check: well } },
+  })
+  t.is((await up.launch('ada', both)).spawner, 'cluster')
+  t.is((await up.launch('ada', { ...both, spawner: 'here' })).spawner, 'here')
+  t.is((await up.launch('ada', both)).spec.image, 'lab:1')
+
+  const down = await hub(t, {
+    configuration: two,
+    spawners: { here: { type: 'local' }, cluster: { type: 'kubernetes', check: ill } },
+  })
+  t.is((await down.launch('ada', both)).spawner, 'here')
+  const chosen = await t.throwsAsync(down.launch('ada', { ...both, spawner: 'cluster' }), { instanceOf: Problem })
+  t.is(chosen.type, 'backendUnreachable')
+  t.regex(chosen.detail, /closed for maintenance until Monday/)
+  t.is(chosen.retryAfter, 60)
+})
+
+test('offers: what the visitor’s groups may have, and why something can not be had now', async (t) => {
+  const spawners = { here: { type: 'local', check: well }, cluster: { type: 'kubernetes', check: rejects } }
+  const jupyter = { ok: false, message: 'JupyterLab is missing: install python3.' }
+  const { launches, launch } = await hub(t, { configuration: two, spawners, jupyter })
+  const offers = await launches.offers(visitor('ada'))
+  t.deepEqual(
+    offers.map(({ profile, unavailable }) => [profile, unavailable]),
+    [
+      ['both', 'The computing service cluster does not answer.'],
+      ['bare', undefined],
+      ['own', undefined],
+    ],
+  )
+  t.like(offers[0], { kind: 'notebook', image: 'lab:1', spawners: ['cluster', 'here'] })
+  t.deepEqual(offers[0]?.flavours, [
+    { name: 'small', title: 'Small', cpu: 1, memoryBytes: 2 * 2 ** 30, gpus: 0, walltimeMs: 8 * 3_600_000 },
+  ])
+  const staff = await launches.offers(visitor('ada', { groups: ['it'] }))
+  t.true(staff.some(({ profile }) => profile === 'staff'))
+
+  const problem = await t.throwsAsync(
+    launch('ada', { profile: 'both', flavour: 'small', proposals: [], spawner: 'here' }),
+    {
+      instanceOf: Problem,
+    },
+  )
+  t.regex(problem.detail, /JupyterLab is missing: install python3/)
+})
+
+test('a profile for others is not there: neither offered nor launched', async (t) => {
+  const { launch, rows } = await hub(t, { configuration: two, spawners: { here: { type: 'local' } } })
+  const choices = { profile: 'staff', flavour: 'small', proposals: [] }
+  const problem = await t.throwsAsync(launch('ada', choices), { instanceOf: Problem })
+  t.regex(problem.detail, /no profile staff for you here\. You may choose: both, bare, own\./)
+  t.is(rows.length, 0)
+  t.is((await launch('ada', choices, { groups: ['loq-staff'] })).profile, 'staff')
+})
+
+test('a command of one’s own is taken as written; a kind without a command is refused', async (t) => {
+  const { launch } = await hub(t, { configuration: two, spawners: { here: { type: 'local' } } })
+  const own = await launch('ada', { profile: 'own', flavour: 'small', proposals: ['20150042'] })
+  t.like(own.spec.application, { argv: ['serve', '{socket}'], readyPath: 'up', landingPath: 'app' })
+  const problem = await t.throwsAsync(launch('ada', { profile: 'bare', flavour: 'small', proposals: [] }), {
+    instanceOf: Problem,
+  })
+  t.is(problem.type, 'launchRefused')
+  t.regex(problem.detail, /The profile bare has no command/)
+})
+
+test('a backend is asked once in ten seconds however many look, and one that hangs is not waited for', async (t) => {
+  let asked = 0
+  let at = 0
+  const check = () => {
+    asked += 1
+    return well()
+  }
+  const { launches } = await hub(t, {
+    spawners: { here: { type: 'local', check } },
+    options: { now: () => new Date(at) },
+  })
+  await Promise.all(Array.from({ length: 50 }, () => launches.offers(visitor('ada'))))
+  t.is(asked, 1)
+  at += 10_000
+  await launches.offers(visitor('marie'))
+  t.is(asked, 2)
+
+  // The deadline's own timer keeps no process alive.
+  const alive = setInterval(() => {}, 1_000)
+  t.teardown(() => clearInterval(alive))
+  const hanging = await hub(t, { spawners: { here: { type: 'local', check: () => new Promise<never>(() => {}) } } })
+  const [offer] = await hanging.launches.offers(visitor('ada'))
+  t.is(offer?.unavailable, 'The computing service here does not answer.')
+})
+
+test('profile variables are kept, and can not pretend to be Hutch’s own', async (t) => {
+  const profiles = {
+    term: {
+      title: 'T',
+      kind: 'terminal' as const,
+      flavours: ['small'],
+      on: { here: {} },
+      variables: { OMP_NUM_THREADS: '4', HUTCH_USER: 'root' },
+    },
+  }
+  const { launch } = await hub(t, { configuration: { profiles } })
+  const { spec } = await launch('ada', { profile: 'term', flavour: 'small', proposals: [] })
+  t.like(spec.variables, { OMP_NUM_THREADS: '4', HUTCH_USER: 'ada' })
+})
