@@ -16,12 +16,13 @@ import { securityHeaders } from './http/headers.ts'
 import { health } from './http/health.ts'
 import { homeRouter } from './http/home.ts'
 import { launchRouter } from './http/launch.ts'
-import { loginRouter } from './http/login.ts'
 import { metrics, requestMetrics } from './http/metrics.ts'
 import { ownEnvironments } from './http/own-environments.ts'
 import { createPages } from './http/pages.ts'
 import { requestLog } from './http/request-log.ts'
+import { sessionsRouter } from './http/sessions.ts'
 import { waitingRouter } from './http/waiting.ts'
+import type { Logins } from './identity/logins.ts'
 import { createWeb } from './web/render.ts'
 
 export interface AppOptions {
@@ -34,6 +35,7 @@ export interface AppOptions {
     readonly router: Router
     /** Whether a login or token that was good a while ago still is. */
     readonly stillValid: (visitor: Visitor) => Promise<boolean>
+    readonly logins: Pick<Logins, 'list' | 'revoke'>
   }
   readonly environments: Environments
   readonly launches: Launches
@@ -83,10 +85,10 @@ export function createApp(options: AppOptions): Koa {
   app.use(metrics(registry))
   const routers = [
     identity.router,
-    loginRouter({ configuration, pages }),
     homeRouter({ environments, own, catalogue, pages, notices, log }),
     launchRouter({ own, launches, catalogue, pages, notices, log }),
     waitingRouter({ configuration, publicUrl, environments, own, pages }),
+    sessionsRouter({ logins: identity.logins, pages }),
     enterRouter({ configuration, publicUrl, own, pages, admissionKey, now, newId: newTicketId }),
     apiRouter({ environments, own, launches, catalogue }),
     eventsRouter({ environments, own, stillValid: identity.stillValid, log }),

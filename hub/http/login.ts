@@ -1,25 +1,19 @@
-/** The login page. What its buttons lead to is hub/identity's. */
-import { Router } from '@koa/router'
-import type { Configuration } from '../../config/schema.ts'
-import { nextSchema, parse } from './input.ts'
-import type { Pages } from './pages.ts'
-import { possibleVisitor } from './visitor.ts'
+/** The login page that hub/identity shows; what its buttons lead to is identity's. */
+import type { LoginPage } from '../identity/pages.ts'
+import { createWeb } from '../web/render.ts'
+import { createPages } from './pages.ts'
 
-export function loginRouter({ configuration, pages }: { configuration: Configuration; pages: Pages }): Router {
-  const router = new Router()
-  router.get('/hub/login', (ctx) => {
-    const { next = '/hub/home' } = parse(nextSchema, ctx.query)
-    if (possibleVisitor(ctx)) {
-      ctx.status = 303
-      ctx.redirect('/hub/home')
-      return
-    }
+/** For createIdentity's `loginPage`. */
+export function createLoginPage(options: { hub: { title: string; contact: string }; now: () => Date }): LoginPage {
+  const pages = createPages(createWeb(options))
+  return (ctx, { providers, demo, next, error }) => {
     const query = new URLSearchParams({ next })
-    const providers = Object.entries(configuration.login.providers).map(([name, { title }]) => ({
+    const links = providers.map(({ id, title }) => ({
       title,
-      href: `/hub/login/${name}?${query.toString()}`,
+      href: `/hub/login/${encodeURIComponent(id)}?${query.toString()}`,
     }))
-    pages.show(ctx, 'login', { providers, demo: configuration.login.demo })
-  })
-  return router
+    const { status } = ctx
+    pages.show(ctx, 'login', { providers: links, demo, problem: error })
+    ctx.status = status
+  }
 }

@@ -26,6 +26,8 @@ interface Scene {
 
 const scenes: readonly Scene[] = [
   { name: 'login', path: '/hub/login' },
+  { name: 'login-failed', path: '/hub/login?failed=1' },
+  { name: 'sessions', path: '/hub/sessions', as: 'alice' },
   { name: 'home', path: '/hub/home', as: 'alice', arrange: fillHome },
   { name: 'home-empty', path: '/hub/home', as: 'bob' },
   {
@@ -126,7 +128,9 @@ async function violations(page: Page): Promise<string[]> {
 async function picture(page: Page, name: string): Promise<void> {
   if (pictures === undefined) return
   await mkdir(pictures, { recursive: true })
-  await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: !name.includes('home-') })
+  // What sticks to the bottom of the window would cover a picture of the whole page.
+  if (name.startsWith('launch')) await page.setViewportSize({ width: page.viewportSize()?.width ?? 0, height: 2_000 })
+  await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: !/menu|stop|rename/.test(name) })
 }
 
 function fillHome({ environments }: FakeHub): void {

@@ -9,6 +9,7 @@ import type { ExecutionContext } from 'ava'
 import { Registry } from 'prom-client'
 import { type Configuration, type ConfigurationInput, configurationSchema } from '../../config/schema.ts'
 import { type AppOptions, createApp } from '../../hub/app.ts'
+import { createLoginPage } from '../../hub/http/login.ts'
 import type { Choices, Environment, State } from '../../hub/domain/environment.ts'
 import { Problem } from '../../hub/domain/problem.ts'
 import type { Catalogue, Environments, Launches, Offer, Proposal, User, Visitor } from '../../hub/domain/services.ts'
@@ -117,9 +118,30 @@ function fakeIdentity(hub: Pick<FakeHub, 'users' | 'tokens'>, loggedOut: Readonl
       if (found) ctx.state['visitor'] = found
       await next()
     },
-    router: new Router(),
+    router: fakeLoginPage(),
+    logins: {
+      list: (userId) => Promise.resolve(fakeLogins.filter(() => userId === 'u-alice')),
+      revoke: () => Promise.resolve(),
+    },
     stillValid: (given) => Promise.resolve(!loggedOut.has(given.user.name)),
   }
+}
+
+function fakeLoginPage(): Router {
+  const page = createLoginPage({
+    hub: { title: 'Hutch', contact: 'the scientific computing group' },
+    now: () => new Date(),
+  })
+  const router = new Router()
+  router.get('/hub/login', async (ctx) => {
+    const error = { title: 'The login did not succeed', detail: 'You cancelled it. Try again when you are ready.' }
+    const providers = [
+      { id: 'demo', title: 'Demo people' },
+      { id: 'umbrella', title: 'UmbrellaID' },
+    ]
+    await page(ctx, { providers, demo: true, next: '/hub/', ...(ctx.query['failed'] ? { error } : {}) })
+  })
+  return router
 }
 
 /* Environments */
@@ -275,6 +297,19 @@ function fakeLog(lines: FakeHub['lines'], base: object = {}): Log {
 }
 
 /* Data */
+
+const days = 86_400_000
+const fakeLogins = [
+  ['cookie-alice', 'Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0', '192.0.2.17'],
+  ['other-alice', 'Mozilla/5.0 (iPhone; CPU iPhone OS 26_0 like Mac OS X) Version/26.0 Safari/604.1', '2001:db8::42'],
+].map(([id = '', userAgent = '', address = ''], index) => ({
+  id,
+  userAgent,
+  address,
+  createdAt: new Date(Date.now() - index * days - 3_600_000),
+  seenAt: new Date(Date.now() - index * 7_200_000),
+  expiresAt: new Date(Date.now() + (7 - index) * days),
+}))
 
 const fakeConfiguration: ConfigurationInput = {
   hub: { title: 'Hutch', contact: 'the scientific computing group' },

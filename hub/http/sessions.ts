@@ -1,0 +1,48 @@
+/** "Where am I logged in": the living logins, and an end for each of them or for all. */
+import { Router } from '@koa/router'
+import type { Context } from 'koa'
+import { Problem } from '../domain/problem.ts'
+import type { Visitor } from '../domain/services.ts'
+import type { Logins } from '../identity/logins.ts'
+import { describeBrowser } from '../web/browser-name.ts'
+import { formBody } from './body.ts'
+import type { Pages } from './pages.ts'
+import { visitorOf } from './visitor.ts'
+
+export interface SessionsOptions {
+  readonly logins: Pick<Logins, 'list' | 'revoke'>
+  readonly pages: Pages
+}
+
+export function sessionsRouter({ logins, pages }: SessionsOptions): Router {
+  const router = new Router()
+
+  router.get('/hub/sessions', async (ctx) => {
+    const visitor = browserOf(ctx)
+    const list = await logins.list(visitor.user.id)
+    const sessions = list.map((each) => ({
+      ...each,
+      current: each.id === visitor.login,
+      browser: describeBrowser(each.userAgent),
+    }))
+    pages.show(ctx, 'sessions', { sessions: sessions.toSorted((a, b) => Number(b.current) - Number(a.current)) })
+  })
+
+  router.post('/hub/sessions/:login/end', async (ctx) => {
+    const visitor = browserOf(ctx)
+    formBody(ctx)
+    const own = (await logins.list(visitor.user.id)).find((each) => each.id === ctx.params['login'])
+    if (own === undefined) throw new Problem('notFound', 'This login is over already. Look at the list again.')
+    await logins.revoke(own.id)
+    ctx.status = 303
+    ctx.redirect('/hub/sessions')
+  })
+  return router
+}
+
+/** A token is no login, and must not be able to end one. */
+function browserOf(ctx: Context): Visitor {
+  const visitor = visitorOf(ctx)
+  if (visitor.by !== 'cookie') throw new Problem('forbidden', 'Open this page in a browser that is logged in.')
+  return visitor
+}
