@@ -72,8 +72,8 @@ export function ptyBinary(): string {
 /** node-pty looks for its binary in a package; here it lies beside the script. */
 const besideScript: Plugin = {
   name: 'binary beside the script',
-  setup({ onLoad }) {
-    onLoad({ filter: /node-pty\/requireBinary\.js$/ }, () => ({
+  setup(build) {
+    build.onLoad({ filter: /node-pty\/requireBinary\.js$/ }, () => ({
       contents: `exports.requireBinary = (file) => {
         const loaded = { exports: {} }
         process.dlopen(loaded, require('node:path').join(__dirname, file))

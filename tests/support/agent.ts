@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { createServer, request } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -30,16 +30,15 @@ export interface FakeHub {
 export async function fakeHub(t: ExecutionContext, agentsKey: Buffer, port = 0): Promise<FakeHub> {
   const reports: AgentReport[] = []
   const problems: string[] = []
+  const take = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const read = agentReportSchema.safeParse(JSON.parse(await text(incoming)))
+    if (read.success) reports.push(read.data)
+    else problems.push(read.error.message)
+    response.writeHead(read.success ? 204 : 400).end()
+  }
   const server = createServer(
     pskServer((id) => agentKey(agentsKey, id)),
-    (incoming, response) => {
-      void text(incoming).then((body) => {
-        const read = agentReportSchema.safeParse(JSON.parse(body))
-        if (read.success) reports.push(read.data)
-        else problems.push(read.error.message)
-        response.writeHead(read.success ? 204 : 400).end()
-      })
-    },
+    (incoming, response) => void take(incoming, response),
   )
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
@@ -74,6 +73,8 @@ export interface AskOptions {
   readonly method?: string
   readonly headers?: OutgoingHttpHeaders
   readonly body?: string
+  /** A certificate to trust beside the key. */
+  readonly ca?: string
 }
 
 export interface Answer {
@@ -177,6 +178,12 @@ function applicationIn(folder: string): AgentBootstrap['application'] {
   return { kind, argv: [...argv], readyPath, landingPath, directory: folder }
 }
 
+/** tests/support/agent-application.ts as the application; `file` is where it writes what it was given. */
+export function webApplication(mode = 'web', file = ''): AgentBootstrap['application'] {
+  const script = join(project, 'tests/support/agent-application.ts')
+  return { kind: 'web', argv: [process.execPath, script, mode, '{socket}', file], readyPath: '', landingPath: '' }
+}
+
 export interface Link {
   readonly id: string
   readonly key: Buffer
@@ -185,9 +192,9 @@ export interface Link {
 
 export function askAgent({ id, key, port }: Link, path: string, options: AskOptions = {}): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const { method = 'GET', headers = {}, body } = options
+    const { method = 'GET', headers = {}, body, ca } = options
     const asking = request(
-      { ...pskClient(id, key), host: '127.0.0.1', port, path, method, headers, agent: false, timeout: 60_000 },
+      { ...pskClient(id, key), host: '127.0.0.1', port, path, method, headers, agent: false, timeout: 60_000, ca },
       (answer) => {
         text(answer).then((body) => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body }), reject)
       },
