@@ -1,18 +1,27 @@
-/** The store: what the hub must not forget. The same tables, migrations and tests on SQLite and PostgreSQL. */
+/** The store: what is wanted and what was, on SQLite (embedded) or PostgreSQL (production), behind one interface. */
+import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { Kysely, sql } from 'kysely'
+import { Kysely } from 'kysely'
 import type { Configuration } from '../../config/schema.ts'
 import type { Log } from '../../spawners/spawner.ts'
-import { migrate } from './migrations.ts'
-import { postgresqlDialect } from './postgresql.ts'
+import { type Changes, noChanges, postgresChanges } from './changes.ts'
+import { createLeases, type Leases } from './leases.ts'
+import { type DatabaseType, migrate } from './migrations.ts'
+import { openPostgres } from './postgres.ts'
 import type { Tables } from './schema.ts'
 import { sqliteDialect } from './sqlite.ts'
+import { createWriter, type Writer } from './writer.ts'
 
 export interface Store {
   readonly db: Kysely<Tables>
-  readonly type: 'sqlite' | 'postgresql'
-  /** ms since the epoch on the database's own clock: what leases are counted by, whichever hub asks. */
-  clock(): Promise<number>
+  readonly type: DatabaseType
+  /** This hub process among those that share the database. */
+  readonly process: string
+  /** For everything that changes environments: grouped, in order. */
+  readonly writer: Writer
+  readonly leases: Leases
+  readonly changes: Changes
+  /** Waits for what is being written. */
   close(): Promise<void>
 }
 
@@ -20,31 +29,49 @@ export interface StoreOptions {
   /** Absolute; an SQLite database lies in it. */
   readonly stateFolder: string
   readonly log: Log
-  readonly now: () => Date
+  /** SQLite's clock; PostgreSQL has its own. */
+  readonly now?: () => Date
 }
 
-/** Opens it and brings its tables up to date. Throws StoreError when it was written by a newer release. */
+/**
+ * Opens the database and brings it to this release.
+ * @throws StateError with one sentence when that can't be.
+ */
 export async function openStore(
-  configuration: Configuration['database'],
-  { stateFolder, log, now }: StoreOptions,
+  database: Configuration['database'],
+  { stateFolder, log, now = () => new Date() }: StoreOptions,
 ): Promise<Store> {
-  switch (configuration.type) {
+  const process = randomUUID()
+  switch (database.type) {
     case 'sqlite': {
-      const db = new Kysely<Tables>({ dialect: sqliteDialect(join(stateFolder, 'hutch.sqlite')) })
-      await migrate(db, 'sqlite', log)
-      return { db, type: 'sqlite', clock: () => Promise.resolve(now().getTime()), close: () => db.destroy() }
+      const dialect = sqliteDialect(join(stateFolder, 'hutch.sqlite'))
+      return ready({ db: new Kysely<Tables>({ dialect }), type: 'sqlite', process, changes: noChanges }, now)
     }
     case 'postgresql': {
-      const db = new Kysely<Tables>({ dialect: await postgresqlDialect(configuration, log) })
-      await migrate(db, 'postgresql', log)
-      return { db, type: 'postgresql', clock: () => postgresqlClock(db), close: () => db.destroy() }
+      const { dialect, connect } = await openPostgres(database, log)
+      const changes = postgresChanges(connect, process, log)
+      return ready({ db: new Kysely<Tables>({ dialect }), type: 'postgresql', process, changes }, now)
     }
   }
 }
 
-async function postgresqlClock(db: Kysely<Tables>): Promise<number> {
-  const answer = await sql<{
-    now: number
-  }>`select (extract(epoch from clock_timestamp()) * 1000)::float8 as now`.execute(db)
-  return Math.round(answer.rows[0]?.now ?? Number.NaN)
+async function ready(opened: Pick<Store, 'db' | 'type' | 'process' | 'changes'>, now: () => Date): Promise<Store> {
+  const { db, type, changes } = opened
+  try {
+    await migrate(db as unknown as Kysely<unknown>, type)
+  } catch (error) {
+    await db.destroy()
+    throw error
+  }
+  const writer = createWriter(db)
+  return {
+    ...opened,
+    writer,
+    leases: createLeases(db, type, now),
+    async close() {
+      await writer.drain()
+      await changes.close()
+      await db.destroy()
+    },
+  }
 }

@@ -106,6 +106,10 @@ export interface EnvironmentsTable {
   host: string | null
   port: number | null
   generation: number
+  /** JSON: what the agent last claimed of its application, {application, message?}; for pages alone. */
+  claim: string | null
+  /** Since when its agent does not answer; null: it does, or there never was one. */
+  unreachable_since: number | null
 
   requested_at: number
   accepted_at: number | null

@@ -1,32 +1,68 @@
-/** Kysely over node:sqlite. One connection, one process; Kysely's driver queues what asks at once. */
+/** Kysely on Node's own SQLite, through the part of better-sqlite3's interface that Kysely asks for. */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
-import { SqliteDialect, type SqliteDatabase } from 'kysely'
+import { type Dialect, SqliteDialect, type SqliteStatement } from 'kysely'
+import { sqliteStateError } from './state-error.ts'
 
-/** Statements are prepared once and kept; more than this many different ones are not written anywhere. */
-const mostStatements = 500
+/** Queries that Kysely makes are few in shape; what is beyond this is compiled again. */
+const mostStatements = 400
 
-export function sqliteDialect(file: string): SqliteDialect {
-  const database = new DatabaseSync(file, { enableForeignKeyConstraints: true, timeout: 5_000 })
-  // FULL: a launch that was answered must outlive a power cut; in WAL that is one fsync for a commit.
-  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;')
-  return new SqliteDialect({ database: adapt(database) })
+/** @throws StateError when the file can't be opened or is no database of ours. */
+export function sqliteDialect(path: string): Dialect {
+  const database = stated(path, () => open(path))
+  const statements = new Map<string, SqliteStatement>()
+
+  function prepare(sql: string): SqliteStatement {
+    const known = statements.get(sql)
+    if (known) return known
+    const made = adapted(
+      stated(path, () => database.prepare(sql)),
+      path,
+    )
+    if (statements.size >= mostStatements) statements.clear()
+    statements.set(sql, made)
+    return made
+  }
+
+  return new SqliteDialect({
+    database: {
+      prepare,
+      close() {
+        statements.clear()
+        if (database.isOpen) database.close()
+      },
+    },
+  })
 }
 
-function adapt(database: DatabaseSync): SqliteDatabase {
-  const statements = new Map<string, StatementSync>()
+/**
+ * WAL: readers and the writer don't wait for each other. FULL: a launch is on the disk before the world is touched,
+ * even through a power failure; launches that come together share one commit, so that costs little (see writer.ts).
+ */
+function open(path: string): DatabaseSync {
+  const database = new DatabaseSync(path, { timeout: 5_000, enableForeignKeyConstraints: true })
+  try {
+    database.exec('pragma journal_mode = wal; pragma synchronous = full; pragma temp_store = memory')
+    database.exec('pragma journal_size_limit = 67108864; pragma cache_size = -8192')
+    return database
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+function adapted(statement: StatementSync, path: string): SqliteStatement {
   return {
-    close: () => database.close(),
-    prepare(sql) {
-      const statement = statements.get(sql) ?? database.prepare(sql)
-      if (statements.size >= mostStatements) statements.clear()
-      statements.set(sql, statement)
-      const values = (parameters: readonly unknown[]): SQLInputValue[] => parameters as SQLInputValue[]
-      return {
-        reader: statement.columns().length > 0,
-        all: (parameters) => statement.all(...values(parameters)),
-        run: (parameters) => statement.run(...values(parameters)),
-        iterate: (parameters) => statement.iterate(...values(parameters)),
-      }
-    },
+    reader: statement.columns().length > 0,
+    all: (parameters) => stated(path, () => statement.all(...(parameters as SQLInputValue[]))),
+    run: (parameters) => stated(path, () => statement.run(...(parameters as SQLInputValue[]))),
+    iterate: (parameters) => statement.iterate(...(parameters as SQLInputValue[])),
+  }
+}
+
+function stated<T>(path: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw sqliteStateError(error, path) ?? error
   }
 }
