@@ -21,6 +21,8 @@ const mostProposals = 100_000
 /** One membership is one person in one proposal; groups count as often as they are used. */
 const mostMemberships = 2_000_000
 const mostMistakes = 100
+/** A list of members may be written once (&team) and meant in many proposals (*team); nested ones multiply. */
+const mostAliases = 1_000_000
 
 /** `file` only names the text in mistakes. Never throws on any text. */
 export function readCatalogue(text: string, file: string): CatalogueDocument {
@@ -39,7 +41,7 @@ export function readCatalogue(text: string, file: string): CatalogueDocument {
       const message = `is not YAML (${broken.code.toLowerCase().replaceAll('_', ' ')})`
       return { is: 'wrong', mistakes: [{ file, line, column: col, field: '', message }] }
     }
-    const found = check(document.toJS({ maxAliasCount: 100 }))
+    const found = check(document.toJS({ maxAliasCount: mostAliases }))
     if ('entries' in found) return { is: 'read', entries: found.entries }
     const mistakes = found.mistakes.slice(0, mostMistakes).map(({ path, message }) => {
       const { line, col } = lines.linePos(offsetOf(document, path))

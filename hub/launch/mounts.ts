@@ -90,7 +90,7 @@ function fillIn(text: string, name: string, values: Values): string {
   return text.replaceAll(/\{([^{}]*)\}/g, (_whole, key: string) => {
     const known = mountPlaceholders.find((each) => each === key)
     const value = known === undefined ? undefined : values[known]
-    if (value === undefined || value === '') throw refused(`${name}: the catalogue has no {${key}} for it.`)
+    if (value === undefined) throw refused(`${name}: the catalogue has no {${key}} for it.`)
     if (!isPlainValue(value)) throw refused(`${name}: its {${key}} can't be part of a path.`)
     return value
   })

@@ -173,6 +173,18 @@ test('texts that are no catalogue end in words: empty, bombs, depth', (t) => {
   }
 })
 
+test('members written once may be meant in many proposals; aliases that multiply are refused', (t) => {
+  const team = `proposals:\n  - { id: a, title: t, instrument: i, members: &team [ada, marie] }\n`
+  const more = Array.from({ length: 500 }, (_, i) => `  - { id: p${i}, title: t, instrument: i, members: *team }\n`)
+  const document = readCatalogue(team + more.join(''), 'c.yaml')
+  t.is(document.is === 'read' && document.entries.filter(({ members }) => members.length === 2).length, 501)
+
+  const level = (name: string, of: string) => `${name}: &${name} [${Array(10).fill(`*${of}`).join(', ')}]`
+  const bomb = ['a: &a [x]', ...[...'bcdefgh'].map((name, index) => level(name, 'abcdefg'[index] ?? ''))].join('\n')
+  const refused = readCatalogue(bomb, 'c.yaml')
+  t.regex(refused.is === 'wrong' ? (refused.mistakes[0]?.message ?? '') : '', /repeats too much/)
+})
+
 test('law: whatever the text, reading it ends in entries or in mistakes', (t) => {
   t.notThrows(() =>
     fc.assert(
