@@ -2,11 +2,12 @@
  * The proxy's own file: the hub writes it for a proxy that it manages, an administrator for one apart. Lengths of
  * time are in ms and sizes in bytes, because mostly a program writes it.
  */
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { parse } from 'yaml'
 import { z } from 'zod'
+import { readDocument } from '../config/document.ts'
 import { nearest } from '../config/nearest.ts'
+import { trustedAddresses } from './forward/request.ts'
 
 const port = z.int().min(0).max(65_535)
 const file = z.string().min(1)
@@ -59,7 +60,17 @@ export const proxyConfigurationSchema = z.strictObject({
     .strictObject({ certificateFile: file, keyFile: file })
     .optional()
     .describe('PEM files; read again on SIGHUP and when they change. Absent: plain HTTP.'),
-  trustedProxies: z.array(z.string()).default([]).describe('Addresses or ranges whose X-Forwarded-* are believed.'),
+  trustedProxies: z
+    .array(z.string())
+    .superRefine((entries, context) => {
+      try {
+        trustedAddresses(entries)
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: (error as Error).message })
+      }
+    })
+    .default([])
+    .describe('Addresses or ranges whose X-Forwarded-* are believed.'),
   drainMs: z.int().nonnegative().default(30_000).describe('How long a stopping proxy waits for what goes on.'),
   control: z
     .union([z.strictObject({ socket: file }), address])
@@ -86,13 +97,11 @@ export async function readConfiguration(path: string): Promise<ProxyConfiguratio
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     throw new StartError(`${path}: can not be read (${codeOf(error)})`)
   })
-  let value: unknown
-  try {
-    value = parse(text, { logLevel: 'silent' })
-  } catch (error) {
-    throw new StartError(`${path}: is neither YAML nor JSON (${codeOf(error)})`)
+  const document = readDocument(text)
+  if ('mistakes' in document) {
+    throw new StartError(document.mistakes.map(({ line, message }) => `${path}:${line ?? 1}: ${message}`).join('\n'))
   }
-  const result = proxyConfigurationSchema.safeParse(value)
+  const result = proxyConfigurationSchema.safeParse(document.value)
   if (result.success) return withAbsolutePaths(result.data, dirname(resolve(path)))
   throw new StartError(result.error.issues.flatMap((issue) => mistakes(path, issue)).join('\n'))
 }
@@ -106,6 +115,13 @@ export async function readKey(path: string): Promise<Buffer> {
 
 /** Throws StartError. */
 export async function readSecret(path: string): Promise<string> {
+  const mode = await stat(path).then(
+    (found) => found.mode,
+    () => 0,
+  )
+  if ((mode & 0o077) !== 0 && (mode & 0o170_000) === 0o100_000) {
+    throw new StartError(`${path}: can be read by others; chmod 600 ${path}`)
+  }
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     throw new StartError(`${path}: can not be read (${codeOf(error)})`)
   })

@@ -1,7 +1,7 @@
 /** One process that serves browsers: tables, gate and forwarding behind a listening socket. */
 import { readFile } from 'node:fs/promises'
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net'
-import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls'
+import { createSecureContext, createServer as createTlsServer, type Server as TlsServer } from 'node:tls'
 import { createEntries } from './admission/entries.ts'
 import { createGate } from './admission/gate.ts'
 import { codeOf, StartError, type ProxyConfiguration } from './config.ts'
@@ -23,7 +23,7 @@ export interface EngineOptions {
   readonly now: () => number
   readonly newId: () => string
   /** True for the first who asks for this ticket, of all workers. */
-  readonly useTicket: (id: string, expiresAt: number) => Promise<boolean>
+  readonly useTicket: (id: string, issuedAt: number, expiresAt: number) => Promise<boolean>
   /** Somebody did something in this environment. */
   readonly seen: (id: string) => void
 }
@@ -173,7 +173,13 @@ async function readCertificate(tls: {
     readFile(file).catch((error: unknown) => {
       throw new StartError(`${file}: can not be read (${codeOf(error)})`)
     })
-  return { cert: await read(tls.certificateFile), key: await read(tls.keyFile) }
+  const pair = { cert: await read(tls.certificateFile), key: await read(tls.keyFile) }
+  try {
+    createSecureContext(pair)
+  } catch (error) {
+    throw new StartError(`${tls.certificateFile} and ${tls.keyFile}: is no certificate with its key (${codeOf(error)})`)
+  }
+  return pair
 }
 
 /** Throws StartError. */

@@ -42,7 +42,7 @@ async function run(configuration: ProxyConfiguration): Promise<void> {
     logs,
     now,
     newId: createIds(randomBytes(6).toString('hex')),
-    useTicket: async (id, expiresAt) => tickets.use(id, expiresAt),
+    useTicket: async (id, issuedAt, expiresAt) => tickets.use(id, issuedAt, expiresAt),
     seen: activity.seen,
   })
   const { tables } = engine
@@ -100,8 +100,6 @@ async function run(configuration: ProxyConfiguration): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => void stop().catch(fail))
   }
-  // Started through an older Node, which is gone.
-  process.on('disconnect', () => void stop().catch(fail))
   process.on('SIGHUP', () => {
     engine.reloadCertificate().then(
       () => log.info({}, 'the certificate was read again'),

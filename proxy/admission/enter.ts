@@ -22,7 +22,7 @@ export interface Entering {
   readonly revocations: Revocations
   readonly now: () => number
   /** True for the first who asks: all workers ask the same one. */
-  readonly useTicket: (id: string, expiresAt: number) => Promise<boolean>
+  readonly useTicket: (id: string, issuedAt: number, expiresAt: number) => Promise<boolean>
 }
 
 /** Sends the browser to the hub for a ticket, with a nonce that makes the ticket useless in any other browser. */
@@ -64,8 +64,8 @@ export async function enter(
       'The browser did not keep the cookie that goes with this ticket. Open the environment again.',
     )
   }
-  if (!(await entering.useTicket(ticket.id, ticket.expiresAt))) {
-    return refuse(request, 'This ticket was used already. Open the environment again.')
+  if (!(await entering.useTicket(ticket.id, ticket.issuedAt, ticket.expiresAt))) {
+    return refuse(request, 'This ticket was used already, or is older than this proxy. Open the environment again.')
   }
   const { environment, login, user, role, share, issuedAt, entryExpiresAt } = ticket
   const entry: Entry = {

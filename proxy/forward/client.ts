@@ -55,7 +55,8 @@ export function serveClient(socket: Socket, forwarding: Forwarding): Client {
     finished({ keep, rest }) {
       client.busy = false
       client.handler = reading
-      if (!keep || retired || client.halfClosed || socket.writableEnded) return end()
+      const isLast = client.halfClosed && (rest === undefined || rest.length === 0)
+      if (!keep || retired || isLast || socket.writableEnded) return end()
       client.deadlineAt = performance.now() + limits.keepAliveMs
       if (rest === undefined || rest.length === 0) socket.resume()
       else pipelined(rest)
@@ -120,6 +121,7 @@ export function serveClient(socket: Socket, forwarding: Forwarding): Client {
         throw new MessageError(400, 'this is not HTTP')
       }
       pending = bytes
+      if (client.halfClosed) end()
       return
     }
     if (emptyLines === 0 && isEmptyLine(bytes)) return begin(bytes.subarray(2), 1)

@@ -15,6 +15,8 @@ import { UpstreamTimeout, type UpstreamUser } from './upstream.ts'
 const longestExtraBytes = 65_536
 const longestResponseHeadBytes = 65_536
 const mostInterim = 16
+/** How long an answer to a browser that has sent its FIN may pause. */
+const halfOpenMs = 5_000
 /** Sending them twice does what sending them once does. */
 const repeatable: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 const nothing = Buffer.alloc(0)
@@ -59,8 +61,8 @@ export function startExchange(
       place.upstream?.socket.resume()
     },
     ended() {
-      // A browser that has sent all may close its half; one that stops in the middle is gone.
-      if (body.done) client.deadlineAt = deadlines.nowMs + limits.stallMs
+      // A FIN may mean half closed or gone, and only writing tells: it gets its answer as long as that goes on.
+      if (body.done) client.deadlineAt = deadlines.nowMs + halfOpenMs
       else client.socket.destroy()
     },
     closed() {
@@ -178,6 +180,7 @@ export function startExchange(
     const bytes = from === 0 && end === chunk.length ? chunk : chunk.subarray(from, end)
     const flowing = client.socket.write(head.length === 0 ? bytes : Buffer.concat([head, bytes]))
     if (answer.body.done) return finish()
+    if (client.halfClosed) client.deadlineAt = deadlines.nowMs + halfOpenMs
     if (!flowing) {
       client.deadlineAt = deadlines.nowMs + limits.stallMs
       place.upstream?.socket.pause()

@@ -75,10 +75,11 @@ export function trustedAddresses(entries: readonly string[]): BlockList | undefi
   if (entries.length === 0) return undefined
   const list = new BlockList()
   for (const entry of entries) {
-    const [address = '', bits] = entry.split('/')
-    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
-    if (bits === undefined) list.addAddress(address, family)
-    else list.addSubnet(address, Number(bits), family)
+    const [, address = '', bits] = /^([0-9A-Fa-f:.]+)(?:\/(\d{1,3}))?$/.exec(entry) ?? []
+    const version = isIP(address)
+    const most = version === 6 ? 128 : 32
+    if (version === 0 || Number(bits ?? 0) > most) throw new RangeError(`${entry}: is neither an address nor a range`)
+    list.addSubnet(address, Number(bits ?? most), version === 6 ? 'ipv6' : 'ipv4')
   }
   return list
 }
