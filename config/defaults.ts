@@ -29,7 +29,8 @@ export function demoConfiguration({ demoDataFolder }: Readonly<{ demoDataFolder:
       small: { title: 'Small', cpu: 1, memory: '2GiB', walltime: '8h' },
       medium: { title: 'Medium', cpu: 2, memory: '4GiB', walltime: '8h' },
     },
-    spawners: { here: { type: 'local' } },
+    // The demo's three people are one, whoever started it; where bubblewrap is there, it is used all the same.
+    spawners: { here: { type: 'local', allowUnsandboxed: true } },
     profiles: {
       jupyterlab: {
         title: 'JupyterLab',

@@ -18,6 +18,7 @@ export function checkRules(draft: Draft): Found {
       ...profileMistakes(draft),
       ...loginMistakes(draft),
       ...accountMistakes(draft),
+      ...sandboxMistakes(draft),
       ...mountFindings(draft.mounts ?? []),
       ...trustedProxyMistakes(draft),
       ...addresses.mistakes,
@@ -85,6 +86,21 @@ function accountMistakes(draft: Draft): Finding[] {
   const message =
     'is self: beyond loopback everybody would run as the hub itself; use system or file and run the hub as root'
   return [{ path: ['accounts', 'source'], message }]
+}
+
+/** Without a sandbox every environment can read what the hub can: its keys, the homes of others. */
+function sandboxMistakes(draft: Draft): Finding[] {
+  if (!listensBeyondLoopback(draft)) return []
+  return Object.entries(draft.spawners).flatMap(([name, spawner]) =>
+    spawner.type === 'local' && spawner['allowUnsandboxed'] === true
+      ? [
+          {
+            path: ['spawners', name, 'allowUnsandboxed'],
+            message: 'is refused beyond loopback; install bubblewrap and take it out',
+          },
+        ]
+      : [],
+  )
 }
 
 function trustedProxyMistakes({ proxy }: Draft): Finding[] {

@@ -1,7 +1,9 @@
 /** Any error → one line for the terminal and the exit code (as in sysexits.h where there is one). Never a stack trace. */
 import { ConfigurationError } from '../../config/mistake.ts'
+import { Problem } from '../domain/problem.ts'
 import { StateFolderTaken } from '../setup/lock.ts'
 import { StateFolderError } from '../setup/state-folder.ts'
+import { StateError } from '../store/state-error.ts'
 import { ProxyFailed } from '../supervise/proxy.ts'
 import { UsageError } from './arguments.ts'
 
@@ -35,7 +37,14 @@ function ours(error: Error): Explanation | undefined {
   if (error instanceof StateFolderError) return said(error.message, error.exitCode)
   if (error instanceof StateFolderTaken) return said(error.message, exitCodes.unavailable)
   if (error instanceof ProxyFailed) return said(firstLine(error).replace(/^hutch(-proxy)?: /, ''), error.exitCode)
+  if (error instanceof StateError) return said(firstLine(error), codeOfState(error))
+  if (error instanceof Problem) return said(error.detail, exitCodes.failure)
   return undefined
+}
+
+/** The store has the words already; what SQLite said has the code. A server that does not answer has none. */
+function codeOfState({ cause }: StateError): number {
+  return (cause instanceof Error ? bySqliteCode(cause)?.exitCode : undefined) ?? exitCodes.unavailable
 }
 
 interface SystemError extends Error {

@@ -21,6 +21,10 @@ const commands: Readonly<Record<string, Readonly<{ summary: string; load: () => 
     summary: "makes a token for scripts that use the hub's API",
     load: async () => (await import('./token.ts')).token,
   },
+  agent: {
+    summary: 'writes what runs inside environments to a folder, for images and shared disks',
+    load: async () => (await import('./agent.ts')).agent,
+  },
   reference: {
     summary: 'prints the reference of the configuration',
     load: async () => (await import('./reference.ts')).reference,

@@ -5,6 +5,8 @@ import { parseDuration } from '../../config/units.ts'
 import { readArguments, required, UsageError } from './arguments.ts'
 import type { Command } from './command.ts'
 import { exitCodes } from './failure.ts'
+import { createLog } from './log.ts'
+import { makeOfflineToken } from './offline-token.ts'
 import { loadSettings } from './settings.ts'
 
 export interface TokenWish {
@@ -53,7 +55,8 @@ Options
       ...(values.state === undefined ? {} : { state: values.state }),
       folder: terminal.folder,
     })
-    terminal.print(await askHub(join(configuration.state, 'run', 'control.sock'), wish))
+    const made = await askHub(join(configuration.state, 'run', 'control.sock'), wish)
+    terminal.print(made ?? (await makeOfflineToken(configuration, wish, createLog({ level: 'warn' }, terminal))))
     return exitCodes.ok
   },
 }
@@ -69,8 +72,14 @@ export function expiry(text: string, now: number): number | undefined {
 const answerTimeoutMs = 10_000
 const longestAnswerBytes = 65_536
 
-async function askHub(socketPath: string, wish: TokenWish): Promise<string> {
-  const { status, body } = await post(socketPath, '/control/token', wish)
+/** Undefined: no hub runs there. */
+async function askHub(socketPath: string, wish: TokenWish): Promise<string | undefined> {
+  const answered = await post(socketPath, '/control/token', wish).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') return undefined
+    throw new Error(`the hub does not answer on its control socket (${error.code ?? error.message})`, { cause: error })
+  })
+  if (answered === undefined) return undefined
+  const { status, body } = answered
   const answer = JSON.parse(body) as { token?: string; detail?: string }
   if (status === 201 && typeof answer.token === 'string') return answer.token
   throw new Error(answer.detail ?? `the hub refused (${status})`)

@@ -7,7 +7,11 @@ import type { SpawnerSchemas } from '../../config/spawner-parts.ts'
 import { bytes } from '../../config/units.ts'
 
 const fakeLocal: SpawnerSchemas = {
-  configSchema: z.strictObject({ sandbox: z.enum(['auto', 'always']).default('auto'), scratch: bytes.optional() }),
+  configSchema: z.strictObject({
+    sandbox: z.enum(['auto', 'always']).default('auto'),
+    scratch: bytes.optional(),
+    allowUnsandboxed: z.boolean().optional(),
+  }),
   profileSchema: z.strictObject({ nice: z.int().min(0).max(19).default(0).describe('Politeness.') }),
 }
 

@@ -8,6 +8,9 @@ import { join } from 'node:path'
 import test from 'ava'
 import { main } from '../../hub/cli/main.ts'
 import { expiry } from '../../hub/cli/token.ts'
+import { hashSecret } from '../../hub/identity/secrets.ts'
+import { lockStateFolder } from '../../hub/setup/lock.ts'
+import { openStore } from '../../hub/store/index.ts'
 import { prepareStateFolder } from '../../hub/setup/state-folder.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
@@ -64,7 +67,7 @@ for (const [title, argv, code, where, expected] of [
   })
 }
 
-for (const command of ['start', 'check', 'token', 'reference']) {
+for (const command of ['start', 'check', 'token', 'agent', 'reference']) {
   test(`${command} --help says how it is used and its exit codes`, async (t) => {
     const done = await hutch([command, '--help'])
     t.is(done.code, 0)
@@ -126,4 +129,41 @@ test('the generated reference and schema are those of the schema', async (t) => 
     const done = await hutch(argv)
     t.is(`${done.printed}\n`, await readFile(join(project, 'config', file), 'utf8'), 'stale: npm run reference')
   }
+})
+
+test('token opens the store when no hub runs, and knows who is not there', async (t) => {
+  const state = await temporaryFolder(t)
+  const argv = ['token', '--user', 'ada', '--scope', 'a', '--expires', '30d', '--state', state]
+  const nobody = await hutch(argv)
+  t.is(nobody.code, 1)
+  t.is(nobody.errors, 'hutch: there is no user ada; they are there after their first login')
+  const log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log }
+  const store = await openStore({ type: 'sqlite' }, { stateFolder: state, log })
+  const user = {
+    id: 'u1',
+    name: 'ada',
+    title: 'Ada',
+    admin: 0,
+    created_at: 0,
+    email: null,
+    blocked_reason: null,
+    last_activity_at: null,
+  }
+  await store.db.insertInto('users').values(user).execute()
+  const made = await hutch(argv)
+  t.is(made.code, 0)
+  t.regex(made.printed, /^hutch_[\w-]{43}$/)
+  const rows = await store.db.selectFrom('tokens').selectAll().execute()
+  await store.close()
+  t.like(rows[0], { user_id: 'u1', scopes: '["a"]', secret_hash: hashSecret(made.printed) })
+})
+
+test('token says that a hub holds the folder when its socket is gone', async (t) => {
+  const state = await temporaryFolder(t)
+  await prepareStateFolder(state)
+  const lock = await lockStateFolder(state)
+  t.teardown(() => lock.release())
+  const done = await hutch(['token', '--user', 'ada', '--scope', 'a', '--expires', '1h', '--state', state])
+  t.is(done.code, 69)
+  t.regex(done.errors, /^hutch: another hub .* uses the state folder/)
 })

@@ -87,6 +87,11 @@ const rows: readonly (readonly [title: string, text: string, expected: RegExp])[
     `${base}listen: 10.0.0.1:80\npublicUrl: https://x.org`,
     /accounts\.source: is self: beyond loopback/,
   ],
+  [
+    'no sandbox beyond loopback',
+    `${base.replace('type: local', 'type: local, allowUnsandboxed: true')}publicUrl: https://x.org\naccounts: { source: system }`,
+    /spawners\.here\.allowUnsandboxed: is refused beyond loopback/,
+  ],
   ['no public address', `${base}listen: "[::]:80"\naccounts: { source: system }`, /publicUrl: is missing; /],
   ['a public address with a path', `${base}publicUrl: http://localhost/hutch`, /publicUrl: has a path; /],
   ['a public address of another kind', `${base}publicUrl: ftp://localhost`, /publicUrl: must begin with https/],
