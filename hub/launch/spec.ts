@@ -96,11 +96,12 @@ const unknownYet = {
 } as const
 
 /** For scripts and notebooks inside. Ids hold no comma; folders are joined as PATH is. */
-function variablesOf({ id, hub, user, proposals, mounts }: Plan): Record<string, string> {
+function variablesOf({ id, hub, user, choices, proposals, mounts }: Plan): Record<string, string> {
   return {
     HUTCH_HUB: hub.id,
     HUTCH_ENVIRONMENT: id,
     HUTCH_USER: user.name,
+    HUTCH_PROFILE: choices.profile,
     HUTCH_PROPOSALS: proposals.map((proposal) => proposal.id).join(','),
     HUTCH_DATA: proposals.flatMap((proposal) => proposalFolders(proposal, mounts)).join(':'),
   }
