@@ -180,7 +180,10 @@ test('members written once may be meant in many proposals; aliases that multiply
   t.is(document.is === 'read' && document.entries.filter(({ members }) => members.length === 2).length, 501)
 
   const level = (name: string, of: string) => `${name}: &${name} [${Array(10).fill(`*${of}`).join(', ')}]`
-  const bomb = ['a: &a [x]', ...[...'bcdefgh'].map((name, index) => level(name, 'abcdefg'[index] ?? ''))].join('\n')
+  const bomb = [
+    'a: &a [x]',
+    ...['b', 'c', 'd', 'e', 'f', 'g', 'h'].map((name, index) => level(name, 'abcdefg'[index] ?? '')),
+  ].join('\n')
   const refused = readCatalogue(bomb, 'c.yaml')
   t.regex(refused.is === 'wrong' ? (refused.mistakes[0]?.message ?? '') : '', /repeats too much/)
 })
