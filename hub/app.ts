@@ -21,6 +21,7 @@ import { ownEnvironments } from './http/own-environments.ts'
 import { createPages } from './http/pages.ts'
 import { requestLog } from './http/request-log.ts'
 import { sessionsRouter } from './http/sessions.ts'
+import { browsersOnly } from './http/visitor.ts'
 import { waitingRouter } from './http/waiting.ts'
 import type { Logins } from './identity/logins.ts'
 import { createWeb } from './web/render.ts'
@@ -83,18 +84,24 @@ export function createApp(options: AppOptions): Koa {
   app.use(identity.middleware)
   app.use(body())
   app.use(metrics(registry))
-  const routers = [
+  use(app, [
     identity.router,
+    apiRouter({ environments, own, launches, catalogue }),
+    eventsRouter({ environments, own, stillValid: identity.stillValid, log }),
+  ])
+  app.use(browsersOnly())
+  use(app, [
     homeRouter({ environments, own, catalogue, pages, notices, log }),
     launchRouter({ own, launches, catalogue, pages, notices, log }),
     waitingRouter({ configuration, publicUrl, environments, own, pages }),
     sessionsRouter({ logins: identity.logins, pages }),
     enterRouter({ configuration, publicUrl, own, pages, admissionKey, now, newId: newTicketId }),
-    apiRouter({ environments, own, launches, catalogue }),
-    eventsRouter({ environments, own, stillValid: identity.stillValid, log }),
-  ]
-  for (const router of routers) app.use(router.routes())
+  ])
   // Every router adds to what the path matched; any of them can tell what the path would have allowed.
   app.use(identity.router.allowedMethods())
   return app
+}
+
+function use(app: Koa, routers: readonly Router[]): void {
+  for (const router of routers) app.use(router.routes())
 }

@@ -4,14 +4,14 @@ import { Problem } from '../domain/problem.ts'
 import { readChoices } from '../launch/choices.ts'
 
 /**
- * From the launch form, where each profile has its own flavour and spawner fields: `flavour.notebook`. Also from a
+ * From the launch form, where each profile has its own flavour and spawner fields: `flavour:notebook`. Also from a
  * query string ("launch again", a search without scripts), where anything may be missing.
  */
 export function choicesOfForm(form: Readonly<Record<string, unknown>>): Choices {
   const profile = first(form['profile'])
   if (!profile) throw new Problem('badRequest', 'Choose what to launch first.', { field: 'profile' })
-  const flavour = first(form[`flavour.${profile}`]) ?? first(form['flavour'])
-  const spawner = first(form[`spawner.${profile}`]) || first(form['spawner'])
+  const flavour = first(form[`flavour:${profile}`]) ?? first(form['flavour'])
+  const spawner = first(form[`spawner:${profile}`]) || first(form['spawner'])
   const [title, open] = [first(form['title']), first(form['open'])]
   return readChoices({
     profile,
@@ -26,8 +26,8 @@ export function choicesOfForm(form: Readonly<Record<string, unknown>>): Choices 
 /** For drawing the form again: never throws, keeps what is sound. */
 export function draftOfForm(form: Readonly<Record<string, unknown>>): Partial<Choices> {
   const profile = first(form['profile'])?.slice(0, 64)
-  const flavour = profile === undefined ? undefined : (first(form[`flavour.${profile}`]) ?? first(form['flavour']))
-  const spawner = profile === undefined ? undefined : (first(form[`spawner.${profile}`]) ?? first(form['spawner']))
+  const flavour = profile === undefined ? undefined : (first(form[`flavour:${profile}`]) ?? first(form['flavour']))
+  const spawner = profile === undefined ? undefined : (first(form[`spawner:${profile}`]) ?? first(form['spawner']))
   return {
     proposals: [...new Set(all(form['proposals']))].slice(0, 50).filter((id) => id.length <= 128),
     ...(profile ? { profile } : {}),

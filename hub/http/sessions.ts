@@ -1,8 +1,6 @@
 /** "Where am I logged in": the living logins, and an end for each of them or for all. */
 import { Router } from '@koa/router'
-import type { Context } from 'koa'
 import { Problem } from '../domain/problem.ts'
-import type { Visitor } from '../domain/services.ts'
 import type { Logins } from '../identity/logins.ts'
 import { describeBrowser } from '../web/browser-name.ts'
 import { formBody } from './body.ts'
@@ -18,7 +16,7 @@ export function sessionsRouter({ logins, pages }: SessionsOptions): Router {
   const router = new Router()
 
   router.get('/hub/sessions', async (ctx) => {
-    const visitor = browserOf(ctx)
+    const visitor = visitorOf(ctx)
     const list = await logins.list(visitor.user.id)
     const sessions = list.map((each) => ({
       ...each,
@@ -29,7 +27,7 @@ export function sessionsRouter({ logins, pages }: SessionsOptions): Router {
   })
 
   router.post('/hub/sessions/:login/end', async (ctx) => {
-    const visitor = browserOf(ctx)
+    const visitor = visitorOf(ctx)
     formBody(ctx)
     const own = (await logins.list(visitor.user.id)).find((each) => each.id === ctx.params['login'])
     if (own === undefined) throw new Problem('notFound', 'This login is over already. Look at the list again.')
@@ -38,11 +36,4 @@ export function sessionsRouter({ logins, pages }: SessionsOptions): Router {
     ctx.redirect('/hub/sessions')
   })
   return router
-}
-
-/** A token is no login, and must not be able to end one. */
-function browserOf(ctx: Context): Visitor {
-  const visitor = visitorOf(ctx)
-  if (visitor.by !== 'cookie') throw new Problem('forbidden', 'Open this page in a browser that is logged in.')
-  return visitor
 }
