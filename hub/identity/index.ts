@@ -28,7 +28,7 @@ export interface IdentityOptions {
   readonly publicUrl: URL
   readonly secrets: IdentitySecrets
   readonly routes: Pick<RouteTable, 'revoke'>
-  readonly now: () => number
+  readonly now: () => Date
   readonly newId: () => string
   readonly log: Log
   readonly fetch: typeof fetch
@@ -60,9 +60,10 @@ export const demoProviderName = 'demo'
 
 /** Throws when the configured providers contradict each other. Asks nobody yet: discovery is lazy. */
 export function createIdentity(options: IdentityOptions): Identity {
-  const { db, configuration, publicUrl, secrets, routes, now, newId, log } = options
+  const { db, configuration, publicUrl, secrets, routes, newId, log } = options
+  const now = (): number => options.now().getTime()
   const { contact, title } = configuration.hub
-  const providers = createProviders([...configured(options), ...demoProvider(options)])
+  const providers = createProviders([...configured(options, now), ...demoProvider(options, now)])
   const rules = cookieRules(publicUrl, configuration.environments.hosts !== undefined)
   const key = Buffer.from(hkdfSync('sha256', secrets.loginKey, '', 'hutch pending logins', 32))
   const pending = createPendingLogins({ key, rules, now })
@@ -90,14 +91,14 @@ export function createIdentity(options: IdentityOptions): Identity {
   return { middleware, router, tokens, logins, stillValid }
 }
 
-function configured({ configuration, secrets, fetch, now }: IdentityOptions): Provider[] {
+function configured({ configuration, secrets, fetch }: IdentityOptions, now: () => number): Provider[] {
   return Object.entries(configuration.login.providers).map(([name, configuration]) => {
     const clientSecret = secrets.clientSecrets[name]
     return createProvider({ name, configuration, fetch, now, ...(clientSecret === undefined ? {} : { clientSecret }) })
   })
 }
 
-function demoProvider({ demo, now }: IdentityOptions): Provider[] {
+function demoProvider({ demo }: IdentityOptions, now: () => number): Provider[] {
   if (!demo) return []
   const configuration = {
     title: 'Demo people',

@@ -52,8 +52,8 @@ export interface TokensOptions {
 export const tokenPrefix = 'hutch_'
 const usedEveryMs = 60_000
 const mostPerUser = 200
-/** The last moment that a Date can hold. */
-const foreverMs = 8_640_000_000_000_000
+/** What a token opens is open for this long at most; so a revocation need not be remembered for ever. */
+const mostAheadMs = 30 * 86_400_000
 
 export function createTokens(options: TokensOptions): Tokens {
   const { db, providers, routes, now, newId } = options
@@ -96,7 +96,7 @@ export function createTokens(options: TokensOptions): Tokens {
       .where('tokens.secret_hash', '=', hash)
       .where('tokens.revoked_at', 'is', null)
       .executeTakeFirst()
-    if (!row || (row.expires_at ?? foreverMs) <= now()) return undefined
+    if (!row || isOver(row)) return undefined
     if (now() - (row.last_used_at ?? 0) >= usedEveryMs) {
       await db.updateTable('tokens').set({ last_used_at: now() }).where('id', '=', row.token).execute()
     }
@@ -107,9 +107,13 @@ export function createTokens(options: TokensOptions): Tokens {
       by: 'token',
       groups,
       scopes: parseScopes(row.scopes),
-      expiresAt: new Date(row.expires_at ?? foreverMs),
+      expiresAt: new Date(endOf(row)),
     }
   }
+
+  const isOver = ({ expires_at }: Pick<TokenRow, 'expires_at'>): boolean => expires_at !== null && expires_at <= now()
+  const endOf = ({ expires_at }: Pick<TokenRow, 'expires_at'>): number =>
+    Math.min(expires_at ?? Infinity, now() + mostAheadMs)
 
   /** What the user's identities are worth today. */
   async function standing(userId: string): Promise<{ admin: boolean; groups: readonly string[] }> {
@@ -134,7 +138,7 @@ export function createTokens(options: TokensOptions): Tokens {
       .where('revoked_at', 'is', null)
       .orderBy('created_at', 'desc')
       .execute()
-    return rows.filter(({ expires_at }) => (expires_at ?? foreverMs) > now())
+    return rows.filter((row) => !isOver(row))
   }
 
   async function revoke(userId: string, id: string): Promise<void> {
@@ -152,7 +156,7 @@ export function createTokens(options: TokensOptions): Tokens {
       .where('revoked_at', 'is', null)
       .execute()
     cache.clear()
-    const until = row.expires_at ?? foreverMs
+    const until = endOf(row)
     await routes.revoke({ kind: 'login', subject: id, at: until, until })
   }
 
@@ -169,7 +173,7 @@ export function createTokens(options: TokensOptions): Tokens {
         .where('tokens.revoked_at', 'is', null)
         .where('users.blocked_reason', 'is', null)
         .executeTakeFirst()
-      return row !== undefined && (row.expires_at ?? foreverMs) > now()
+      return row !== undefined && !isOver(row)
     },
     async list(userId) {
       return (await living(userId)).map(infoOf)

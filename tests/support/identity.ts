@@ -2,9 +2,10 @@
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { DatabaseSync } from 'node:sqlite'
 import type { ExecutionContext } from 'ava'
 import Koa from 'koa'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { CompiledQuery, Kysely, SqliteDialect } from 'kysely'
 import { Registry } from 'prom-client'
 import type { Configuration } from '../../config/schema.ts'
@@ -14,6 +15,7 @@ import { createIdentity, type Identity } from '../../hub/identity/index.ts'
 import type { Tables } from '../../hub/store/schema.ts'
 import type { Revocation } from '../../proxy/feed.ts'
 import type { Log } from '../../spawners/spawner.ts'
+import { temporaryFolder } from './temporary.ts'
 import { startProvider, type TestProvider } from './oidc.ts'
 
 export interface TestHub {
@@ -58,15 +60,16 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
   const publicUrl = new URL(options.publicUrl ?? url)
   const made = (await options.providers?.(url)) ?? {}
   const clock: Clock = { offsetMs: 0 }
-  const now = () => Date.now() + clock.offsetMs
-  const { db, destroy } = await openDatabase()
+  const now = () => new Date(Date.now() + clock.offsetMs)
+  const stateFolder = await temporaryFolder(t)
+  const lines: object[] = []
+  const log = recordingLog(lines)
+  const { db, close } = await openDatabase(stateFolder)
   t.teardown(async () => {
     server.closeAllConnections()
     await new Promise((resolve) => server.close(resolve))
-    await destroy()
+    await close()
   })
-  const lines: object[] = []
-  const log = recordingLog(lines)
   const demo =
     options.demoFolder === undefined
       ? undefined
@@ -187,8 +190,8 @@ function mapValues<T, U>(record: Readonly<Record<string, T>>, change: (value: T)
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value)]))
 }
 
-async function openDatabase(): Promise<{ db: Kysely<Tables>; destroy: () => Promise<void> }> {
-  const database = new DatabaseSync(':memory:')
+async function openDatabase(folder: string): Promise<{ db: Kysely<Tables>; close: () => Promise<void> }> {
+  const database = new DatabaseSync(join(folder, 'test.sqlite'))
   const dialect = new SqliteDialect({
     database: {
       close: () => database.close(),
@@ -205,7 +208,7 @@ async function openDatabase(): Promise<{ db: Kysely<Tables>; destroy: () => Prom
   })
   const db = new Kysely<Tables>({ dialect })
   for (const sql of tables) await db.executeQuery(CompiledQuery.raw(sql))
-  return { db, destroy: () => db.destroy() }
+  return { db, close: () => db.destroy() }
 }
 
 const tables = [

@@ -33,7 +33,7 @@ export interface DemoOptions {
   readonly publicUrl: URL
   /** The host that the proxy listens on. */
   readonly listenHost: string
-  readonly now: () => number
+  readonly now: () => Date
   readonly log: Log
 }
 
@@ -78,13 +78,13 @@ interface Parts {
   readonly keys: DemoKeys
   readonly people: readonly DemoPerson[]
   readonly publicUrl: URL
-  readonly now: () => number
+  readonly now: () => Date
 }
 
 function providerConfiguration({ client, keys, people, publicUrl, now }: Parts): object {
   const day = 86_400
   return {
-    adapter: createAdapters(now),
+    adapter: createAdapters(() => now().getTime()),
     jwks: { keys: [keys.signing] },
     clients: [
       {
