@@ -3,12 +3,12 @@ import { Problem } from '../domain/problem.ts'
 import type { Proposal } from '../domain/services.ts'
 import type { CatalogueEntry } from './document.ts'
 
-export interface ProposalPage {
+interface ProposalPage {
   readonly items: readonly Proposal[]
   readonly total: number
 }
 
-export interface PageRequest {
+interface PageRequest {
   readonly search?: string
   readonly offset: number
   readonly limit: number

@@ -1,8 +1,6 @@
 /** A catalogue file from the disk, whatever its size up to a bound, without holding up the hub. */
 import { fork } from 'node:child_process'
 import { open } from 'node:fs/promises'
-import { extname } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { type CatalogueDocument, readCatalogue } from './document.ts'
 
 const largestBytes = 64 * 2 ** 20
@@ -57,7 +55,7 @@ async function readText(path: string): Promise<Text> {
 
 /** Ends with the answer, or in words when it takes too long or more memory than it may. */
 async function readInProcess(text: string, file: string): Promise<CatalogueDocument> {
-  const child = fork(fileURLToPath(new URL(`./document-process${extname(import.meta.filename)}`, import.meta.url)), {
+  const child = fork(new URL('./document-process.ts', import.meta.url), {
     // 'advanced' keeps dates dates.
     serialization: 'advanced',
     env: {},

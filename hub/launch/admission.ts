@@ -5,7 +5,7 @@ import { Problem } from '../domain/problem.ts'
 import type { User } from '../domain/services.ts'
 
 /** What is asked for: enough for limits of users, groups, proposals, profiles and resources. */
-export interface AdmissionRequest {
+interface AdmissionRequest {
   readonly user: User
   readonly groups: readonly string[]
   readonly choices: Choices

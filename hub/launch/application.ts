@@ -36,7 +36,7 @@ export function applicationOf(request: ApplicationRequest): Application {
 }
 
 /** The first proposal's folder for results, else its first folder, else the home. */
-export function startFolder({ account, proposals, mounts }: ApplicationRequest): string {
+function startFolder({ account, proposals, mounts }: ApplicationRequest): string {
   const own = mounts.filter((each) => each.proposal !== undefined && each.proposal === proposals[0]?.id)
   return (own.find((each) => !each.mount.readOnly) ?? own[0])?.mount.target ?? account.home
 }

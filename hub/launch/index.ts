@@ -13,7 +13,7 @@ import { createSpawnerHealth } from './spawner-health.ts'
 import { type Plan, resourcesOf, rowOf, specOf } from './spec.ts'
 
 /** Whether what environments on this machine need is there. A facility's other backends bring their own. */
-export interface LocalSetup {
+interface LocalSetup {
   readonly jupyter: () => Health
 }
 
