@@ -1,5 +1,6 @@
 /** One shell on a pseudo-terminal. It outlives its viewer, who may come back to what was printed meanwhile. */
 import type { IPty } from 'node-pty'
+import { createTerminalInput } from './input.ts'
 import { createScrollback } from './scrollback.ts'
 
 export interface Viewer {
@@ -19,8 +20,8 @@ export interface Session {
   /** Shows it to this viewer alone, from `offset` on. Returns the place of the first byte that will come. */
   attach(viewer: Viewer, offset: number): Readonly<{ start: number; replay: Buffer }>
   detach(viewer: Viewer): void
-  /** False when the shell does not take input fast enough: wait, then ask `isCongested`. */
   input(data: Buffer): void
+  /** The shell does not take what is typed as fast as it comes. */
   isCongested(): boolean
   resize(columns: number, rows: number): void
   /** The viewer has taken in this many bytes: with too many under way the shell waits. */
@@ -45,6 +46,7 @@ const mostRows = 500
 
 export function createSession({ id, pty, startedAt, onEnd }: SessionOptions): Session {
   const scrollback = createScrollback(keptBytes)
+  const input = createTerminalInput(pty)
   let viewer: Viewer | undefined
   let underWay = 0
   let isPaused = false
@@ -70,6 +72,7 @@ export function createSession({ id, pty, startedAt, onEnd }: SessionOptions): Se
   })
   pty.onExit(({ exitCode, signal }) => {
     isOver = true
+    input.close()
     onEnd()
     viewer?.ended({ code: exitCode, signal: signal ?? 0 })
   })
@@ -106,11 +109,8 @@ export function createSession({ id, pty, startedAt, onEnd }: SessionOptions): Se
       // Nobody looks, and what runs should not wait for that.
       regulate()
     },
-    input(data) {
-      // Bytes go through as they are; its types know only text.
-      if (!isOver) pty.write(data as unknown as string)
-    },
-    isCongested: () => !isOver && queuedInput(pty) > mostInputBytes,
+    input: (data) => input.write(data),
+    isCongested: () => input.waitingBytes > mostInputBytes,
     resize,
     acknowledge(bytes) {
       underWay = Math.max(0, underWay - bytes)
@@ -120,12 +120,6 @@ export function createSession({ id, pty, startedAt, onEnd }: SessionOptions): Se
       if (!isOver) pty.kill('SIGHUP')
     },
   }
-}
-
-/** node-pty has no word for back-pressure on its input: its socket is asked. */
-function queuedInput(pty: IPty): number {
-  const { _socket: socket } = pty as { _socket?: { writableLength?: number } }
-  return socket?.writableLength ?? 0
 }
 
 /** xterm's alternate screen (private modes 1049, 1047, 47), as editors and pagers use it. */
