@@ -5,6 +5,8 @@ export interface Terminal {
   print(text: string): void
   /** Standard error: progress, warnings, failures. */
   error(text: string): void
+  /** Standard error: a line that the next one takes the place of, where people look on. */
+  progress(text: string): void
   /** Whether people look at standard error. */
   readonly isTerminal: boolean
   /** The working directory: relative paths on the command line are relative to it. */

@@ -2,15 +2,16 @@
 import { randomUUID } from 'node:crypto'
 import type { Configuration } from '../../config/schema.ts'
 import type { Log } from '../../spawners/spawner.ts'
+import type { TokenRequest } from '../control.ts'
 import { createProviders } from '../identity/providers.ts'
+import { createTokenMaker } from '../identity/token-maker.ts'
 import { createTokens } from '../identity/tokens.ts'
 import { lockStateFolder } from '../setup/lock.ts'
 import { prepareStateFolder } from '../setup/state-folder.ts'
 import { openStore, type Store } from '../store/index.ts'
-import type { TokenWish } from './token.ts'
 
-/** Throws StateFolderTaken when a hub runs after all, and an Error for people when there is no such user. */
-export async function makeOfflineToken(configuration: Configuration, wish: TokenWish, log: Log): Promise<string> {
+/** Throws StateFolderTaken when a hub runs after all, and a Problem when there is no such user. */
+export async function makeOfflineToken(configuration: Configuration, wish: TokenRequest, log: Log): Promise<string> {
   const { path } = await prepareStateFolder(configuration.state)
   const lock = await lockStateFolder(path)
   try {
@@ -25,9 +26,7 @@ export async function makeOfflineToken(configuration: Configuration, wish: Token
   }
 }
 
-async function make({ db }: Store, { user, scopes, note, expiresAt }: TokenWish): Promise<string> {
-  const row = await db.selectFrom('users').select('id').where('name', '=', user).executeTakeFirst()
-  if (row === undefined) throw new Error(`there is no user ${user}; they are there after their first login`)
+async function make({ db }: Store, wish: TokenRequest): Promise<string> {
   const tokens = createTokens({
     db,
     // What a token may do is asked when it is used; making one asks neither providers nor proxies.
@@ -36,6 +35,5 @@ async function make({ db }: Store, { user, scopes, note, expiresAt }: TokenWish)
     now: Date.now,
     newId: randomUUID,
   })
-  const end = expiresAt === undefined ? {} : { expiresAt: new Date(expiresAt) }
-  return (await tokens.create({ userId: row.id, scopes, note, ...end })).token
+  return await createTokenMaker({ db, tokens })(wish)
 }

@@ -1,13 +1,28 @@
 /** What bin/hutch.js runs: the command with this process's arguments and streams. */
+import type { Terminal } from './command.ts'
 import { main } from './main.ts'
 
 const lingerMs = 2_000
 
-process.exitCode = await main(process.argv.slice(2), {
-  print: (text) => void process.stdout.write(`${text}\n`),
-  error: (text) => void process.stderr.write(`${text}\n`),
-  isTerminal: process.stderr.isTTY,
-  folder: process.cwd(),
-})
+process.exitCode = await main(process.argv.slice(2), createTerminal())
 // What is still open by then has nothing left to do.
 setTimeout(() => process.exit(), lingerMs).unref()
+
+function createTerminal(): Terminal {
+  const isTerminal = process.stderr.isTTY
+  const eraseLine = '\r\u001b[2K'
+  let shown = false
+  return {
+    print: (text) => void process.stdout.write(`${text}\n`),
+    error(text) {
+      process.stderr.write(`${shown ? eraseLine : ''}${text}\n`)
+      shown = false
+    },
+    progress(text) {
+      process.stderr.write(isTerminal ? `${eraseLine}${text}` : `${text}\n`)
+      shown = isTerminal
+    },
+    isTerminal,
+    folder: process.cwd(),
+  }
+}

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { mistakeLine } from '../../config/mistake.ts'
 import type { Hub } from '../main.ts'
+import { unreachableProviders } from '../setup/provider-check.ts'
 import { readArguments } from './arguments.ts'
 import type { Command, Terminal } from './command.ts'
 import { exitCodes, explain } from './failure.ts'
@@ -46,11 +47,13 @@ Ctrl-C ends all that it started, but environments where the configuration says t
       const hub = await startHub({
         configuration,
         log,
-        say: (line) => terminal.error(line),
+        say: (line) => (/^ *\d+ %/.test(line) ? terminal.progress(line) : terminal.error(line)),
         env: process.env,
         signal: signals.first,
       })
       if (!signals.first.aborted) welcome(hub, terminal)
+      const asking = unreachableProviders(configuration.login, { fetch, signal: signals.first })
+      for (const line of await asking) log.warn({}, line)
       await aborted(signals.first)
       terminal.error('stopping …')
       await hub.close()

@@ -5,17 +5,10 @@ import { parseDuration } from '../../config/units.ts'
 import { readArguments, required, UsageError } from './arguments.ts'
 import type { Command } from './command.ts'
 import { exitCodes } from './failure.ts'
+import type { TokenRequest } from '../control.ts'
 import { createLog } from './log.ts'
 import { makeOfflineToken } from './offline-token.ts'
 import { loadSettings } from './settings.ts'
-
-export interface TokenWish {
-  readonly user: string
-  readonly scopes: readonly string[]
-  /** ms since the epoch; absent: never. */
-  readonly expiresAt?: number
-  readonly note: string
-}
 
 export const token: Command = {
   help: `Usage: hutch token --user NAME --scope SCOPE [--scope SCOPE ...] --expires WHEN [--note TEXT]
@@ -44,7 +37,7 @@ Options
       state: { type: 'string' },
     })
     const expiresAt = expiry(required(name, 'expires', values.expires), Date.now())
-    const wish: TokenWish = {
+    const wish: TokenRequest = {
       user: required(name, 'user', values.user),
       scopes: required(name, 'scope', values.scope),
       ...(expiresAt === undefined ? {} : { expiresAt }),
@@ -73,7 +66,7 @@ const answerTimeoutMs = 10_000
 const longestAnswerBytes = 65_536
 
 /** Undefined: no hub runs there. */
-async function askHub(socketPath: string, wish: TokenWish): Promise<string | undefined> {
+async function askHub(socketPath: string, wish: TokenRequest): Promise<string | undefined> {
   const answered = await post(socketPath, '/control/token', wish).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') return undefined
     throw new Error(`the hub does not answer on its control socket (${error.code ?? error.message})`, { cause: error })

@@ -21,6 +21,7 @@ async function hutch(argv: readonly string[], folder = '/') {
   const code = await main(argv, {
     print: (text) => void printed.push(text),
     error: (text) => void errors.push(text),
+    progress: (text) => void errors.push(text),
     isTerminal: false,
     folder,
   })
