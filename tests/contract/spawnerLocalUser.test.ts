@@ -12,7 +12,7 @@ for (const mode of ['sandboxed', 'open']) {
   test.serial(`local without root, ${mode}: the whole contract`, async (t) => {
     if (mode === 'sandboxed' && !available(t, 'bubblewrap', program('bwrap'), 'apt-get install bubblewrap')) return
     const folder = await temporaryFolder(t)
-    const output = await runAsUser(folder, [process.execPath, script, mode, folder])
+    const output = await runAsUser(folder, [process.execPath, script, 'contract', mode, folder])
     const results = output
       .trim()
       .split('\n')

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process'
-import { chown, chmod } from 'node:fs/promises'
+import { chmod, chown } from 'node:fs/promises'
 import { promisify } from 'node:util'
 
 /** An ordinary user of no name: what a test as root becomes where it must not be root. */
-export const ordinaryUid = 12_345
+const ordinaryUid = 12_345
 
 /** Runs it to its end as an ordinary user (as ourselves, when we are one) with `folder` as its own. */
 export async function runAsUser(folder: string, argv: readonly string[], timeoutMs = 150_000): Promise<string> {
@@ -14,11 +14,7 @@ export async function runAsUser(folder: string, argv: readonly string[], timeout
   }
   const become = `setpriv --reuid ${ordinaryUid} --regid ${ordinaryUid} --clear-groups --`.split(' ')
   const [command = '', ...rest] = [...(isRoot ? become : []), ...argv]
-  const options = {
-    cwd: folder,
-    timeout: timeoutMs,
-    maxBuffer: 2 ** 24,
-    env: { PATH: process.env['PATH'], HOME: folder },
-  }
+  const env = { PATH: process.env['PATH'], HOME: folder }
+  const options = { cwd: folder, timeout: timeoutMs, maxBuffer: 2 ** 24, env }
   return (await promisify(execFile)(command, rest, options)).stdout
 }

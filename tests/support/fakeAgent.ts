@@ -1,4 +1,5 @@
 /** Fake: stands where the agent stands. Does what the application's argv says, and ends at SIGTERM with 0. */
+import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -21,6 +22,11 @@ async function main(): Promise<void> {
       }
       process.stdout.write('the last line\n')
       break
+    case 'shell': {
+      const { status } = spawnSync('/bin/sh', ['-c', rest[0] ?? ''], { stdio: ['ignore', 'inherit', 'inherit'] })
+      process.stdout.write(`the shell ended with ${status}\n`)
+      break
+    }
     case 'hog': {
       const kept: Buffer[] = []
       for (;;) kept.push(Buffer.alloc(2 ** 24, 1))

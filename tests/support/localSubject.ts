@@ -8,6 +8,7 @@ import { exploreMachine, type Machine } from '../../spawners/local/machine.ts'
 import { environmentId } from '../../spawners/common/environmentId.ts'
 import type { EnvironmentId, EnvironmentSpec, Log, Spawner, SpawnerContext } from '../../spawners/spawner.ts'
 import { randomBytes } from 'node:crypto'
+import { until } from './until.ts'
 import { contractSpec, silentLog, spawnerContext } from './spawnerSubject.ts'
 
 export interface LocalSite {
@@ -22,8 +23,8 @@ export interface LocalSite {
     argv: readonly string[],
     part?: Partial<EnvironmentSpec<LocalProfile>>,
   ) => EnvironmentSpec<LocalProfile>
-  readonly open: (hub?: string, log?: Log) => Promise<Spawner<LocalProfile>>
-  /** Takes away what is outside of `folder`. */
+  readonly open: (hub?: string, config?: object, log?: Log) => Promise<Spawner<LocalProfile>>
+  /** Ends all that is left, and takes away what is outside of `folder`. */
   readonly close: () => Promise<void>
 }
 
@@ -75,13 +76,21 @@ export async function localSite(folder: string, machine?: Machine, own: object =
           ...part,
         },
       ),
-    open: (hub = 'tested', log = silentLog) => createLocal(config(), context(hub, { log }), found),
+    open: (hub = 'tested', part = {}, log = silentLog) => createLocal(config(part), context(hub, { log }), found),
     async close() {
+      await removeAll(await createLocal(config(), context('tested'), found))
       for (const name of await readdir('/sys/fs/cgroup')) {
         await rmdir(join('/sys/fs/cgroup', name, cgroup)).catch(() => undefined)
       }
     },
   }
+}
+
+async function removeAll(spawner: Spawner<LocalProfile>): Promise<void> {
+  const seen = () => spawner.observe(AbortSignal.timeout(10_000))
+  for (const id of (await seen()).keys()) await spawner.remove(id, AbortSignal.timeout(10_000))
+  await until('all are gone', async () => (await seen()).size === 0, { timeoutMs: 30_000 })
+  await spawner.close?.()
 }
 
 export function localSubject(site: LocalSite): ContractSubject<LocalProfile> {

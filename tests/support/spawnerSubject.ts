@@ -1,5 +1,5 @@
 /** What the contract suite's subjects share: a spec and a context without a hub. */
-import { randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { specDigest } from '../../spawners/common/specDigest.ts'
 import type { EnvironmentId, EnvironmentSpec, Log, SpawnerContext } from '../../spawners/spawner.ts'
 
@@ -13,14 +13,13 @@ export const silentLog: Log = {
 
 /** `part` is what of the context the test cares for. */
 export function spawnerContext(part: Partial<SpawnerContext> & { hub: string }): SpawnerContext {
-  const key = randomBytes(32).toString('base64url')
   return {
     name: 'tested',
     stateFolder: '/nonexistent',
     bootstrap: (spec) => ({
       version: 1,
       id: spec.id,
-      key,
+      key: testKey(spec.id),
       report: { host: '127.0.0.1', port: 1 },
       listen: { host: '127.0.0.1' },
       prefix: spec.prefix,
@@ -40,6 +39,11 @@ export function spawnerContext(part: Partial<SpawnerContext> & { hub: string }):
     now: () => new Date(),
     ...part,
   }
+}
+
+/** The key of this environment's agent, as a hub would derive it. */
+export function testKey(id: string): string {
+  return createHash('sha256').update(`a test's key of ${id}`).digest('base64url')
 }
 
 export function contractSpec<Profile>(
