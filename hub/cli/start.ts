@@ -40,6 +40,9 @@ Ctrl-C ends all that it started, but environments where the configuration says t
       folder: terminal.folder,
     })
     for (const warning of warnings) terminal.error(`warning: ${mistakeLine(warning)}`)
+    if (configuration.accounts.source === 'self' && process.geteuid?.() === 0) {
+      terminal.error('warning: as root nothing can be launched with accounts.source: self; start it as another user')
+    }
     const log = createLog(configuration.log, terminal)
     const signals = listenForSignals()
     try {
@@ -47,7 +50,7 @@ Ctrl-C ends all that it started, but environments where the configuration says t
       const hub = await startHub({
         configuration,
         log,
-        say: (line) => (/^ *\d+ %/.test(line) ? terminal.progress(line) : terminal.error(line)),
+        say: (line) => say(terminal, line),
         env: process.env,
         signal: signals.first,
       })
@@ -67,6 +70,12 @@ Ctrl-C ends all that it started, but environments where the configuration says t
       signals.close()
     }
   },
+}
+
+/** Progress gives its line to the next. */
+function say(terminal: Terminal, line: string): void {
+  if (/^ *\d+ %/.test(line)) terminal.progress(line)
+  else terminal.error(line)
 }
 
 function welcome({ url, people }: Hub, terminal: Terminal): void {

@@ -1,10 +1,10 @@
 /**
  * From clone to login page on a machine with Node 20 and python3 and nothing else: no compiler, no pip, no
- * python3-venv, no root. Then a second start, which must find everything as it was.
+ * python3-venv, no root. Then a second start, which must find everything as it was, and a third without Python.
  */
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ChildProcess } from 'node:child_process'
 import test from 'ava'
@@ -48,6 +48,13 @@ test('npm install && npm start, and again', async (t) => {
   t.deepEqual(passwordsIn(second.output()), passwords)
   t.is(await second.interrupt(), 0)
   await noProcessesOf(machine)
+
+  removePython(machine, state)
+  const third = follow(machine.start(`cd hutch && npm start -- --listen 127.0.0.1:${port}`))
+  await third.url(120_000)
+  t.is((await fetch(`http://127.0.0.1:${port}/hub/login`)).status, 200)
+  t.is(await third.interrupt(), 0)
+  await noProcessesOf(machine)
   t.log(
     `npm install and first start ${(firstMs / 1_000).toFixed(1)} s, second start ${(secondMs / 1_000).toFixed(2)} s`,
   )
@@ -74,6 +81,14 @@ function clone({ root, home }: FreshMachine): void {
     const [command = '', ...args] = argv
     const done = spawnSync(command, args, { encoding: 'utf8', timeout: 120_000 })
     if (done.status !== 0) throw new Error(`${command} failed: ${done.stderr}`)
+  }
+}
+
+/** Also what was set up with it. */
+function removePython({ root }: FreshMachine, state: string): void {
+  rmSync(join(state, 'jupyter'), { recursive: true })
+  for (const name of readdirSync(join(root, 'usr/bin'))) {
+    if (name.startsWith('python3')) rmSync(join(root, 'usr/bin', name))
   }
 }
 
