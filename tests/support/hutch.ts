@@ -21,11 +21,25 @@ export interface RunningHutch {
 
 const project = new URL('../..', import.meta.url).pathname
 
+export interface HutchOptions {
+  readonly state: string
+  readonly args?: readonly string[]
+  readonly port?: number
+  readonly env?: NodeJS.ProcessEnv
+}
+
 /** The real `hutch start` in a process of its own, as a user would start it; stopped when the test ends. */
-export async function startHutch(
-  t: ExecutionContext,
-  { state, args = [], port, env = {} }: { state: string; args?: string[]; port?: number; env?: NodeJS.ProcessEnv },
-): Promise<RunningHutch> {
+export async function startHutch(t: ExecutionContext, options: HutchOptions): Promise<RunningHutch> {
+  const running = await runHutch(options)
+  t.teardown(async () => {
+    await running.stop()
+    if (!t.passed) t.log(running.output().slice(-20_000))
+  })
+  return running
+}
+
+/** Returns when the login page answers. Whoever calls stops it. */
+export async function runHutch({ state, args = [], port, env = {} }: HutchOptions): Promise<RunningHutch> {
   const listen = `127.0.0.1:${port ?? (await freePort())}`
   const child = spawn(
     process.execPath,
@@ -57,10 +71,6 @@ export async function startHutch(
       await ended
     },
   }
-  t.teardown(async () => {
-    await running.stop()
-    if (!t.passed) t.log(output.slice(-20_000))
-  })
   await until(
     `hutch answers at ${running.url}`,
     async () => {

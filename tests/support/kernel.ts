@@ -33,7 +33,11 @@ export interface RemoteKernel {
   dispose(): void
 }
 
-export async function openKernel(scientist: Scientist, launched: Launched, id?: string): Promise<RemoteKernel> {
+export async function openKernel(
+  scientist: Pick<Scientist, 'jar'>,
+  launched: Pick<Launched, 'url'>,
+  id?: string,
+): Promise<RemoteKernel> {
   const manager = new services.KernelManager({ serverSettings: settings(scientist, launched) })
   const kernel =
     id === undefined
@@ -59,7 +63,7 @@ export async function openKernel(scientist: Scientist, launched: Launched, id?: 
   }
 }
 
-function settings({ jar }: Scientist, { url }: Launched): object {
+function settings({ jar }: Pick<Scientist, 'jar'>, { url }: Pick<Launched, 'url'>): object {
   const { origin } = new URL(url)
   const cookies = (): string =>
     ['hutch-entry', '_xsrf']

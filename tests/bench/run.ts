@@ -1,0 +1,31 @@
+/** `npm run bench [-- launch start storm proxy]`: figures on standard output; nothing here passes or fails. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { runHutch } from '../support/hutch.ts'
+import { logInAs } from '../support/scientist.ts'
+import { benchLaunch } from './launch.ts'
+import { benchMemory, benchStart } from './start.ts'
+import { benchStorm } from './storm.ts'
+
+const wanted = new Set(process.argv.slice(2))
+const isWanted = (name: string): boolean => wanted.size === 0 || wanted.has(name)
+
+const folder = await mkdtemp(join(tmpdir(), 'hutch-bench-'))
+try {
+  const state = join(folder, 'state')
+  if (isWanted('start')) await benchStart(state)
+  if (isWanted('launch') || isWanted('start')) {
+    const hutch = await runHutch({ state })
+    try {
+      const ada = await logInAs(hutch.url, 'ada', (await hutch.passwords())['ada'] ?? '')
+      if (isWanted('start')) await benchMemory(hutch, ada)
+      if (isWanted('launch')) await benchLaunch(hutch, ada)
+    } finally {
+      await hutch.stop()
+    }
+  }
+  if (isWanted('storm')) await benchStorm(folder)
+} finally {
+  await rm(folder, { recursive: true, force: true })
+}
