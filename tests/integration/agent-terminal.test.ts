@@ -1,8 +1,10 @@
 /** The web terminal over its WebSocket, as the page speaks it. */
 import { once } from 'node:events'
-import { gunzipSync } from 'node:zlib'
+import { existsSync } from 'node:fs'
 import { userInfo } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { gunzipSync } from 'node:zlib'
 import test from 'ava'
 import type { WebSocket } from 'ws'
 import { readProcesses } from '../../images/agent/processes.ts'
@@ -210,10 +212,10 @@ test('who comes back gets exactly what was missed, and the job went on meanwhile
 test('too much output while away: the end of it is kept, from the beginning of a line', async (t) => {
   const agent = await startAgent(t, { env: bash })
   const first = await openTerminal(agent)
-  first.type('echo go""ing; sleep 0.5; seq 1000000 1299999; echo al""l; sleep 1000\n')
+  first.type('echo go""ing; sleep 0.5; seq 1000000 1299999; echo al""l; touch done; sleep 1000\n')
   await first.see(/going/)
   first.socket.terminate()
-  await sleep(3_000)
+  await until('it has printed all', () => existsSync(join(agent.folder, 'done')), { timeoutMs: 60_000 })
   const second = await openTerminal(agent, `session=${first.session}&offset=${first.offset()}`)
   await second.see(/all\r\n$/)
   t.true(second.start > first.offset())

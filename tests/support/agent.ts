@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { createServer, request } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { rmSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -27,11 +27,12 @@ export interface FakeHub {
   /** Reports that arrived and fit the schema, oldest first. */
   readonly reports: AgentReport[]
   readonly problems: string[]
-  close(): Promise<void>
+  /** True: it hangs up on everybody. */
+  isAway: boolean
 }
 
 /** The hub's listener for agents, and nothing else of a hub. */
-export async function fakeHub(t: ExecutionContext, agentsKey: Buffer, port = 0): Promise<FakeHub> {
+export async function fakeHub(t: ExecutionContext, agentsKey: Buffer): Promise<FakeHub> {
   const reports: AgentReport[] = []
   const problems: string[] = []
   const take = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -44,14 +45,15 @@ export async function fakeHub(t: ExecutionContext, agentsKey: Buffer, port = 0):
     pskServer((id) => agentKey(agentsKey, id)),
     (incoming, response) => void take(incoming, response),
   )
-  server.listen(port, '127.0.0.1')
+  server.on('connection', (socket: Socket) => hub.isAway && socket.destroy())
+  server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const close = async (): Promise<void> => {
+  t.teardown(async () => {
     server.closeAllConnections()
-    if (server.listening) await new Promise((resolve) => server.close(resolve))
-  }
-  t.teardown(close)
-  return { port: (server.address() as AddressInfo).port, reports, problems, close }
+    await new Promise((resolve) => server.close(resolve))
+  })
+  const hub: FakeHub = { port: (server.address() as AddressInfo).port, reports, problems, isAway: false }
+  return hub
 }
 
 export interface RunningAgent {
