@@ -1,6 +1,6 @@
 /** A catalogue file from the disk, whatever its size up to a bound, without holding up the hub. */
 import { fork } from 'node:child_process'
-import { open } from 'node:fs/promises'
+import { constants, open, stat } from 'node:fs/promises'
 import { type CatalogueDocument, readCatalogue } from './document.ts'
 
 const largestBytes = 64 * 2 ** 20
@@ -13,13 +13,8 @@ const childMemoryMb = 4_096
 export type FileVersion = string
 
 export async function fileVersion(path: string): Promise<FileVersion> {
-  const handle = await open(path, 'r')
-  try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = await handle.stat({ bigint: true })
-    return [dev, ino, size, mtimeNs, ctimeNs].join(':')
-  } finally {
-    await handle.close()
-  }
+  const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
+  return [dev, ino, size, mtimeNs, ctimeNs].join(':')
 }
 
 /** Mistakes include that the file can't be read; rejects only for trouble of our own. */
@@ -33,11 +28,12 @@ type Text = Readonly<{ is: 'read'; text: string }> | Readonly<{ is: 'wrong'; mes
 
 async function readText(path: string): Promise<Text> {
   try {
-    const handle = await open(path, 'r')
+    // Non-blocking, or a named pipe would be waited for until somebody writes to it.
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
     try {
-      const stat = await handle.stat()
-      if (!stat.isFile()) return { is: 'wrong', message: 'is not a file' }
-      if (stat.size > largestBytes) return { is: 'wrong', message: `is larger than ${largestBytes} bytes` }
+      const found = await handle.stat()
+      if (!found.isFile()) return { is: 'wrong', message: 'is not a file' }
+      if (found.size > largestBytes) return { is: 'wrong', message: `is larger than ${largestBytes} bytes` }
       const bytes = await handle.readFile()
       return { is: 'read', text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) }
     } finally {

@@ -8,11 +8,10 @@ import test from 'ava'
 import { z } from 'zod'
 import { demoDataFolder } from '../../hub/catalogue/demo/install.ts'
 import { createCatalogue } from '../../hub/catalogue/index.ts'
-import type { Log } from '../../spawners/spawner.ts'
 import { jupyterBin } from '../support/jupyter.ts'
+import { quietLog } from '../support/quiet-log.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
-const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => quiet }
 const run = promisify(execFile)
 
 const text = z.union([z.string(), z.array(z.string()).transform((lines) => lines.join(''))])
@@ -69,7 +68,7 @@ for (const [proposal, name, printed] of notebooks) {
     const bin = await jupyterBin(t)
     if (bin === undefined) return
     const stateFolder = await temporaryFolder(t)
-    await createCatalogue({ type: 'demo' }, { stateFolder, now: () => new Date(), log: quiet })
+    await createCatalogue({ type: 'demo' }, { stateFolder, now: () => new Date(), log: quietLog })
     const path = join(demoDataFolder(stateFolder), proposal, 'processed', name)
     const env = { PATH: `${bin}:/usr/bin:/bin`, HOME: stateFolder, LANG: 'C.UTF-8' }
     await run(join(bin, 'jupyter'), ['execute', '--inplace', '--timeout=120', path], { env, timeout: 170_000 })

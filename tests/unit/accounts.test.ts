@@ -12,10 +12,10 @@ import { requireSoundAccount, requireSoundName } from '../../hub/accounts/rule.t
 import { readPasswd } from '../../hub/accounts/system.ts'
 import { Problem } from '../../hub/domain/problem.ts'
 import type { User } from '../../hub/domain/services.ts'
-import type { Account, Log } from '../../spawners/spawner.ts'
+import type { Account } from '../../spawners/spawner.ts'
+import { quietLog } from '../support/quiet-log.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
-const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => quiet }
 const ordinary = { uid: 12_001, gid: 12_001, groups: [] as number[] }
 const byNumber = (a: number, b: number) => a - b
 const signal = AbortSignal.timeout(120_000)
@@ -31,7 +31,7 @@ async function accounts(
   const made = createAccounts(source, {
     stateFolder,
     now: () => new Date(),
-    log: quiet,
+    log: quietLog,
     ...options,
   })
   return { stateFolder, of: (name: string) => made.of(user(name), signal) }
@@ -213,7 +213,7 @@ test('system: an answer that does not come is trouble of the service, not a miss
     {
       stateFolder: await temporaryFolder(t),
       now: () => new Date(),
-      log: quiet,
+      log: quietLog,
     },
   )
   const problem = await t.throwsAsync(made.of(user('ada'), AbortSignal.abort()), { instanceOf: Problem })

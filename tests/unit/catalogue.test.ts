@@ -1,4 +1,5 @@
 /** Catalogues: what a file may say, who sees what, and what happens when the file changes under us. */
+import { execFileSync } from 'node:child_process'
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
@@ -336,6 +337,7 @@ const broken: readonly (readonly [what: string, spoil: (path: string) => Promise
   ['is not text', (path) => writeFile(path, Buffer.from([0xff, 0xfe, 0x80])), /is not UTF-8 text/],
   ['is gone', (path) => rm(path), /there is no such file/],
   ['is a folder', (path) => rm(path).then(() => mkdir(path)), /is not a file/],
+  ['is a named pipe', (path) => rm(path).then(() => execFileSync('mkfifo', [path])), /is not a file/],
 ]
 for (const [what, spoil, words] of broken) {
   test(`the last good version stays, with one warning, when the file ${what}`, async (t) => {

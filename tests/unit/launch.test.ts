@@ -14,17 +14,11 @@ import type { Visitor } from '../../hub/domain/services.ts'
 import { createLaunches, type LaunchesOptions } from '../../hub/launch/index.ts'
 import { environmentId } from '../../spawners/common/environmentId.ts'
 import { specDigest } from '../../spawners/common/specDigest.ts'
-import {
-  type EnvironmentSpec,
-  environmentIdPattern,
-  type Health,
-  type Log,
-  type Spawner,
-} from '../../spawners/spawner.ts'
+import { type EnvironmentSpec, environmentIdPattern, type Health, type Spawner } from '../../spawners/spawner.ts'
 import { createFakeEnvironments } from '../support/fake-environments.ts'
+import { quietLog } from '../support/quiet-log.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
-const quiet: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => quiet }
 const signal = AbortSignal.timeout(170_000)
 const newId = environmentId((size) => randomBytes(size))
 
@@ -64,17 +58,17 @@ async function hub(t: ExecutionContext, set: Set = {}) {
     configuration,
     spawners: new Map(spawners.map(([name, { type, check }]) => [name, { type, spawner: fakeSpawner(check) }])),
     environments,
-    catalogue: await createCatalogue(configuration.catalogue, { stateFolder: state, now, log: quiet }),
+    catalogue: await createCatalogue(configuration.catalogue, { stateFolder: state, now, log: quietLog }),
     accounts: createAccounts(configuration.accounts, {
       stateFolder: state,
       now,
-      log: quiet,
+      log: quietLog,
       identity: { uid: 12_001, gid: 12_001, groups: [] },
     }),
     setup: { jupyter: () => set.jupyter ?? { ok: true, message: '' } },
     now,
     newId,
-    log: quiet,
+    log: quietLog,
     ...set.options,
   })
   const launch = (name: string, choices: unknown, changes: Partial<Visitor> = {}) =>
