@@ -1,4 +1,4 @@
 #!/usr/bin/env node
 import { run } from './node24.js'
 
-await run('hub/cli/run')
+await run(new URL('../hub/cli/run.ts', import.meta.url))

@@ -7,12 +7,12 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { constants } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const needed = 24
 
-/** `entry` is relative to the project, without its extension: hub/cli/run. */
+/** `entry` is the URL of a .ts file. */
 export async function run(entry) {
   const file = findEntry(entry)
   if (major(process.versions.node) >= needed) await runHere(file)
@@ -21,9 +21,9 @@ export async function run(entry) {
 
 /** JavaScript is preferred: where it is, the TypeScript can't be run or is the same. */
 function findEntry(entry) {
-  const path = join(dirname(fileURLToPath(import.meta.url)), '..', entry)
-  const found = [`${path}.js`, `${path}.ts`].find((file) => existsSync(file))
-  return found ?? fail(`this installation of Hutch is incomplete (${entry} is missing); install it again`)
+  const path = fileURLToPath(entry)
+  const found = [path.replace(/\.ts$/, '.js'), path].find((file) => existsSync(file))
+  return found ?? fail(`this installation of Hutch is incomplete (${basename(path)} is missing); install it again`)
 }
 
 async function runHere(file) {

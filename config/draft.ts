@@ -16,7 +16,7 @@ export type Draft = Partial<Omit<Configuration, Records>> &
     readonly links: Readonly<Record<string, ProfileLinks>>
   }
 
-export interface ProfileLinks {
+interface ProfileLinks {
   readonly flavours: readonly string[]
   readonly on: Readonly<Record<string, unknown>>
 }
