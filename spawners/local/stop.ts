@@ -144,15 +144,17 @@ async function findAgent(folder: string, record: LocalRecord): Promise<number | 
   return undefined
 }
 
-/** Killing the keeper kills the sandbox (bubblewrap's --die-with-parent), and the sandbox everything in it. */
+/**
+ * Killing the keeper kills the sandbox (bubblewrap's --die-with-parent), and the sandbox everything in it. What that
+ * does not reach is nobody's child any more, and is known by its variable: what was left behind outside of a sandbox,
+ * or a sandbox whose keeper was killed just as it began.
+ */
 async function killAll(record: LocalRecord, bootId: string): Promise<void> {
   if (record.keeper.bootId !== bootId) return
   const all = await listProcesses()
   const keeper = all.find((info) => info.pid === record.keeper.pid && info.startTime === record.keeper.startTime)
-  const mine = keeper ? [keeper, ...descendants(all, keeper.pid)] : []
-  // What was left behind outside of a sandbox is nobody's child any more; it still has the variable.
-  const marked = record.sandboxed ? [] : await withVariable(all, `HUTCH_ENVIRONMENT=${record.id}`)
-  await kill([...mine, ...marked])
+  await kill(keeper ? [keeper, ...descendants(all, keeper.pid)] : [])
+  await kill(await withVariable(await listProcesses(), `HUTCH_ENVIRONMENT=${record.id}`))
 }
 
 /** When the record tells nothing: keepers work in the environment's folder. */
