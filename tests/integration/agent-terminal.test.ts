@@ -289,7 +289,7 @@ test('no more terminals than sixteen; the list shows them; closing makes room', 
   const open = await Promise.all(Array.from({ length: 16 }, () => openTerminal(agent)))
   t.is((await openTerminal(agent)).closeCode(), 4429)
   const list = JSON.parse((await agent.ask(`${agent.prefix}_hutch/terminal/sessions`)).body) as { id: string }[]
-  t.deepEqual(new Set(list.map(({ id }) => id)), new Set(open.map(({ session }) => session)))
+  t.deepEqual(list.map(({ id }) => id).toSorted(), open.map(({ session }) => session).toSorted())
   open[0]?.tell({ type: 'close' })
   await until('there is room again', async () => (await openTerminal(agent)).closeCode() === undefined)
 })
