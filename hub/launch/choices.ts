@@ -71,3 +71,14 @@ function unknownField(field: string): Problem {
   const hint = meant === undefined ? 'Leave it out.' : `Did you mean ${meant}?`
   return new Problem('badRequest', `There is no field ${JSON.stringify(shown)} in a launch. ${hint}`, { field: shown })
 }
+
+/** A name that is well-formed and means nothing here. `lead`: how the sentence that names the possible ones begins. */
+export function unknownChoice(
+  field: 'profile' | 'flavour' | 'spawner',
+  value: string,
+  known: readonly string[],
+  lead: string,
+): Problem {
+  const choice = known.length === 0 ? 'nothing just now; ask your administrator' : known.slice(0, 20).join(', ')
+  return new Problem('badRequest', `There is no ${field} ${value} for you here. ${lead}: ${choice}.`, { field })
+}

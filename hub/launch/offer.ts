@@ -1,9 +1,36 @@
-/** A profile as the launch page shows it to one visitor. Pure. */
-import type { Configuration, ProfileConfiguration } from '../../config/schema.ts'
+/** What one visitor may choose, and how the launch page shows it. Pure. */
+import type { Configuration, FlavourConfiguration, ProfileConfiguration } from '../../config/schema.ts'
+import type { Choices } from '../domain/environment.ts'
 import type { Offer, Visitor } from '../domain/services.ts'
+import { unknownChoice } from './choices.ts'
 
-export function isOfferedTo(profile: ProfileConfiguration, visitor: Visitor): boolean {
-  return profile.groups.length === 0 || profile.groups.some((group) => visitor.groups.includes(group))
+/** By name, in the order of the configuration. */
+export function offeredProfiles(
+  { profiles }: Configuration,
+  { groups }: Visitor,
+): readonly (readonly [string, ProfileConfiguration])[] {
+  return Object.entries(profiles).filter(
+    ([, profile]) => profile.groups.length === 0 || profile.groups.some((group) => groups.includes(group)),
+  )
+}
+
+/** @throws Problem badRequest; one that is for others is told apart from none at all by nothing. */
+export function profileFor(configuration: Configuration, visitor: Visitor, choices: Choices): ProfileConfiguration {
+  const offered = new Map(offeredProfiles(configuration, visitor))
+  const profile = offered.get(choices.profile)
+  if (profile === undefined) throw unknownChoice('profile', choices.profile, [...offered.keys()], 'You may choose')
+  return profile
+}
+
+/** @throws Problem badRequest */
+export function flavourFor(
+  { flavours }: Configuration,
+  profile: ProfileConfiguration,
+  { flavour: name, profile: of }: Choices,
+): FlavourConfiguration {
+  const flavour = profile.flavours.includes(name) ? flavours[name] : undefined
+  if (flavour === undefined) throw unknownChoice('flavour', name, profile.flavours, `The profile ${of} has`)
+  return flavour
 }
 
 /** `obstacles`: for each of the profile's spawners why it can't run there now; undefined: it can. */
