@@ -185,7 +185,7 @@ async function readCertificate(tls: {
 /** Throws StartError. */
 export async function listening(
   server: Server,
-  where: { host: string; port: number } | { path: string },
+  where: { host?: string; port: number } | { path: string },
 ): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -196,7 +196,7 @@ export async function listening(
       resolve()
     })
   }).catch((error: unknown) => {
-    const place = 'path' in where ? where.path : `${where.host}:${where.port}`
+    const place = 'path' in where ? where.path : `${where.host ?? ''}:${where.port}`
     const code = codeOf(error)
     throw new StartError(
       code === 'EADDRINUSE' ? `${place} is taken by another program` : `${place}: can not listen (${code})`,

@@ -1,6 +1,9 @@
 /** The composition root of the proxy: it alone reads the command line, keys and the environment. */
 import { randomBytes } from 'node:crypto'
+import manifest from '../package.json' with { type: 'json' }
 import { createActivity } from './activity.ts'
+import { compatibleUsage, readOptions } from './compatible/options.ts'
+import { runCompatible } from './compatible/run.ts'
 import { readConfiguration, readKey, readSecret, StartError, type ProxyConfiguration } from './config.ts'
 import { serveControl } from './control.ts'
 import { createEngine } from './engine.ts'
@@ -10,17 +13,42 @@ import { createLogs } from './log.ts'
 import { keepSnapshot } from './snapshot.ts'
 import { createUsedTickets } from './tickets.ts'
 
-const usage = `hutch-proxy --config FILE
-
-Serves browsers: to the hub everything under /hub/, to each environment what is under its own path.
-`
-
 async function main(args: readonly string[]): Promise<void> {
-  if (args.includes('--help')) return void process.stdout.write(usage)
-  const at = args.indexOf('--config')
-  const file = args[at + 1]
-  if (at === -1 || file === undefined || args.length !== 2) throw new StartError(usage)
-  await run(await readConfiguration(file))
+  const [first, file] = args
+  if (first === '--config') {
+    if (file === undefined || args.length !== 2) throw new StartError('hutch-proxy --config FILE')
+    return await run(await readConfiguration(file))
+  }
+  const options = readOptions(args)
+  if (options.help) return void process.stdout.write(compatibleUsage)
+  if (options.version) return void process.stdout.write(`${manifest.version}\n`)
+  const proxy = await runCompatible(options, {
+    token: process.env['CONFIGPROXY_AUTH_TOKEN'],
+    out: process.stdout,
+    now: Date.now,
+    newId: createIds(randomBytes(6).toString('hex')),
+    pid: process.pid,
+  })
+  onStop(async () => await proxy.close(compatibleDrainMs))
+  process.on(
+    'SIGHUP',
+    () => void proxy.reloadCertificate().catch((error: unknown) => process.stderr.write(`${String(error)}\n`)),
+  )
+}
+
+/** Short, because JupyterHub waits for it at its own end. */
+const compatibleDrainMs = 5_000
+
+/** Once, at SIGTERM or SIGINT. */
+function onStop(stop: () => Promise<void>): void {
+  let stopping = false
+  const once = async (): Promise<void> => {
+    if (stopping) return
+    stopping = true
+    await stop()
+    process.exit(0)
+  }
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void once().catch(fail))
 }
 
 async function run(configuration: ProxyConfiguration): Promise<void> {
@@ -84,10 +112,7 @@ async function run(configuration: ProxyConfiguration): Promise<void> {
   })
   log.info({ listen: configuration.listen, routes: tables.routes.size, pid: process.pid }, 'the proxy serves')
 
-  let stopping = false
-  const stop = async (): Promise<void> => {
-    if (stopping) return
-    stopping = true
+  onStop(async () => {
     log.info({ drainMs: configuration.drainMs }, 'the proxy stops when what goes on is done')
     await engine.drain()
     follower.stop()
@@ -95,11 +120,7 @@ async function run(configuration: ProxyConfiguration): Promise<void> {
     control.close()
     log.info({}, 'the proxy has stopped')
     logs.flush()
-    process.exit(0)
-  }
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => void stop().catch(fail))
-  }
+  })
   process.on('SIGHUP', () => {
     engine.reloadCertificate().then(
       () => log.info({}, 'the certificate was read again'),

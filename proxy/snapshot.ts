@@ -85,7 +85,8 @@ async function readKept<T>(file: string, schema: z.ZodType<T>, log: Log): Promis
   }
 }
 
-async function replaceFile(file: string, text: string): Promise<void> {
+/** Whole or not at all, for its owner's eyes alone. */
+export async function replaceFile(file: string, text: string): Promise<void> {
   const handle = await open(`${file}.new`, 'w', 0o600)
   try {
     await handle.writeFile(text)

@@ -10,22 +10,31 @@ export interface RequestRules {
   readonly passAuthorization: boolean
   /** More lines, each with its CRLF. */
   readonly extra: string
+  /** False: X-Forwarded-* go through as they came, and none is added. Absent: they are overwritten. */
+  readonly forwardedFields?: boolean
+  /** Instead of the request's own target and Host. */
+  readonly target?: string
+  readonly authority?: string
 }
 
 export interface ResponseRules {
   /** Path that cookies must stay within; undefined: the answer is the hub's own, and goes through as it is. */
   readonly prefix: string | undefined
+  /** What becomes of a Location. */
+  readonly location?: (value: string) => string
 }
 
 /** The head of the request to the upstream. */
 export function renderRequestHead(request: Request, rules: RequestRules): string {
   const { head } = request
-  let text = `${request.method} ${request.path}${request.query} HTTP/1.${head.minor}\r\nHost: ${request.authority}\r\n`
+  const overwrites = rules.forwardedFields !== false
+  const target = rules.target ?? request.path + request.query
+  let text = `${request.method} ${target} HTTP/1.${head.minor}\r\nHost: ${rules.authority ?? request.authority}\r\n`
   const nominated = nominatedBy(head)
   for (let index = 0; index < head.names.length; index += 1) {
     const name = head.names[index] ?? ''
     const value = head.values[index] ?? ''
-    if (droppedFromRequest.has(name) || isForged(name) || nominated?.includes(name)) continue
+    if (droppedFromRequest.has(name) || nominated?.includes(name) || (overwrites && isForged(name))) continue
     if (name === 'cookie' && rules.dropCookie !== undefined) {
       const kept = cookiesWithout(value, rules.dropCookie)
       if (kept !== undefined) text += `Cookie: ${kept}\r\n`
@@ -37,6 +46,7 @@ export function renderRequestHead(request: Request, rules: RequestRules): string
   if (lists(joined(head, 'te'), 'trailers')) text += 'TE: trailers\r\n'
   if (request.upgrade !== undefined) text += 'Connection: Upgrade\r\nUpgrade: websocket\r\n'
   else if (head.minor === 0) text += 'Connection: close\r\n'
+  if (!overwrites) return `${text}${rules.extra}\r\n`
   const via = request.via === '' ? '' : `${request.via}, `
   return (
     `${text}X-Forwarded-For: ${via}${request.address}\r\nX-Forwarded-Proto: ${request.scheme}\r\n` +
@@ -59,6 +69,10 @@ export function renderResponseHead(
     if (hopByHop.has(name) || nominated?.includes(name)) continue
     // The length of a body that is not sent (HEAD, 304) is said all the same.
     if (name === 'content-length' && framing.kind !== 'none') continue
+    if (name === 'location' && rules.location !== undefined) {
+      text += `Location: ${rules.location(value)}\r\n`
+      continue
+    }
     if (rules.prefix !== undefined) {
       if (neverFromEnvironments.has(name)) continue
       if (name === 'set-cookie' && !mayEnvironmentSet(value, rules.prefix)) continue
@@ -96,12 +110,8 @@ function nominatedBy(fields: Fields): readonly string[] | undefined {
 
 /** A server behind that reads `_` as `-` would take these for the proxy's own. */
 function isForged(name: string): boolean {
-  if (name.startsWith('x-')) return name.startsWith('x-forwarded-') || name.startsWith('x-hutch-')
-  return name.includes('_') && /^(?:x-forwarded-|x-hutch-|x-request-id$|x-real-ip$|forwarded$)/.test(dashed(name))
-}
-
-function dashed(name: string): string {
-  return name.replaceAll('_', '-')
+  if (name.charCodeAt(0) !== 0x78 && name !== 'forwarded') return false
+  return /^(?:x-forwarded-|x-hutch-|x-request-id$|x-real-ip$|forwarded$)/.test(name.replaceAll('_', '-'))
 }
 
 const hopByHop: ReadonlySet<string> = new Set([
@@ -115,14 +125,7 @@ const hopByHop: ReadonlySet<string> = new Set([
   'upgrade',
 ])
 
-const droppedFromRequest: ReadonlySet<string> = new Set([
-  ...hopByHop,
-  'host',
-  'content-length',
-  'forwarded',
-  'x-real-ip',
-  'x-request-id',
-])
+const droppedFromRequest: ReadonlySet<string> = new Set([...hopByHop, 'host', 'content-length'])
 
 const neverNominated: ReadonlySet<string> = new Set([
   'authorization',
