@@ -6,7 +6,14 @@ import { configSchema, type LocalConfig, type LocalProfile } from '../../spawner
 import { createLocal } from '../../spawners/local/create.ts'
 import { exploreMachine, type Machine } from '../../spawners/local/machine.ts'
 import { environmentId } from '../../spawners/common/environmentId.ts'
-import type { EnvironmentId, EnvironmentSpec, Log, Spawner, SpawnerContext } from '../../spawners/spawner.ts'
+import type {
+  Application,
+  EnvironmentId,
+  EnvironmentSpec,
+  Log,
+  Spawner,
+  SpawnerContext,
+} from '../../spawners/spawner.ts'
 import { randomBytes } from 'node:crypto'
 import { until } from './until.ts'
 import { contractSpec, silentLog, spawnerContext } from './spawnerSubject.ts'
@@ -31,7 +38,12 @@ export interface LocalSite {
 export const newId = environmentId(randomBytes)
 
 /** Everything below `folder`, which must be empty. As root, environments are uid 12001; else they are us. */
-export async function localSite(folder: string, machine?: Machine, own: object = {}): Promise<LocalSite> {
+export async function localSite(
+  folder: string,
+  machine?: Machine,
+  own: object = {},
+  part: Partial<SpawnerContext> = {},
+): Promise<LocalSite> {
   const found = machine ?? (await exploreMachine())
   const cgroup = `hutch-test-${newId()}`
   const uid = found.root ? 12_001 : found.uid
@@ -53,7 +65,7 @@ export async function localSite(folder: string, machine?: Machine, own: object =
     { name: 'home', source: { kind: 'host', path: home }, target: '/home/alice', readOnly: false },
     { name: 'proposal 1, raw', source: { kind: 'host', path: proposal }, target: '/data/p1', readOnly: true },
   ] as const
-  const context: LocalSite['context'] = (hub, part) => spawnerContext({ hub, stateFolder, agent, ...part })
+  const context: LocalSite['context'] = (hub, more) => spawnerContext({ hub, stateFolder, agent, ...part, ...more })
   const config: LocalSite['config'] = (part) => configSchema.parse({ stopGrace: '1s', cgroup, ...own, ...part })
   return {
     folder,
@@ -93,11 +105,12 @@ async function removeAll(spawner: Spawner<LocalProfile>): Promise<void> {
   await spawner.close?.()
 }
 
-export function localSubject(site: LocalSite): ContractSubject<LocalProfile> {
+/** `application` makes each behaviour; absent: as the fake agent understands it. */
+export function localSubject(site: LocalSite, application = fakeApplication): ContractSubject<LocalProfile> {
   return {
     spawner: (hub) => site.open(hub),
     spec(hub, id, behaviour) {
-      const spec = site.spec(argvOf(behaviour), { hub, id })
+      const spec = site.spec([], { hub, id, application: application(behaviour) })
       return behaviour.does === 'refuse' ? { ...spec, account: { ...spec.account, uid: 0 } } : spec
     },
     async cut() {
@@ -127,14 +140,15 @@ async function isLeader(pid: string): Promise<boolean> {
   return session === pid && state !== 'Z'
 }
 
-function argvOf(behaviour: ContractBehaviour): readonly string[] {
+function fakeApplication(behaviour: ContractBehaviour): Application {
+  const common = { kind: 'web', readyPath: '', landingPath: '' } as const
   switch (behaviour.does) {
     case 'run':
     case 'refuse':
-      return ['run']
+      return { ...common, argv: ['run'] }
     case 'print':
-      return ['print', String(behaviour.bytes)]
+      return { ...common, argv: ['print', String(behaviour.bytes)] }
     case 'end':
-      return ['end', String(behaviour.exitCode)]
+      return { ...common, argv: ['end', String(behaviour.exitCode)] }
   }
 }
