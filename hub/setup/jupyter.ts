@@ -1,6 +1,6 @@
 /** JupyterLab for environments on this machine: the one on PATH, or one of Hutch's own, set up once. */
 import { createHash } from 'node:crypto'
-import { access, constants, mkdir, readFile, rm } from 'node:fs/promises'
+import { access, constants, glob, mkdir, readFile, rm } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Log } from '../../spawners/spawner.ts'
@@ -98,7 +98,9 @@ async function install(folder: string, { progress, signal, env, log }: JupyterOp
   if (fetched.exitCode !== 0) return lastLine(fetched)
 
   const wheel = join(folder, file ?? '')
-  const installed = await run(pipCommand(folder, wheel), installTimeoutMs, await pipProgress(progress))
+  const watching = await pipProgress(folder, progress)
+  const installed = await run(pipCommand(folder, wheel), installTimeoutMs, (line) => watching.onLine(line))
+  watching.end()
   if (installed.exitCode !== 0) return pipFailure(installed, log)
   await rm(wheel)
   progress({ percent: 98, message: 'trying it' })
@@ -124,19 +126,40 @@ function pipEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !unwanted.test(name)))
 }
 
-/** Collecting and fetching is most of the time; then one long step without a word. */
-async function pipProgress(progress: JupyterOptions['progress']): Promise<(line: string) => void> {
+/** pip says what it fetches; while it unpacks it is silent, and what appears in the folder is counted. */
+async function pipProgress(
+  folder: string,
+  progress: JupyterOptions['progress'],
+): Promise<{ onLine(line: string): void; end(): void }> {
   const names = await readFile(join(resources, 'constraints.txt'), 'utf8')
   const expected = names.split('\n').filter((line) => line.includes('==')).length
+  const share = (count: number): number => Math.min(1, count / expected)
   let collected = 0
-  return (line) => {
-    const [, name] = /^Collecting ([\w.-]+)/.exec(line) ?? []
-    if (name !== undefined) {
-      collected += 1
-      progress({ percent: Math.min(65, 3 + Math.round((collected / expected) * 62)), message: `fetching ${name}` })
-    }
-    if (line.startsWith('Installing collected packages')) progress({ percent: 70, message: 'unpacking' })
+  let timer: NodeJS.Timeout | undefined
+  return {
+    onLine(line) {
+      const [, name] = /^Collecting ([\w.-]+)/.exec(line) ?? []
+      if (name !== undefined) {
+        collected += 1
+        progress({ percent: 3 + Math.round(share(collected) * 37), message: `fetching ${name}` })
+      }
+      if (line.startsWith('Installing collected packages')) timer ??= setInterval(() => void count(), countEveryMs)
+    },
+    end: () => clearInterval(timer),
   }
+
+  async function count(): Promise<void> {
+    const unpacked = (await listPackages(folder)).length
+    progress({ percent: 40 + Math.round(share(unpacked) * 57), message: `unpacking, ${unpacked} packages are there` })
+  }
+}
+
+const countEveryMs = 1_000
+
+async function listPackages(folder: string): Promise<string[]> {
+  const found: string[] = []
+  for await (const path of glob('lib/python3*/site-packages/*.dist-info', { cwd: folder })) found.push(path)
+  return found
 }
 
 function pipFailure(result: ProgramResult, log: Log): string {
