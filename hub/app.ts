@@ -47,6 +47,8 @@ export interface AppOptions {
   /** What everybody should know now, one sentence each: a component that is being set up or is missing. */
   readonly setup: () => readonly string[]
   readonly log: Log
+  /** Between the heartbeats of event streams; default 15 s. */
+  readonly heartbeatMs?: number
   readonly now: () => Date
   readonly newId: () => string
 }
@@ -67,12 +69,14 @@ export function createApp(options: AppOptions): Koa {
     log,
     now,
     newId,
+    heartbeatMs = 15_000,
   } = options
   const web = createWeb({ hub: configuration.hub, now })
   const pages = createPages(web)
   const own = ownEnvironments({ environments, configuration, publicUrl, now })
   const notices = options.setup
-  const app = new Koa()
+  // The proxy alone reaches the hub; it overwrites X-Forwarded-*, and the last address is the one it saw itself.
+  const app = new Koa({ proxy: true, maxIpsCount: 1 })
   app.on('error', (error: unknown) => log.error({ err: error }, 'an answer was cut short'))
 
   app.use(requestLog({ log, newId }))
@@ -87,7 +91,7 @@ export function createApp(options: AppOptions): Koa {
   use(app, [
     identity.router,
     apiRouter({ environments, own, launches, catalogue }),
-    eventsRouter({ environments, own, stillValid: identity.stillValid, log }),
+    eventsRouter({ environments, own, stillValid: identity.stillValid, log, heartbeatMs }),
   ])
   app.use(browsersOnly())
   use(app, [

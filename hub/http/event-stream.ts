@@ -20,6 +20,8 @@ export function openEventStream(ctx: Context): EventStream {
   const gone = new AbortController()
   let count = 0
   stream.once('close', () => gone.abort())
+  // Also when the stream was never read from: an answer to HEAD, or a reader that left at once.
+  ctx.res.once('close', () => stream.destroy())
   // Koa destroys the stream when the response is over, with an error when it ended early: that is no news.
   stream.on('error', () => {})
   ctx.status = 200

@@ -6,6 +6,7 @@ import type { Environments, Visitor } from '../domain/services.ts'
 import type { EnvironmentId, Log } from '../../spawners/spawner.ts'
 import { type EventStream, openEventStream } from './event-stream.ts'
 import type { OwnEnvironments } from './own-environments.ts'
+import { versionOf } from '../web/environment-view.ts'
 import { requireScope, visitorOf } from './visitor.ts'
 
 export interface EventOptions {
@@ -14,9 +15,7 @@ export interface EventOptions {
   /** Whether the login or token still counts; asked at each heartbeat. */
   readonly stillValid: (visitor: Visitor) => Promise<boolean>
   readonly log: Log
-  readonly heartbeatMs?: number
-  readonly usageMs?: number
-  readonly mostPerLogin?: number
+  readonly heartbeatMs: number
 }
 
 export function eventsRouter(options: EventOptions): Router {
@@ -48,7 +47,8 @@ export function eventsRouter(options: EventOptions): Router {
       async update(stream) {
         const items = await own.list(visitor)
         known = items.filter((each) => each.state.is !== 'ended').map((each) => each.id)
-        stream.send('environments', { items: items.map(own.view) })
+        const views = items.map(own.view)
+        stream.send('environments', { version: versionOf(views), items: views })
       },
       tick(stream) {
         const usage = Object.fromEntries(known.map((id) => [id, environments.usage(id) ?? {}]))
@@ -67,12 +67,20 @@ interface Followed {
   tick?(stream: EventStream): void
 }
 
+/** Pages that a person may have open in one browser; hidden ones hold no stream (assets/follow.js). */
+const mostPerLogin = 12
+const usageMs = 5_000
+
 /** Opens a stream, sends the whole state at once and after each change: changes that come fast become one. */
 function follower(options: EventOptions): (ctx: Context, visitor: Visitor, followed: Followed) => void {
-  const { environments, stillValid, log, heartbeatMs = 15_000, usageMs = 5_000, mostPerLogin = 12 } = options
+  const { environments, stillValid, log, heartbeatMs } = options
   const open = new Map<string, number>()
   return (ctx, visitor, followed) => {
     requireScope(visitor, 'read:servers')
+    if (ctx.method === 'HEAD') {
+      ctx.status = 200
+      return
+    }
     const already = open.get(visitor.login) ?? 0
     if (already >= mostPerLogin) {
       throw new Problem('tooManyRequests', 'Too many pages of yours are open. Close some of them.', { retryAfter: 30 })
@@ -83,16 +91,18 @@ function follower(options: EventOptions): (ctx: Context, visitor: Visitor, follo
       log.warn({ request: ctx.state['requestId'], err: error }, 'an event stream was closed')
       stream.close()
     }
-    const push = coalesced(() => followed.update(stream), failed)
-    const unsubscribe = environments.subscribe(visitor.user.id, (id) => {
-      if (followed.concerns(id)) push()
-    })
-    const check = async (): Promise<void> => {
-      if (await stillValid(visitor)) return stream.send('heartbeat', {})
+    /** A login that ended must not see another line, whatever the next heartbeat would say. */
+    const ifValid = async (work: () => void | Promise<void>): Promise<void> => {
+      if (await stillValid(visitor)) return work()
       stream.send('logout', {})
       stream.close()
     }
-    const heartbeat = setInterval(() => void check().catch(failed), heartbeatMs)
+    const push = coalesced(() => ifValid(() => followed.update(stream)), failed)
+    const unsubscribe = environments.subscribe(visitor.user.id, (id) => {
+      if (followed.concerns(id)) push()
+    })
+    const beat = (): void => void ifValid(() => stream.send('heartbeat', {})).catch(failed)
+    const heartbeat = setInterval(beat, heartbeatMs)
     const tick = followed.tick && setInterval(() => followed.tick?.(stream), usageMs)
     stream.closed.addEventListener('abort', () => {
       unsubscribe()

@@ -4,7 +4,7 @@ import type { Context } from 'koa'
 import { Problem } from '../domain/problem.ts'
 import type { Catalogue, Environments, Proposal, Visitor } from '../domain/services.ts'
 import type { Log } from '../../spawners/spawner.ts'
-import { isTrouble } from '../web/environment-view.ts'
+import { isTrouble, versionOf } from '../web/environment-view.ts'
 import { answerDeadlineMs } from './api.ts'
 import { formBody } from './body.ts'
 import { parse, renameSchema, searchSchema } from './input.ts'
@@ -70,6 +70,7 @@ export function homeRouter(options: HomeOptions): Router {
 async function listing(own: OwnEnvironments, visitor: Visitor): Promise<object> {
   const views = (await own.list(visitor)).map((each) => own.view(each))
   return {
+    version: versionOf(views),
     live: views.filter((each) => each.state !== 'ended'),
     ended: views
       .filter((each) => each.state === 'ended')

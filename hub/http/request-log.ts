@@ -11,24 +11,22 @@ export function requestLog({ log, newId }: { log: Log; newId: () => string }): M
     const id = newId()
     ctx.state['requestId'] = id
     ctx.set('X-Request-Id', id)
-    try {
-      await next()
-    } finally {
-      ctx.res.once('close', () => {
-        const environment: string | undefined = ctx.state['environmentId']
-        const fields = {
-          request: id,
-          method: ctx.method,
-          path: ctx.path.slice(0, longestPath),
-          status: ctx.res.statusCode,
-          ms: Math.round(performance.now() - begunAt),
-          ...(possibleVisitor(ctx) ? { user: possibleVisitor(ctx)?.user.name } : {}),
-          ...(environment === undefined ? {} : { environment }),
-          ...(ctx.res.writableFinished ? {} : { aborted: true }),
-        }
-        if (ctx.path === '/hub/health' || ctx.path.startsWith('/hub/assets/')) log.debug(fields, 'request')
-        else log.info(fields, 'request')
-      })
-    }
+    // Before anything else: a browser may leave while the answer is being made.
+    ctx.res.once('close', () => {
+      const environment: string | undefined = ctx.state['environmentId']
+      const fields = {
+        request: id,
+        method: ctx.method,
+        path: ctx.path.slice(0, longestPath),
+        status: ctx.res.statusCode,
+        ms: Math.round(performance.now() - begunAt),
+        ...(possibleVisitor(ctx) ? { user: possibleVisitor(ctx)?.user.name } : {}),
+        ...(environment === undefined ? {} : { environment }),
+        ...(ctx.res.writableFinished ? {} : { aborted: true }),
+      }
+      if (ctx.path === '/hub/health' || ctx.path.startsWith('/hub/assets/')) log.debug(fields, 'request')
+      else log.info(fields, 'request')
+    })
+    await next()
   }
 }

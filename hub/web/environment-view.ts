@@ -1,4 +1,5 @@
 /** An environment as pages and the pages' API show it: words and plain data, made from the row. Pure. */
+import { createHash } from 'node:crypto'
 import type { Configuration } from '../../config/schema.ts'
 import type { EndReason, Stage } from '../../spawners/spawner.ts'
 import type { AgentReport } from '../../images/agent/bootstrap.ts'
@@ -85,6 +86,12 @@ const reasonTitles: Readonly<Record<EndReason, string>> = {
 /** Ended in a way that its owner should look at. */
 export function isTrouble(reason: EndReason): boolean {
   return reason !== 'completed' && reason !== 'cancelled' && reason !== 'idle' && reason !== 'timeLimit'
+}
+
+/** Changes when the list must be drawn again: figures of use move within what is drawn. */
+export function versionOf(views: readonly EnvironmentView[]): string {
+  const drawn = views.map(({ usage: _usage, ...rest }) => rest)
+  return createHash('sha256').update(JSON.stringify(drawn)).digest('base64url').slice(0, 16)
 }
 
 export function environmentView(

@@ -33,7 +33,11 @@ export interface FakeHub {
   logOut(name: string): void
 }
 
-export async function fakeHub(t: ExecutionContext, input: Partial<ConfigurationInput> = {}): Promise<FakeHub> {
+export async function fakeHub(
+  t: ExecutionContext,
+  input: Partial<ConfigurationInput> = {},
+  more: Partial<AppOptions> = {},
+): Promise<FakeHub> {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.teardown(() => close(server))
@@ -74,6 +78,7 @@ export async function fakeHub(t: ExecutionContext, input: Partial<ConfigurationI
     log: fakeLog(hub.lines),
     now: () => new Date(),
     newId: () => randomBytes(9).toString('hex'),
+    ...more,
   }
   const handle = createApp(services).callback()
   server.on('request', (request, response) => void handle(request, response))

@@ -14,10 +14,16 @@ export function follow(url, handlers) {
       location.reload()
     })
     source.addEventListener('error', () => {
-      // Closed for good (401, 404, 429, 5xx): try again later, calmly.
+      // Refused, and not tried again by the browser: the login is over, or it is too much just now.
       if (source?.readyState !== EventSource.CLOSED) return
       close()
-      setTimeout(open, 10_000)
+      void fetch(url, { method: 'HEAD' }).then(
+        ({ status }) => {
+          if (status === 401 || status === 404) location.reload()
+          else setTimeout(open, 10_000)
+        },
+        () => setTimeout(open, 10_000),
+      )
     })
   }
   const close = () => {

@@ -4,10 +4,7 @@ import { bytes, refreshTimes } from './times.js'
 
 const list = document.querySelector('#environments')
 const status = document.querySelector('#live-status')
-let shown
 let pending = false
-
-const signature = (items) => JSON.stringify(items.map(({ usage: _usage, ...rest }) => rest))
 
 /** Somebody is typing a name or answering a question: the list must not move under their hands. */
 const isBusy = () => list.querySelector('[popover]:popover-open') !== null
@@ -35,18 +32,15 @@ list.addEventListener('toggle', () => pending && !isBusy() && void redraw(), tru
 function announce(before, items) {
   const old = new Map(before.map((each) => [each.id, each.state]))
   const news = items.filter((each) => old.get(each.id) !== each.state)
-  status.textContent = news.map((each) => `${each.title}: ${each.stateTitle}`).join('. ')
+  if (news.length > 0) status.textContent = news.map((each) => `${each.title}: ${each.stateTitle}`).join('. ')
 }
 
-let last = []
+let last
 follow('/hub/api/v1/events', {
-  environments({ items }) {
-    const next = signature(items)
-    if (shown !== undefined && shown !== next) announce(last, items)
-    // The first one also counts: the page may come from the browser's history.
-    if (shown !== next) void redraw()
-    shown = next
+  environments({ version, items }) {
+    if (last !== undefined) announce(last, items)
     last = items
+    if (list.querySelector('[data-version]')?.dataset.version !== version) void redraw()
   },
   usage(usage) {
     for (const [id, figures] of Object.entries(usage)) {

@@ -9,7 +9,11 @@ const { environment, state, url } = root.dataset
 function enter(to) {
   const key = `hutch-enter-${environment}`
   const before = JSON.parse(sessionStorage.getItem(key) ?? '[]').filter((at) => Date.now() - at < 30_000)
-  if (before.length >= 4) return
+  if (before.length >= 4) {
+    // The page of what is ready has a button.
+    if (state !== 'ready') location.reload()
+    return
+  }
   sessionStorage.setItem(key, JSON.stringify([...before, Date.now()]))
   // A moment for the route to reach every proxy, longer each time.
   setTimeout(() => location.replace(to), before.length * 700)
@@ -40,10 +44,20 @@ function showStarting(view) {
   }
 }
 
+// Whoever cancels is on the way home already; a reload now would hold them back.
+let leaving = false
+document.addEventListener('submit', () => {
+  leaving = true
+})
+addEventListener('pageshow', () => {
+  leaving = false
+})
+
 if (state === 'ready') enter(url)
 if (state !== 'ended') {
   follow(`/hub/api/v1/environments/${encodeURIComponent(environment)}/events`, {
     state(view) {
+      if (leaving) return
       if (view.state === 'starting' && state === 'starting') showStarting(view)
       else if (view.state !== state) {
         if (view.state === 'ready') enter(url)
