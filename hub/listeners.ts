@@ -1,7 +1,6 @@
 /** Opening and closing the hub's sockets, with deadlines. */
 import { chmod, readFile, rm, writeFile } from 'node:fs/promises'
-import type { Server } from 'node:net'
-import type { Socket } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 
 /** A socket that only this account may use; what a dead hub left behind is replaced. */
@@ -13,20 +12,24 @@ export async function listenOnSocket(server: Server, path: string): Promise<void
 
 /**
  * Port 0 means: a free one, chosen once and kept in the state folder, because agents that outlive this hub go on
- * reporting to it. Returns the port.
+ * reporting to it.
  */
-export async function listenOnKeptPort(
-  server: Server,
-  { host, port }: { host: string; port: number },
-  stateFolder: string,
-): Promise<number> {
+export async function keptPort({ host, port }: { host: string; port: number }, stateFolder: string): Promise<number> {
+  if (port !== 0) return port
   const record = join(stateFolder, 'run', 'agents-port')
-  const kept = port === 0 ? Number(await readFile(record, 'utf8').catch(() => '0')) : port
-  await listening(server, () => server.listen(kept, host))
+  const kept = Number(await readFile(record, 'utf8').catch(() => '0'))
+  if (kept !== 0) return kept
+  const server = createServer()
+  await listening(server, () => server.listen(0, host))
   const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('the agents’ listener has no port')
-  if (port === 0) await writeFile(record, String(address.port), { mode: 0o600 })
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('the listener for agents has no port')
+  await writeFile(record, String(address.port), { mode: 0o600 })
   return address.port
+}
+
+export async function listenOn(server: Server, host: string, port: number): Promise<void> {
+  await listening(server, () => server.listen(port, host))
 }
 
 async function listening(server: Server, listen: () => void): Promise<void> {

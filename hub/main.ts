@@ -21,8 +21,8 @@ import { createDemoProvider, type DemoProvider } from './identity/demo/index.ts'
 import { createIdentity } from './identity/index.ts'
 import { createTokenMaker } from './identity/token-maker.ts'
 import { createLaunches } from './launch/index.ts'
-import { closer, listenOnKeptPort, listenOnSocket } from './listeners.ts'
-import { createEnvironments } from './reconcile/index.ts'
+import { closer, keptPort, listenOn, listenOnSocket } from './listeners.ts'
+import { createEnvironments, reconcileSettings, type Reconciled } from './reconcile/index.ts'
 import { prepareAgent } from './setup/agent.ts'
 import { findOrInstallJupyter, type Jupyter } from './setup/jupyter.ts'
 import { lockStateFolder } from './setup/lock.ts'
@@ -70,10 +70,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   opened.defer(() => store.close())
   const jupyter = await jupyterFor(options, folder.path)
 
-  const agents = agentsServer({ agentsKey: secrets.agentsKey, log })
-  const closeAgents = closer(agents.server)
-  const agentsPort = await listenOnKeptPort(agents.server, configuration.agents.listen, folder.path)
-  opened.defer(closeAgents)
+  const agentsPort = await keptPort(configuration.agents.listen, folder.path)
   const spawners = await createSpawners({
     configuration,
     agentsKey: secrets.agentsKey,
@@ -90,13 +87,11 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     store,
     spawners: new Map([...spawners].map(([name, { spawner }]) => [name, spawner])),
     agentsKey: secrets.agentsKey,
-    settings: settingsOf(configuration),
+    settings: reconcileSettings(configuration),
     now,
-    newId: randomUUID,
     log,
     metrics: registry,
   })
-  agents.serve(reconciler.environments)
   opened.defer(() => reconciler.close())
 
   const demo = configuration.login.demo
@@ -160,6 +155,9 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     log,
   })
   await reconciler.start()
+  const agentsListener = agentsServer({ ...reconciler, log })
+  opened.defer(closer(agentsListener))
+  await listenOn(agentsListener, configuration.agents.listen.host, agentsPort)
   for (const [server, path] of [
     [hubServer, hubSocket],
     [feedServer, feedSocket],
@@ -179,11 +177,18 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     opened.defer(() => proxy.stop())
   }
   if (!configuration.environments.outliveHub) {
-    opened.defer(() => reconciler.stopAll('cancelled', 'The hub was stopped, and its environments with it.'))
+    opened.defer(() => stopEnvironments(reconciler, log))
   }
   log.info({ url: publicUrl.href }, 'the hub is ready')
   const everything = opened.move()
   return { url: publicUrl.href, people: demo?.people ?? [], close: () => everything.disposeAsync() }
+}
+
+const stopTimeoutMs = 30_000
+
+async function stopEnvironments({ stopAll }: Pick<Reconciled, 'stopAll'>, log: Log): Promise<void> {
+  const left = await stopAll('cancelled', stopTimeoutMs)
+  if (left > 0) log.warn({ left }, 'some environments did not end in time; the next start goes on stopping them')
 }
 
 function publicUrlOf({ publicUrl, listen }: Configuration): URL {
