@@ -1,0 +1,166 @@
+/**
+ * The proxy beside configurable-http-proxy, haproxy and nginx, in one run: medians of interleaved rounds. The measured
+ * process has one core; what asks and what answers share the other. `node tests/bench/proxy.ts [rounds] [subject …]`
+ */
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { agentKey } from '../../images/agent/link.ts'
+import { cpuMs, median, residentBytes, row } from './figures.ts'
+import type { Command, Measured } from './proxy-load.ts'
+import { compatible, haproxy, hutch, nginx, type Subject } from './proxy-subjects.ts'
+
+interface Load {
+  do(command: Command): Promise<Measured>
+  end(): void
+}
+
+const transferBytes = 2 ** 30
+const measureMs = 3_000
+
+export async function benchProxy(rounds: number, only: readonly string[]): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'hutch-bench-'))
+  const server = startLoad()
+  const clients = startLoad()
+  try {
+    const { port: plain = 0 } = await server.do({ do: 'serve' })
+    const psk = async (key: Buffer): Promise<{ kind: 'psk'; host: string; port: number; identity: string }> => {
+      const { port = 0 } = await server.do({ do: 'serve', pskKey: agentKey(key, 'e1').toString('base64url') })
+      return { kind: 'psk', host: '127.0.0.1', port, identity: 'e1' }
+    }
+    const target = async (): Promise<{ kind: 'http'; url: string }> => ({
+      kind: 'http',
+      url: `http://127.0.0.1:${plain}`,
+    })
+    const subjects: Readonly<Record<string, () => Promise<Subject | undefined>>> = {
+      nginx: () => nginx(folder, plain),
+      haproxy: () => haproxy(folder, plain),
+      chp: () => compatible('chp', plain),
+      hutch: () => hutch(folder, { name: 'hutch', target }),
+      'hutch with access log': () => hutch(folder, { name: 'hutch with access log', target, access: true }),
+      'hutch to agents (PSK)': () => hutch(folder, { name: 'hutch to agents (PSK)', target: psk }),
+      'hutch as chp': () => compatible('hutch as chp', plain),
+    }
+    const figures = new Map<string, Map<string, number[]>>()
+    for (let round = 0; round < rounds; round += 1) {
+      for (const [name, start] of Object.entries(subjects)) {
+        if (only.length > 0 && !only.includes(name)) continue
+        const subject = await start()
+        if (subject === undefined) continue
+        try {
+          const found = await measure(subject, clients)
+          const known = figures.get(name) ?? new Map<string, number[]>()
+          for (const [title, value] of Object.entries(found)) known.set(title, [...(known.get(title) ?? []), value])
+          figures.set(name, known)
+        } finally {
+          await subject.stop()
+        }
+      }
+    }
+    for (const [name, found] of figures) {
+      for (const [title, values] of found) row(`${name}: ${title}`, { median: median(values), of: values.length })
+    }
+  } finally {
+    server.end()
+    clients.end()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function measure(subject: Subject, clients: Load): Promise<Record<string, number>> {
+  const { port } = subject
+  const figures: Record<string, number> = {}
+  const head = (method: string, path: string, more = ''): string =>
+    `${method} /user/alice/e1/${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nUser-Agent: bench\r\nAccept: */*\r\n${more}${subject.fields}\r\n`
+  const upgrade = head(
+    'GET',
+    'ws',
+    'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n',
+  )
+  const cpu = async (): Promise<number> => await total(subject, cpuMs)
+  const resident = async (): Promise<number> => await total(subject, residentBytes)
+
+  await clients.do({ do: 'requests', port, head: head('GET', 'api'), connections: 32, ms: 1_000 })
+  for (const connections of [1, 32, 256]) {
+    const before = await cpu()
+    const {
+      count = 0,
+      seconds = 1,
+      p99Ms = 0,
+    } = await clients.do({ do: 'requests', port, head: head('GET', 'api'), connections, ms: measureMs })
+    figures[`small GET, c=${connections}: per second`] = count / seconds
+    figures[`small GET, c=${connections}: p99 ms`] = p99Ms
+    if (connections === 32) figures['small GET, c=32: CPU µs each'] = (((await cpu()) - before) * 1_000) / count
+  }
+  for (const kind of ['download', 'upload'] as const) {
+    const before = await cpu()
+    const text =
+      kind === 'download'
+        ? head('GET', `down/${transferBytes}`)
+        : head('PUT', 'up', `Content-Length: ${transferBytes}\r\n`)
+    let peak = 0
+    const watching = setInterval(() => void resident().then((bytes) => (peak = Math.max(peak, bytes))), 50)
+    const { seconds = 1 } = await clients.do({ do: kind, port, head: text, bytes: transferBytes })
+    clearInterval(watching)
+    figures[`${kind}: MB/s`] = transferBytes / 1e6 / seconds
+    figures[`${kind}: CPU s per GB`] = ((await cpu()) - before) / 1_000 / (transferBytes / 1e9)
+    if (kind === 'download') figures['download: peak resident MiB'] = peak / 2 ** 20
+  }
+  const before = await cpu()
+  const { count = 1 } = await clients.do({ do: 'echo', port, head: upgrade, connections: 16, ms: measureMs })
+  figures['WebSocket echo of 1 kB: CPU µs'] = (((await cpu()) - before) * 1_000) / count
+
+  await sleep(500)
+  const quiet = await resident()
+  const { count: idle = 1 } = await clients.do({ do: 'open', port, head: upgrade, connections: 2_000 })
+  await sleep(500)
+  figures['idle WebSocket: KiB each'] = ((await resident()) - quiet) / 1_024 / idle
+  await clients.do({ do: 'close' })
+  await sleep(3_000)
+  figures['kept 3 s after they closed: MiB'] = ((await resident()) - quiet) / 2 ** 20
+
+  if (subject.addRoute !== undefined) {
+    const { addRoute } = subject
+    let index = 0
+    const startedAt = performance.now()
+    for (; index < 1_000; index += 1) await addRoute(index)
+    figures['route add, one at a time: ms'] = (performance.now() - startedAt) / 1_000
+    const together = performance.now()
+    await Promise.all(
+      Array.from({ length: 50 }, async () => {
+        while (index < 4_000) await addRoute((index += 1))
+      }),
+    )
+    figures['route add, 50 in flight: ms'] = (performance.now() - together) / 3_000
+  }
+  return figures
+}
+
+async function total(subject: Subject, of: (pid: number) => Promise<number>): Promise<number> {
+  const all = await Promise.all((await subject.pids()).map(of))
+  return all.reduce((sum, value) => sum + value, 0)
+}
+
+/** On the second core. */
+function startLoad(): Load {
+  const child: ChildProcess = fork(new URL('proxy-load.ts', import.meta.url), {
+    execPath: 'taskset',
+    execArgv: ['-c', '1', process.execPath],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
+  return {
+    async do(command) {
+      const answered = once(child, 'message')
+      child.send(command)
+      const [{ measured, error }] = (await answered) as [{ measured?: Measured; error?: string }]
+      if (measured === undefined) throw new Error(error)
+      return measured
+    },
+    end: () => void child.kill(),
+  }
+}
+
+if (import.meta.main) await benchProxy(Number(process.argv[2] ?? 3), process.argv.slice(3))
