@@ -152,7 +152,7 @@ export function startAgent(options: AgentOptions): Agent {
     if (first === 'asked') return 0
     if (first === 'late') {
       const seconds = Math.round(bootstrap.startTimeoutMs / 1000)
-      return fail(`The application was not ready within ${seconds} s.\n${lines.text(1_800)}`)
+      return fail(`The application was not ready within ${seconds} s.\n${lines.text(1_800)}`.trim())
     }
     if (first === 'ready') {
       forwarder = createForwarder({
