@@ -28,7 +28,7 @@ import { findOrInstallJupyter, type Jupyter } from './setup/jupyter.ts'
 import { lockStateFolder } from './setup/lock.ts'
 import { loadSecrets } from './setup/secrets.ts'
 import { prepareStateFolder } from './setup/state-folder.ts'
-import { createSpawners } from './spawners.ts'
+import { createSpawners, type NamedSpawner } from './spawners.ts'
 import { openStore } from './store/index.ts'
 import { startProxy } from './supervise/start-proxy.ts'
 
@@ -177,7 +177,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     opened.defer(() => proxy.stop())
   }
   if (!configuration.environments.outliveHub) {
-    opened.defer(() => stopEnvironments(reconciler, log))
+    opened.defer(() => stopLocal(reconciler, spawners, log))
   }
   log.info({ url: publicUrl.href }, 'the hub is ready')
   const everything = opened.move()
@@ -186,8 +186,18 @@ export async function startHub(options: HubOptions): Promise<Hub> {
 
 const stopTimeoutMs = 30_000
 
-async function stopEnvironments({ stopAll }: Pick<Reconciled, 'stopAll'>, log: Log): Promise<void> {
-  const left = await stopAll('cancelled', stopTimeoutMs)
+/** Those of this machine: what a cluster runs is not the hub's to take along. */
+async function stopLocal(
+  { stopAll }: Pick<Reconciled, 'stopAll'>,
+  spawners: ReadonlyMap<string, NamedSpawner>,
+  log: Log,
+): Promise<void> {
+  const left = await stopAll({
+    reason: 'cancelled',
+    message: 'The hub was stopped, and what it ran on this machine with it.',
+    spawners: [...spawners].filter(([, { type }]) => type === 'local').map(([name]) => name),
+    deadlineMs: stopTimeoutMs,
+  })
   if (left > 0) log.warn({ left }, 'some environments did not end in time; the next start goes on stopping them')
 }
 
