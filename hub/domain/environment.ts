@@ -1,5 +1,16 @@
 /** One environment as the rest of the hub sees it: the row, read. States are unions, never sets of flags. */
-import type { EndReason, EnvironmentId, EnvironmentSpec, Observation } from '../../spawners/spawner.ts'
+import type { AgentReport } from '../../images/agent/bootstrap.ts'
+import {
+  isEnvironmentId,
+  type EndReason,
+  type EnvironmentId,
+  type EnvironmentSpec,
+  type Observation,
+} from '../../spawners/spawner.ts'
+import type { EnvironmentRow } from '../store/schema.ts'
+import type { Told } from './decide.ts'
+import { endMessages } from './end-messages.ts'
+import { readObservation } from './observation.ts'
 
 export type Wanted = Readonly<{ is: 'present' }> | Readonly<{ is: 'absent'; reason: EndReason; since: Date }>
 
@@ -22,6 +33,9 @@ export interface Choices {
   /** A path below the prefix's file browser to open first, e.g. a notebook. */
   readonly open?: string
 }
+
+/** What is kept of an agent's report. */
+export type Claim = Pick<AgentReport, 'application' | 'message'>
 
 export interface Environment {
   readonly id: EnvironmentId
@@ -46,4 +60,94 @@ export interface Environment {
   readonly endsAt?: Date
   /** Whether its route may be in the proxy's table, and where it leads. */
   readonly address?: Readonly<{ host: string; port: number; generation: number }>
+}
+
+/** The row, read. What its state is follows from what is wanted, what was observed and whether its agent answers. */
+export function readEnvironment(row: EnvironmentRow): Environment {
+  if (!isEnvironmentId(row.id)) throw new Error(`the store holds an environment with a strange id: ${row.id}`)
+  const spec: EnvironmentSpec = JSON.parse(row.spec)
+  const choices: Choices = JSON.parse(row.choices)
+  const proposals: string[] = JSON.parse(row.proposals)
+  const observation = readObservation(row.observation)
+  return {
+    id: row.id,
+    userId: row.user_id,
+    owner: spec.owner,
+    server: row.server,
+    title: row.title,
+    spawner: row.spawner,
+    profile: row.profile,
+    flavour: row.flavour,
+    ...(row.image === null ? {} : { image: row.image }),
+    proposals,
+    choices,
+    spec,
+    wanted: readWanted(row),
+    state: readState(row, observation),
+    ...(observation === undefined ? {} : { observation }),
+    requestedAt: new Date(row.requested_at),
+    ...date('startedAt', row.started_at),
+    ...date('readyAt', row.ready_at),
+    ...date('lastActivityAt', row.last_activity_at),
+    ...date('endsAt', row.ends_at),
+    ...readAddress(row, observation),
+  }
+}
+
+function date<Name extends string>(name: Name, at: number | null): { [name in Name]?: Date } {
+  return (at === null ? {} : { [name]: new Date(at) }) as { [name in Name]?: Date }
+}
+
+function readWanted(row: EnvironmentRow): Wanted {
+  if (row.wanted === 'present') return { is: 'present' }
+  return { is: 'absent', reason: (row.wanted_reason ?? 'cancelled') as EndReason, since: new Date(row.wanted_at) }
+}
+
+function readAddress(row: EnvironmentRow, observation: Told | undefined): Pick<Environment, 'address'> {
+  if (row.ready_at === null || row.ended_at !== null) return {}
+  if (row.host !== null && row.port !== null) {
+    return { address: { host: row.host, port: row.port, generation: row.generation } }
+  }
+  if (observation?.phase !== 'running' || observation.address === undefined) return {}
+  const { hostname, port, protocol } = observation.address
+  const number = port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port)
+  return { address: { host: hostname, port: number, generation: row.generation } }
+}
+
+function readState(row: EnvironmentRow, observation: Told | undefined): State {
+  if (row.ended_at !== null) {
+    const reason = (row.end_reason ?? 'failed') as EndReason
+    const message = row.end_message ?? endMessages[reason]
+    return { is: 'ended', reason, message, at: new Date(row.ended_at), log: row.log_tail ?? '' }
+  }
+  if (row.wanted === 'absent') return { is: 'stopping' }
+  switch (observation?.phase) {
+    case undefined:
+      return { is: 'starting', stage: 'accepted', message: waiting(row) }
+    case 'pending': {
+      const { phase: _, ...rest } = observation
+      return { is: 'starting', ...rest }
+    }
+    case 'running': {
+      if (row.ready_at === null) return { is: 'starting', stage: 'starting', message: claimed(row) }
+      if (row.unreachable_since === null) return { is: 'ready' }
+      const since = new Date(row.unreachable_since).toISOString()
+      return { is: 'unreachable', message: `It runs, but has not answered since ${since}. It is tried again.` }
+    }
+    case 'stopping':
+    case 'ended':
+      return { is: 'stopping' }
+  }
+}
+
+function waiting(row: EnvironmentRow): string {
+  if (row.accepted_at !== null) return 'The computing service accepted it.'
+  if (row.attempts > 1) return 'The computing service did not answer; it is tried again.'
+  return 'It is handed to the computing service.'
+}
+
+/** What its agent says of the start: for its owner alone, who could make it say anything. */
+function claimed(row: EnvironmentRow): string {
+  const claim: Claim | undefined = row.claim === null ? undefined : JSON.parse(row.claim)
+  return claim?.message ?? 'It runs; the application is starting.'
 }

@@ -15,7 +15,7 @@ export type Change =
 
 export interface Changes {
   /** Within the transaction: others hear of it when it is committed. */
-  tell(trx: Transaction<Tables>, change: Change): Promise<void>
+  tell(trx: Transaction<Tables>, changes: readonly Change[]): Promise<void>
   /** Returns when it listens. Own changes are not heard. */
   follow(heard: (change: Change) => void): Promise<void>
   close(): Promise<void>
@@ -94,8 +94,8 @@ export function postgresChanges(connect: () => Promise<Client>, by: string, log:
   }
 
   return {
-    async tell(trx, change) {
-      for (const part of parts(change)) {
+    async tell(trx, changes) {
+      for (const part of merged(changes)) {
         const payload = JSON.stringify({ by, change: part })
         await sql`select pg_notify(${channel}, ${payload})`.execute(trx)
       }
@@ -111,11 +111,12 @@ export function postgresChanges(connect: () => Promise<Client>, by: string, log:
   }
 }
 
-function parts(change: Change): Change[] {
-  if (change.of !== 'environments') return [change]
-  const made: Change[] = []
-  for (let first = 0; first < change.ids.length; first += mostIds) {
-    made.push({ of: 'environments', ids: change.ids.slice(first, first + mostIds) })
+/** Few messages for many changes. */
+function merged(changes: readonly Change[]): Change[] {
+  const ids = [...new Set(changes.flatMap((change) => (change.of === 'environments' ? change.ids : [])))]
+  const made: Change[] = changes.filter((change) => change.of !== 'environments')
+  for (let first = 0; first < ids.length; first += mostIds) {
+    made.push({ of: 'environments', ids: ids.slice(first, first + mostIds) })
   }
   return made
 }

@@ -15,8 +15,6 @@ import { createWriter, type Writer } from './writer.ts'
 export interface Store {
   readonly db: Kysely<Tables>
   readonly type: DatabaseType
-  /** This hub process among those that share the database. */
-  readonly process: string
   /** For everything that changes environments: grouped, in order. */
   readonly writer: Writer
   readonly leases: Leases
@@ -41,21 +39,20 @@ export async function openStore(
   database: Configuration['database'],
   { stateFolder, log, now = () => new Date() }: StoreOptions,
 ): Promise<Store> {
-  const process = randomUUID()
   switch (database.type) {
     case 'sqlite': {
       const dialect = sqliteDialect(join(stateFolder, 'hutch.sqlite'))
-      return ready({ db: new Kysely<Tables>({ dialect }), type: 'sqlite', process, changes: noChanges }, now)
+      return ready({ db: new Kysely<Tables>({ dialect }), type: 'sqlite', changes: noChanges }, now)
     }
     case 'postgresql': {
       const { dialect, connect } = await openPostgres(database, log)
-      const changes = postgresChanges(connect, process, log)
-      return ready({ db: new Kysely<Tables>({ dialect }), type: 'postgresql', process, changes }, now)
+      const changes = postgresChanges(connect, randomUUID(), log)
+      return ready({ db: new Kysely<Tables>({ dialect }), type: 'postgresql', changes }, now)
     }
   }
 }
 
-async function ready(opened: Pick<Store, 'db' | 'type' | 'process' | 'changes'>, now: () => Date): Promise<Store> {
+async function ready(opened: Pick<Store, 'db' | 'type' | 'changes'>, now: () => Date): Promise<Store> {
   const { db, type, changes } = opened
   try {
     await migrate(db as unknown as Kysely<unknown>, type)
@@ -63,7 +60,7 @@ async function ready(opened: Pick<Store, 'db' | 'type' | 'process' | 'changes'>,
     await db.destroy()
     throw error
   }
-  const writer = createWriter(db)
+  const writer = createWriter(db, changes)
   return {
     ...opened,
     writer,

@@ -29,6 +29,9 @@ export function createLeases(db: Kysely<Tables>, type: DatabaseType, ownClock: (
       : sql<number>`cast(extract(epoch from clock_timestamp()) * 1000 as bigint)`
   const until = (ttlMs: number): RawBuilder<number> => sql<number>`${now()} + ${sql.lit(Math.round(ttlMs))}`
 
+  /** Within one transaction once is enough. */
+  const checked = new WeakMap<Transaction<Tables>, Set<string>>()
+
   return {
     async take(name, holder, { ttlMs, evenIfHeld }) {
       await db
@@ -64,6 +67,9 @@ export function createLeases(db: Kysely<Tables>, type: DatabaseType, ownClock: (
         .execute()
     },
     async check(trx, lease) {
+      const done = checked.get(trx) ?? new Set()
+      const key = `${lease.epoch} ${lease.name} ${lease.holder}`
+      if (done.has(key)) return
       let held = trx
         .selectFrom('leases')
         .select('epoch')
@@ -75,6 +81,7 @@ export function createLeases(db: Kysely<Tables>, type: DatabaseType, ownClock: (
       if ((await held.executeTakeFirst()) === undefined) {
         throw new Fenced(`another hub has taken over ${lease.name}`)
       }
+      checked.set(trx, done.add(key))
     },
   }
 }

@@ -4,18 +4,21 @@
  */
 import type { Kysely, Transaction } from 'kysely'
 import { Problem } from '../domain/problem.ts'
+import type { Change, Changes } from './changes.ts'
 import { StateError } from './state-error.ts'
 import type { Tables } from './schema.ts'
 
-export type Work<T> = (trx: Transaction<Tables>) => Promise<T>
+/** `tell`: other hubs hear of it when it is committed. */
+export type Work<T> = (trx: Transaction<Tables>, tell: (change: Change) => void) => Promise<T>
 
 export interface Writer {
   /**
    * Runs `work` in a transaction with others and returns its value once that is committed. Work that refuses
    * (throws a Problem or Fenced) must do so before its first write; it may run twice, when the database asks for it.
-   * `committed` is called at once after the commit, in the order of the commits.
+   * `committed` is called at once after the commit, in the order of the commits. `key`: what it locks; work that
+   * goes together is sorted by it, so that hubs lock in one order, and keeps its order where the key is the same.
    */
-  write<T>(work: Work<T>, committed?: (value: T) => void): Promise<T>
+  write<T>(key: string, work: Work<T>, committed?: (value: T) => void): Promise<T>
   /** Waits for what was given so far. */
   drain(): Promise<void>
 }
@@ -26,7 +29,8 @@ export class Fenced extends Error {
 }
 
 interface Job {
-  run(trx: Transaction<Tables>): Promise<void>
+  readonly key: string
+  run(trx: Transaction<Tables>, tell: (change: Change) => void): Promise<void>
   succeed(): void
   fail(error: unknown): void
 }
@@ -35,7 +39,7 @@ const mostTogether = 256
 const mostWaiting = 20_000
 const mostTries = 4
 
-export function createWriter(db: Kysely<Tables>): Writer {
+export function createWriter(db: Kysely<Tables>, changes: Pick<Changes, 'tell'>): Writer {
   let waiting: Job[] = []
   let running = Promise.resolve()
   let isRunning = false
@@ -45,20 +49,45 @@ export function createWriter(db: Kysely<Tables>): Writer {
     // Whatever was asked for in this turn of the event loop comes along.
     await new Promise((resolve) => setImmediate(resolve))
     while (waiting.length > 0) {
-      const jobs = waiting.slice(0, mostTogether)
+      const jobs = waiting.slice(0, mostTogether).toSorted((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
       waiting = waiting.slice(mostTogether)
-      await together(db, jobs)
+      await together(jobs)
     }
     isRunning = false
   }
 
+  /** One transaction for all; if it fails, one for each, so that nobody fails for another's fault. */
+  async function together(jobs: readonly Job[]): Promise<void> {
+    try {
+      await transact(jobs)
+    } catch (error) {
+      if (jobs.length === 1 || error instanceof StateError) for (const each of jobs) each.fail(error)
+      else for (const each of jobs) await together([each])
+      return
+    }
+    for (const each of jobs) each.succeed()
+  }
+
+  async function transact(jobs: readonly Job[], tries = 1): Promise<void> {
+    try {
+      await db.transaction().execute(async (trx) => {
+        const told: Change[] = []
+        for (const each of jobs) await each.run(trx, (change) => told.push(change))
+        await changes.tell(trx, told)
+      })
+    } catch (error) {
+      if (tries >= mostTries || !isCollision(error)) throw error
+      await transact(jobs, tries + 1)
+    }
+  }
+
   return {
-    write<T>(work: Work<T>, committed?: (value: T) => void) {
+    write<T>(key: string, work: Work<T>, committed?: (value: T) => void) {
       if (waiting.length >= mostWaiting) {
         return Promise.reject(new StateError('the database is too slow for what is asked; try again in a minute'))
       }
       const { promise, resolve, reject } = Promise.withResolvers<T>()
-      waiting.push(job(work, committed, resolve, reject))
+      waiting.push(job(key, work, committed, resolve, reject))
       if (!isRunning) running = run()
       return promise
     },
@@ -67,6 +96,7 @@ export function createWriter(db: Kysely<Tables>): Writer {
 }
 
 function job<T>(
+  key: string,
   work: Work<T>,
   committed: ((value: T) => void) | undefined,
   resolve: (value: T) => void,
@@ -74,9 +104,10 @@ function job<T>(
 ): Job {
   let outcome: { value: T } | { refusal: unknown } | undefined
   return {
-    async run(trx) {
+    key,
+    async run(trx, tell) {
       try {
-        outcome = { value: await work(trx) }
+        outcome = { value: await work(trx, tell) }
       } catch (error) {
         if (!(error instanceof Problem) && !(error instanceof Fenced)) throw error
         outcome = { refusal: error }
@@ -93,29 +124,6 @@ function job<T>(
       }
     },
     fail: reject,
-  }
-}
-
-/** One transaction for all; if it fails, one for each, so that nobody fails for another's fault. */
-async function together(db: Kysely<Tables>, jobs: readonly Job[]): Promise<void> {
-  try {
-    await transact(db, jobs)
-  } catch (error) {
-    if (jobs.length === 1 || error instanceof StateError) for (const each of jobs) each.fail(error)
-    else for (const each of jobs) await together(db, [each])
-    return
-  }
-  for (const each of jobs) each.succeed()
-}
-
-async function transact(db: Kysely<Tables>, jobs: readonly Job[], tries = 1): Promise<void> {
-  try {
-    await db.transaction().execute(async (trx) => {
-      for (const each of jobs) await each.run(trx)
-    })
-  } catch (error) {
-    if (tries >= mostTries || !isCollision(error)) throw error
-    await transact(db, jobs, tries + 1)
   }
 }
 

@@ -1,0 +1,27 @@
+/** Where an environment's route leads, from its row alone. Pure. */
+import type { Route, Target } from '../../proxy/feed.ts'
+import type { Environment } from './environment.ts'
+
+/**
+ * Undefined: none yet, or no more. A route is there from the first answer of its agent until the environment ended or
+ * moved: one that does not answer just now keeps it. `hosts`: {user}.envs.example.org, or undefined.
+ */
+export function routeOf(environment: Environment, hosts: string | undefined): Route | undefined {
+  const { address, id, owner, userId, spec } = environment
+  if (address === undefined) return undefined
+  return {
+    id,
+    generation: address.generation,
+    prefix: spec.prefix,
+    host: hosts?.replaceAll('{user}', owner) ?? null,
+    owner: { id: userId, name: owner },
+    target: targetOf(environment, address),
+  }
+}
+
+function targetOf({ id, observation }: Environment, { host, port }: { host: string; port: number }): Target {
+  if (observation?.phase === 'running' && observation.address !== undefined) {
+    return { kind: 'http', url: observation.address.href }
+  }
+  return { kind: 'psk', host, port, identity: id }
+}

@@ -1,0 +1,90 @@
+/** The steps, done: each is recorded before and after. A step that failed is decided anew. */
+import { type EndReason, LaunchRefused } from '../../spawners/spawner.ts'
+import { type DecideSettings, settledAt } from '../domain/decide.ts'
+import type { Claim } from '../domain/environment.ts'
+import type { Entry } from './board.ts'
+import { askBackend, type Context, lastLines, withoutNul, writeRow } from './context.ts'
+import type { Memory } from './memory.ts'
+
+export async function ensure(context: Context, entry: Entry, memory: Memory, settings: DecideSettings): Promise<void> {
+  const { now, metrics, name, spawner, log, board } = context
+  const { id, spec } = entry.environment
+  if (!(await begin(context, entry, memory, settings, 'ensure'))) return
+  try {
+    await askBackend(context, 'ensure', settings.actionTimeoutMs, (signal) => spawner.ensure(spec, signal))
+  } catch (error) {
+    if (error instanceof LaunchRefused) return await end(context, entry, error.reason, error.message)
+    memory.lostAt = now().getTime()
+    log.warn(
+      { environment: id, spawner: name, err: error },
+      'a launch was not answered; it is looked for, then tried again',
+    )
+    return
+  }
+  const at = now().getTime()
+  const row = board.get(id)?.row ?? entry.row
+  await writeRow(context, id, { action_at: at, accepted_at: row.accepted_at ?? at })
+  metrics.launched('accepted', name, (at - row.requested_at) / 1_000)
+}
+
+export async function remove(context: Context, entry: Entry, memory: Memory, settings: DecideSettings): Promise<void> {
+  const { now, name, spawner, log } = context
+  const { id } = entry.environment
+  // Afterwards nobody has them any more.
+  const isFirst = entry.row.action !== 'remove' && entry.row.log_tail === null
+  const log_tail = isFirst ? await lastLines(context, id) : entry.row.log_tail
+  if (!(await begin(context, entry, memory, settings, 'remove', { log_tail }))) return
+  try {
+    await askBackend(context, 'remove', settings.actionTimeoutMs, (signal) => spawner.remove(id, signal))
+  } catch (error) {
+    memory.lostAt = now().getTime()
+    log.warn({ environment: id, spawner: name, err: error }, 'a removal was not answered; it is tried again')
+    return
+  }
+  await writeRow(context, id, { action_at: now().getTime() })
+}
+
+/** Law 1: that it is asked for is committed before it is asked for. False: there is nothing to ask for any more. */
+async function begin(
+  context: Context,
+  { row }: Entry,
+  memory: Memory,
+  settings: DecideSettings,
+  action: 'ensure' | 'remove',
+  change: { log_tail?: string | null } = {},
+): Promise<boolean> {
+  const { since } = memory
+  if (row.action !== null) {
+    const settled = settledAt(row, { since, lostAt: memory.lostAt }, settings)
+    memory.earlierSettledAt = Math.max(memory.earlierSettledAt, settled)
+  }
+  memory.lostAt = null
+  const attempts = row.action === action ? row.attempts + 1 : 1
+  const action_begun_at = context.now().getTime()
+  return await writeRow(context, row.id, { ...change, action, action_begun_at, action_at: null, attempts })
+}
+
+/** The row becomes a record, with the last lines. */
+export async function end(context: Context, entry: Entry, reason: EndReason, message: string): Promise<void> {
+  const { now, metrics, name, log, board } = context
+  const { id } = entry.environment
+  const { row } = board.get(id) ?? entry
+  const isMade = row.accepted_at !== null || row.observed_at !== null
+  const lines = isMade ? await lastLines(context, id) : ''
+  const isWritten = await writeRow(context, id, {
+    ended_at: now().getTime(),
+    end_reason: reason,
+    end_message: withoutNul(row.end_message ?? sentence(row.claim, reason, message)),
+    log_tail: lines || row.log_tail,
+    unreachable_since: null,
+  })
+  if (!isWritten) return
+  metrics.ended(name, reason, row.ready_at !== null)
+  log.info({ environment: id, spawner: name, reason }, 'an environment ended')
+}
+
+/** Why it failed is known best by its agent; only its owner reads this. */
+function sentence(claimText: string | null, reason: EndReason, message: string): string {
+  const claim: Claim | undefined = claimText === null ? undefined : JSON.parse(claimText)
+  return reason === 'failed' && claim?.application === 'failed' && claim.message ? claim.message : message
+}

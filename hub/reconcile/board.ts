@@ -1,0 +1,125 @@
+/** Every live row in memory, so that pages, routes and the loops ask no database; it follows the commits. */
+import type { EnvironmentId } from '../../spawners/spawner.ts'
+import { type Environment, readEnvironment } from '../domain/environment.ts'
+import { routeOf } from '../domain/route.ts'
+import type { RouteTable } from '../domain/services.ts'
+import type { EnvironmentRow } from '../store/schema.ts'
+
+export interface Entry {
+  readonly row: EnvironmentRow
+  readonly environment: Environment
+}
+
+export interface Board {
+  get(id: string): Entry | undefined
+  all(): IterableIterator<Entry>
+  /** The live one with this URL. */
+  find(userName: string, server: string): Entry | undefined
+  /** A row as it was committed: live ones are kept, ended ones leave. */
+  apply(row: EnvironmentRow): void
+  /** Live rows as they are: what is not among them has ended elsewhere. */
+  replace(rows: readonly EnvironmentRow[]): void
+  /** It is in the store no more. */
+  drop(id: string): void
+  subscribe(userId: string, changed: (id: EnvironmentId) => void): () => void
+  /** For what is seen without being in the row: a claim of use. */
+  tell(userId: string, id: EnvironmentId): void
+  /** The loops and whoever waits for a change. */
+  watch(changed: (entry: Entry) => void): () => void
+}
+
+export function createBoard(options: { routes: Pick<RouteTable, 'put' | 'delete'>; hosts: string | undefined }): Board {
+  const { routes, hosts } = options
+  const entries = new Map<string, Entry>()
+  const published = new Map<string, string>()
+  const subscribers = new Map<string, Set<(id: EnvironmentId) => void>>()
+  const watchers = new Set<(entry: Entry) => void>()
+
+  function publish(entry: Entry): void {
+    // Most changes are of environments that are not ready yet: they need not be read for this.
+    if (entry.row.ready_at === null && !published.has(entry.row.id)) return
+    const { environment } = entry
+    const route = routeOf(environment, hosts)
+    const text = route && JSON.stringify(route)
+    if (text === published.get(environment.id)) return
+    if (route === undefined || text === undefined) {
+      published.delete(environment.id)
+      routes.delete(environment.id)
+    } else {
+      published.set(environment.id, text)
+      routes.put(route)
+    }
+  }
+
+  function tell(userId: string, id: EnvironmentId): void {
+    for (const changed of subscribers.get(userId) ?? []) changed(id)
+  }
+
+  function apply(row: EnvironmentRow): void {
+    const entry = read(row)
+    if (row.ended_at === null) entries.set(row.id, entry)
+    else entries.delete(row.id)
+    publish(entry)
+    tell(row.user_id, row.id as EnvironmentId)
+    for (const changed of watchers) changed(entry)
+  }
+
+  function drop(id: string): void {
+    const entry = entries.get(id)
+    if (entry === undefined) return
+    entries.delete(id)
+    published.delete(id)
+    routes.delete(id)
+    tell(entry.row.user_id, id as EnvironmentId)
+    for (const changed of watchers) changed(entry)
+  }
+
+  return {
+    apply,
+    drop,
+    tell,
+    get: (id) => entries.get(id),
+    all: () => entries.values(),
+    find(userName, server) {
+      for (const entry of entries.values()) {
+        if (entry.row.server === server && entry.environment.owner === userName) return entry
+      }
+      return undefined
+    },
+    replace(rows) {
+      const there = new Set(rows.map((row) => row.id))
+      for (const row of rows) if (!isSame(entries.get(row.id)?.row, row)) apply(row)
+      for (const id of entries.keys()) if (!there.has(id)) drop(id)
+    },
+    subscribe(userId, changed) {
+      const those = subscribers.get(userId) ?? new Set()
+      subscribers.set(userId, those.add(changed))
+      return () => {
+        those.delete(changed)
+        if (those.size === 0 && subscribers.get(userId) === those) subscribers.delete(userId)
+      }
+    },
+    watch(changed) {
+      watchers.add(changed)
+      return () => void watchers.delete(changed)
+    },
+  }
+}
+
+/** Read when somebody looks: a storm of changes is read once. */
+function read(row: EnvironmentRow): Entry {
+  let environment: Environment | undefined
+  return {
+    row,
+    get environment() {
+      environment ??= readEnvironment(row)
+      return environment
+    },
+  }
+}
+
+function isSame(a: EnvironmentRow | undefined, b: EnvironmentRow): boolean {
+  return (
+    a !== undefined && JSON.stringify(a, Object.keys(b).toSorted()) === JSON.stringify(b, Object.keys(b).toSorted())
+  )
+}

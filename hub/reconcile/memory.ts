@@ -1,0 +1,50 @@
+/** What a loop knows of an environment beside its row; lost with the process, and missed by nobody. */
+import type { Answer, Seen } from '../domain/decide.ts'
+import type { EnvironmentRow } from '../store/schema.ts'
+
+export interface Memory {
+  /** An action or its record is under way: nothing else is begun. */
+  busy: boolean
+  probing: boolean
+  probeFailures: number
+  answer: Answer
+  lostAt: number | null
+  earlierSettledAt: number
+  probeAt: number
+  /** When this loop took over. */
+  readonly since: number
+  /** A step failed for a reason of our own: none is begun before. */
+  restUntil: number
+  /** When to decide again though nothing happened. */
+  dueAt: number
+}
+
+export function newMemory(row: EnvironmentRow, since: number, silentAfterMs: number): Memory {
+  // After a start, agents that were ready are asked one after the other, not all at once.
+  const spread = silentAfterMs * (0.5 + spreadOf(row.id) / 2)
+  const isWell = row.ready_at !== null && row.unreachable_since === null
+  return {
+    busy: false,
+    probing: false,
+    probeFailures: 0,
+    answer: { is: 'unknown' },
+    lostAt: null,
+    earlierSettledAt: 0,
+    probeAt: isWell ? since + spread : since,
+    since,
+    restUntil: 0,
+    dueAt: Infinity,
+  }
+}
+
+/** In [0, 1), the same for the same id. */
+function spreadOf(id: string): number {
+  let hash = 0
+  for (const character of id) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) % 65_536
+  return hash / 65_536
+}
+
+export function seenOf(memory: Memory, hasAddress: boolean): Seen {
+  const { answer, since, earlierSettledAt, probeAt } = memory
+  return { answer, since, lostAt: memory.lostAt, earlierSettledAt, probeAt, hasAddress }
+}

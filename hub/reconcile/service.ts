@@ -1,0 +1,194 @@
+/** `Environments` of hub/domain/services.ts: the live ones from the board, the ended ones from the store. */
+import type { EndReason, EnvironmentId } from '../../spawners/spawner.ts'
+import { readEnvironment } from '../domain/environment.ts'
+import { Problem } from '../domain/problem.ts'
+import type { Environments } from '../domain/services.ts'
+import {
+  deleteEndedRow,
+  endedRowsOf,
+  insertRow,
+  liveRowsOf,
+  lockUser,
+  newestEndedRow,
+  renameRow,
+  rowOf,
+  setActivity,
+  startTimes,
+  wantAbsent,
+} from '../store/environments.ts'
+import type { Store } from '../store/index.ts'
+import type { Board } from './board.ts'
+import type { Reports } from './reports.ts'
+
+export interface LiveEnvironments extends Environments {
+  /** Whether it has not ended, as far as this hub knows. */
+  isLive(id: string): boolean
+  /** As `stop`, with the words for its record. */
+  stop(id: EnvironmentId, reason: EndReason, message?: string): Promise<void>
+}
+
+export interface ServiceOptions {
+  readonly store: Store
+  readonly board: Board
+  readonly reports: Reports
+  readonly now: () => Date
+}
+
+/** Fewer tell nothing about the next one. */
+const fewestStarts = 3
+const mostStarts = 20
+const usualKeptMs = 60_000
+/** Activity that is nearer to what is known is not worth a write. */
+const activityStepMs = 30_000
+
+export function createEnvironmentsService({ store, board, reports, now }: ServiceOptions): LiveEnvironments {
+  const usual = createUsualStarts(store, now)
+  return {
+    reported: (id, report, remoteAddress) => reports.reported(id, report, remoteAddress),
+    usage: (id) => reports.usage(id),
+    usualStartMs: usual,
+    isLive: (id) => board.get(id) !== undefined,
+    subscribe: (userId, changed) => board.subscribe(userId, changed),
+
+    async launch(row, admit) {
+      const committed = await store.writer.write(
+        `user ${row.user_id}`,
+        async (trx, tell) => {
+          if (!(await lockUser(trx, store.type, row.user_id))) {
+            throw new Problem('forbidden', 'Your user does not exist any more. Log in again.')
+          }
+          const live = await liveRowsOf(trx, row.user_id)
+          admit(live.map(readEnvironment))
+          if (live.some((other) => other.server === row.server)) {
+            throw new Problem('conflict', `An environment with the name ${row.server} is there already.`)
+          }
+          tell({ of: 'environments', ids: [row.id] })
+          return await insertRow(trx, row)
+        },
+        (inserted) => board.apply(inserted),
+      )
+      return readEnvironment(committed)
+    },
+
+    async get(id) {
+      const entry = board.get(id)
+      if (entry) return entry.environment
+      const row = await rowOf(store.db, id)
+      return row && readEnvironment(row)
+    },
+
+    async find(userName, server) {
+      const entry = board.find(userName, server)
+      if (entry) return entry.environment
+      const row = await newestEndedRow(store.db, userName, server)
+      return row && readEnvironment(row)
+    },
+
+    async list(userId, { endedSince, limit }) {
+      const live = [...board.all()]
+        .filter(({ row }) => row.user_id === userId)
+        .toSorted((a, b) => b.row.requested_at - a.row.requested_at)
+        .slice(0, limit)
+        .map(({ environment }) => environment)
+      const left = limit - live.length
+      if (left <= 0) return live
+      const ended = await endedRowsOf(store.db, userId, endedSince.getTime(), left)
+      return [...live, ...ended.map(readEnvironment)]
+    },
+
+    async stop(id, reason, message) {
+      await store.writer.write(
+        `environment ${id}`,
+        async (trx, tell) => {
+          const row = await wantAbsent(trx, id, reason, now().getTime(), message)
+          if (row !== undefined) tell({ of: 'environments', ids: [id] })
+          else if ((await rowOf(trx, id)) === undefined) throw noSuch()
+          return row
+        },
+        (row) => row && board.apply(row),
+      )
+    },
+
+    async forget(id) {
+      const userId = await store.writer.write(
+        `environment ${id}`,
+        async (trx, tell) => {
+          const row = await rowOf(trx, id)
+          if (row === undefined) throw noSuch()
+          if (row.ended_at === null) throw new Problem('conflict', 'It is still running. Stop it first.')
+          await deleteEndedRow(trx, id)
+          tell({ of: 'environments', ids: [id] })
+          return row.user_id
+        },
+        () => board.drop(id),
+      )
+      board.tell(userId, id)
+    },
+
+    async rename(id, title) {
+      const renamed = await store.writer.write(
+        `environment ${id}`,
+        async (trx, tell) => {
+          const row = await renameRow(trx, id, title)
+          if (row === undefined) throw noSuch()
+          tell({ of: 'environments', ids: [id] })
+          return row
+        },
+        (row) => row.ended_at === null && board.apply(row),
+      )
+      if (renamed.ended_at !== null) board.tell(renamed.user_id, id)
+    },
+
+    async active(at) {
+      const latest = now().getTime()
+      const news = Object.entries(at)
+        .map(([id, moment]): [string, number] => [id, Math.min(moment, latest)])
+        .filter(([id, moment]) => {
+          const row = board.get(id)?.row
+          return row !== undefined && moment >= (row.last_activity_at ?? 0) + activityStepMs
+        })
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      const [first] = news
+      if (first === undefined) return
+      await store.writer.write(
+        `environment ${first[0]}`,
+        async (trx) => {
+          for (const [id, moment] of news) await setActivity(trx, id, moment)
+        },
+        () => {
+          for (const [id, moment] of news) {
+            const row = board.get(id)?.row
+            if (row) board.apply({ ...row, last_activity_at: moment })
+          }
+        },
+      )
+    },
+  }
+}
+
+function noSuch(): Problem {
+  return new Problem('notFound', 'There is no such environment. Look on your home page.')
+}
+
+/** Medians, asked of the store once a minute whoever waits. */
+function createUsualStarts(store: Store, now: () => Date): Environments['usualStartMs'] {
+  const kept = new Map<string, { at: number; value: Promise<number | undefined> }>()
+
+  async function median(profile: string, spawner: string): Promise<number | undefined> {
+    const starts = await startTimes(store.db, profile, spawner, mostStarts)
+    const times = starts.map((row) => (row.ready_at ?? 0) - row.requested_at).toSorted((a, b) => a - b)
+    return times.length < fewestStarts ? undefined : times[Math.floor(times.length / 2)]
+  }
+
+  return (profile, spawner) => {
+    // Both are names of the configuration, or of what ran by it, so there are few.
+    const key = `${profile} ${spawner}`
+    const at = now().getTime()
+    const known = kept.get(key)
+    if (known && at - known.at < usualKeptMs) return known.value
+    const value = median(profile, spawner)
+    value.catch(() => kept.delete(key))
+    kept.set(key, { at, value })
+    return value
+  }
+}

@@ -1,0 +1,68 @@
+/** Every time and limit of the loop, in one place. */
+import type { Configuration } from '../../config/schema.ts'
+import type { DecideSettings } from '../domain/decide.ts'
+
+/** What of the configuration the loop goes by. */
+export interface ReconcileSettings {
+  /** The hub's own id. */
+  readonly hub: string
+  /** {user}.envs.example.org; undefined: one single origin. */
+  readonly hosts: string | undefined
+  readonly startTimeoutMs: (profile: string) => number
+  /** Other times than the ordinary ones. */
+  readonly times?: Partial<LoopSettings>
+}
+
+export function reconcileSettings(
+  configuration: Pick<Configuration, 'hub' | 'environments' | 'profiles'>,
+): ReconcileSettings {
+  const { hub, environments, profiles } = configuration
+  return {
+    hub: hub.id,
+    hosts: environments.hosts,
+    startTimeoutMs: (profile) => profiles[profile]?.startTimeout ?? ordinaryStartTimeoutMs,
+  }
+}
+
+/** For what runs on although its profile was taken out of the configuration. */
+const ordinaryStartTimeoutMs = 300_000
+
+export interface LoopSettings extends Omit<DecideSettings, 'visibilityLagMs'> {
+  /** Most actions (and, apart from them, most probes) of one spawner at once. */
+  readonly mostAtOnce: number
+  readonly observeTimeoutMs: number
+  readonly logsTimeoutMs: number
+  readonly probeTimeoutMs: number
+  /** Between observations while things change; doubled while nothing does, up to the longest. */
+  readonly shortestObserveMs: number
+  readonly longestObserveMs: number
+  /** An agent that was not heard for this long is asked. */
+  readonly silentAfterMs: number
+  /** An agent that did not answer is asked again after this. */
+  readonly unreachableRetryMs: number
+  readonly leaseMs: number
+  /** How long what is under way may take when the hub stops. */
+  readonly closeMs: number
+  /** How long a report waits for the backend to show the host that it came from. */
+  readonly reportWaitMs: number
+}
+
+export const defaultSettings: Omit<LoopSettings, 'startTimeoutMs'> = {
+  actionTimeoutMs: 30_000,
+  firstRetryMs: 1_000,
+  lastRetryMs: 60_000,
+  launchPatienceMs: 3_600_000,
+  removeAgainMs: 60_000,
+  graceMs: 30_000,
+  mostAtOnce: 64,
+  observeTimeoutMs: 20_000,
+  logsTimeoutMs: 5_000,
+  probeTimeoutMs: 5_000,
+  shortestObserveMs: 500,
+  longestObserveMs: 15_000,
+  silentAfterMs: 180_000,
+  unreachableRetryMs: 15_000,
+  leaseMs: 15_000,
+  closeMs: 5_000,
+  reportWaitMs: 5_000,
+}

@@ -1,0 +1,138 @@
+/** The queries on environments: each one statement, so that the rules of who writes what are seen in one place. */
+import type { Kysely, Transaction } from 'kysely'
+import type { RowChange } from '../domain/observation.ts'
+import type { DatabaseType } from './migrations.ts'
+import type { EnvironmentRow, NewEnvironment, Tables } from './schema.ts'
+
+type Db = Kysely<Tables> | Transaction<Tables>
+
+export function liveRows(db: Db): Promise<EnvironmentRow[]> {
+  return db.selectFrom('environments').selectAll().where('ended_at', 'is', null).execute()
+}
+
+export function liveRowsOf(db: Db, userId: string): Promise<EnvironmentRow[]> {
+  return db
+    .selectFrom('environments')
+    .selectAll()
+    .where('user_id', '=', userId)
+    .where('ended_at', 'is', null)
+    .orderBy('requested_at', 'desc')
+    .execute()
+}
+
+export function rowOf(db: Db, id: string): Promise<EnvironmentRow | undefined> {
+  return db.selectFrom('environments').selectAll().where('id', '=', id).executeTakeFirst()
+}
+
+/** SQLite takes some 30,000 parameters; nobody asks for that many at once. */
+const mostAtOnce = 1_000
+
+export async function rowsOf(db: Db, ids: readonly string[]): Promise<EnvironmentRow[]> {
+  const rows: EnvironmentRow[] = []
+  for (let first = 0; first < ids.length; first += mostAtOnce) {
+    const some = ids.slice(first, first + mostAtOnce)
+    rows.push(...(await db.selectFrom('environments').selectAll().where('id', 'in', some).execute()))
+  }
+  return rows
+}
+
+export function endedRowsOf(db: Db, userId: string, endedSince: number, limit: number): Promise<EnvironmentRow[]> {
+  return db
+    .selectFrom('environments')
+    .selectAll()
+    .where('user_id', '=', userId)
+    .where('ended_at', '>=', endedSince)
+    .orderBy('ended_at', 'desc')
+    .limit(limit)
+    .execute()
+}
+
+export function newestEndedRow(db: Db, userName: string, server: string): Promise<EnvironmentRow | undefined> {
+  return db
+    .selectFrom('environments')
+    .innerJoin('users', 'users.id', 'environments.user_id')
+    .selectAll('environments')
+    .where('users.name', '=', userName)
+    .where('environments.server', '=', server)
+    .where('environments.ended_at', 'is not', null)
+    .orderBy('environments.ended_at', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+}
+
+/** False: there is no such user. Until the transaction ends, no other hub launches anything for this one. */
+export async function lockUser(trx: Transaction<Tables>, type: DatabaseType, userId: string): Promise<boolean> {
+  const query = trx.selectFrom('users').select('id').where('id', '=', userId)
+  return (await (type === 'postgresql' ? query.forNoKeyUpdate() : query).executeTakeFirst()) !== undefined
+}
+
+export function insertRow(trx: Transaction<Tables>, row: NewEnvironment): Promise<EnvironmentRow> {
+  return trx.insertInto('environments').values(row).returningAll().executeTakeFirstOrThrow()
+}
+
+/** Undefined: it has ended, or its target is not of this generation any more. */
+export async function changeLiveRow(
+  trx: Transaction<Tables>,
+  id: string,
+  change: RowChange,
+  generation?: number,
+): Promise<boolean> {
+  let query = trx.updateTable('environments').set(change).where('id', '=', id).where('ended_at', 'is', null)
+  if (generation !== undefined) query = query.where('generation', '=', generation)
+  return (await query.executeTakeFirst()).numUpdatedRows > 0n
+}
+
+/** The row as it is then; undefined: it has ended, or is wanted absent already, or there is none. `message`: why, in words. */
+export function wantAbsent(
+  trx: Transaction<Tables>,
+  id: string,
+  reason: string,
+  at: number,
+  message: string | null = null,
+): Promise<EnvironmentRow | undefined> {
+  return trx
+    .updateTable('environments')
+    .set({ wanted: 'absent', wanted_reason: reason, wanted_at: at, end_message: message })
+    .where('id', '=', id)
+    .where('wanted', '=', 'present')
+    .where('ended_at', 'is', null)
+    .returningAll()
+    .executeTakeFirst()
+}
+
+export function renameRow(trx: Transaction<Tables>, id: string, title: string): Promise<EnvironmentRow | undefined> {
+  return trx.updateTable('environments').set({ title }).where('id', '=', id).returningAll().executeTakeFirst()
+}
+
+export async function deleteEndedRow(trx: Transaction<Tables>, id: string): Promise<boolean> {
+  const query = trx.deleteFrom('environments').where('id', '=', id).where('ended_at', 'is not', null)
+  return (await query.executeTakeFirst()).numDeletedRows > 0n
+}
+
+export async function setActivity(trx: Transaction<Tables>, id: string, at: number): Promise<void> {
+  await trx
+    .updateTable('environments')
+    .set({ last_activity_at: at })
+    .where('id', '=', id)
+    .where('ended_at', 'is', null)
+    .where((row) => row.or([row('last_activity_at', 'is', null), row('last_activity_at', '<', at)]))
+    .execute()
+}
+
+/** Of the newest `limit` that became ready. */
+export function startTimes(
+  db: Db,
+  profile: string,
+  spawner: string,
+  limit: number,
+): Promise<{ requested_at: number; ready_at: number | null }[]> {
+  return db
+    .selectFrom('environments')
+    .select(['requested_at', 'ready_at'])
+    .where('profile', '=', profile)
+    .where('spawner', '=', spawner)
+    .where('ready_at', 'is not', null)
+    .orderBy('ready_at', 'desc')
+    .limit(limit)
+    .execute()
+}
