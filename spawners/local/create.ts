@@ -1,4 +1,5 @@
 /** The spawner of one machine: processes of this machine, kept by keeper.sh, found again on disk and in /proc. */
+import { existsSync } from 'node:fs'
 import { readdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isWithin } from '../common/checkMounts.ts'
@@ -7,7 +8,7 @@ import type { LocalConfig, LocalProfile } from './config.ts'
 import { launch } from './launch.ts'
 import { look, readLog, runFolder, type Now } from './look.ts'
 import { machineHealth, type Machine } from './machine.ts'
-import { readBootId, readOomKills } from './processes.ts'
+import { pidExists, readBootId, readOomKills } from './processes.ts'
 import { readFacts } from './read.ts'
 import { listIds, readLatest, sweep } from './record.ts'
 import { createStopper } from './stop.ts'
@@ -31,8 +32,7 @@ export async function createLocal(
   await sweep(stateFolder)
   await stopper.resume()
 
-  async function observe(): Promise<ReadonlyMap<EnvironmentId, Found>> {
-    const ids = await listIds(stateFolder)
+  async function observe(ids: readonly EnvironmentId[]): Promise<ReadonlyMap<EnvironmentId, Found>> {
     const now: Now = { bootId: await readBootId(), oomKills: await readOomKills() }
     const found = new Map<EnvironmentId, Found>()
     for (let first = 0; first < ids.length; first += sideBySide) {
@@ -53,7 +53,7 @@ export async function createLocal(
     },
     async observe(signal) {
       signal.throwIfAborted()
-      return await observe()
+      return await observe(await listIds(stateFolder))
     },
     remove: (id, signal) => stopper.remove(id, signal),
     async logs(id, signal) {
@@ -71,7 +71,8 @@ export async function createLocal(
       await rename(`${file}.new`, file)
     },
     async watch(changed, signal) {
-      await watchPhases(observe, changed, signal)
+      const list = () => listIds(stateFolder)
+      await watchPhases({ list, observe, stillRuns: runningCheck(stateFolder) }, changed, signal)
     },
     async check(signal) {
       signal.throwIfAborted()
@@ -79,6 +80,26 @@ export async function createLocal(
       return await machineHealth(machine, config)
     },
     close: () => stopper.close(),
+  }
+}
+
+/**
+ * A look at two things only: the marker's name and whether the pid is anybody's. A pid that is somebody else's by now
+ * is found out by the next whole observation.
+ */
+function runningCheck(stateFolder: string): (id: EnvironmentId) => Promise<boolean> {
+  const known = new Map<EnvironmentId, Readonly<{ pid: number; marker: string }>>()
+  return async (id) => {
+    const latest = known.has(id) ? undefined : await readLatest(stateFolder, id)
+    if (latest?.is === 'there') {
+      const marker = join(runFolder(stateFolder, latest.record), 'running')
+      known.set(id, { pid: latest.record.keeper.pid, marker })
+    }
+    const one = known.get(id)
+    // Not asynchronous: a turn through the thread pool costs thirty times as much, and this is done for all of them.
+    if (one && pidExists(one.pid) && existsSync(one.marker)) return true
+    known.delete(id)
+    return false
   }
 }
 

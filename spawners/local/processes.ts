@@ -28,24 +28,43 @@ export function parseStat(stat: string): ProcessInfo {
   }
 }
 
+/** All of this machine, a few at a time: there may be thousands, and files that may be open are counted. */
 export async function listProcesses(): Promise<readonly ProcessInfo[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-  const infos = await Promise.all(pids.map((pid) => processInfo(Number(pid))))
-  return infos.filter((info) => info !== undefined)
+  const infos: ProcessInfo[] = []
+  for (let first = 0; first < pids.length; first += sideBySide) {
+    const some = await Promise.all(pids.slice(first, first + sideBySide).map((pid) => processInfo(Number(pid))))
+    infos.push(...some.filter((info) => info !== undefined))
+  }
+  return infos
 }
 
+const sideBySide = 32
+
 /** Everything below `root` in the tree, without `root`. */
-export function descendants(all: readonly ProcessInfo[], root: number): readonly ProcessInfo[] {
-  const children = Map.groupBy(all, (info) => info.parent)
+export async function descendantsOf(root: number): Promise<readonly ProcessInfo[]> {
   const found: ProcessInfo[] = []
   const next = [root]
   for (let pid = next.pop(); pid !== undefined; pid = next.pop()) {
-    for (const child of children.get(pid) ?? []) {
-      found.push(child)
-      next.push(child.pid)
+    for (const child of await childrenOf(pid)) {
+      const info = await processInfo(child)
+      if (info === undefined) continue
+      found.push(info)
+      next.push(child)
     }
   }
   return found
+}
+
+/** A thread that starts a process is its parent, and the kernel lists it there. */
+async function childrenOf(pid: number): Promise<readonly number[]> {
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => [])
+  const lists = await Promise.all(threads.map((thread) => readProc(`${pid}/task/${thread}/children`)))
+  if (threads.length > 0 && lists.every((list) => list === undefined)) {
+    // A kernel without these lists (CONFIG_PROC_CHILDREN), or it has just ended.
+    return (await listProcesses()).filter((info) => info.parent === pid).map((info) => info.pid)
+  }
+  return lists.flatMap((list) => (list ?? '').split(' ').filter(Boolean).map(Number))
 }
 
 /** Its pid in its own pid namespace; undefined: it is gone, or has no namespace of its own. */
@@ -74,6 +93,16 @@ export async function readBootId(): Promise<string> {
 export async function readOomKills(): Promise<number> {
   const line = (await readFile('/proc/vmstat', 'utf8')).split('\n').find((each) => each.startsWith('oom_kill '))
   return Number(line?.split(' ')[1] ?? 0)
+}
+
+/** Whether the pid is anybody's, in one system call. */
+export function pidExists(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return isErrno(error, 'EPERM')
+  }
 }
 
 /** False: it was gone already. */

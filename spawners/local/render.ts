@@ -124,7 +124,7 @@ export function environmentVariables(
 }
 
 /** For sh, whatever is in it but NUL. */
-export function quoted(text: string): string {
+function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`
 }
 

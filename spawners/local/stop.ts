@@ -11,7 +11,7 @@ import { isErrno } from './errno.ts'
 import { isAlive, look, runFolder } from './look.ts'
 import type { LaunchTools } from './plan.ts'
 import {
-  descendants,
+  descendantsOf,
   hasVariable,
   innerPid,
   listProcesses,
@@ -111,7 +111,8 @@ async function stop(tools: LaunchTools, record: LocalRecord, id: EnvironmentId, 
   const { stateFolder } = tools.context
   const folder = runFolder(stateFolder, record)
   const bootId = await readBootId()
-  if (await isAlive(record, bootId)) {
+  const { keeperLives, marker } = await look(stateFolder, record, { bootId, oomKills: 0 })
+  if (keeperLives) {
     const agent = await findAgent(folder, record)
     if (agent !== undefined) {
       send(agent, 'SIGTERM')
@@ -122,7 +123,7 @@ async function stop(tools: LaunchTools, record: LocalRecord, id: EnvironmentId, 
       await waitForEnd(record, bootId, since + record.stopTimeoutMs + tools.config.stopGrace, signal)
     }
   }
-  await killAll(record, bootId)
+  await killAll(record, bootId, keeperLives || marker.is === 'ended')
   await removeRest(tools, id)
 }
 
@@ -135,7 +136,7 @@ async function waitForEnd(record: LocalRecord, bootId: string, deadline: number,
 
 /** The agent is the first process in the sandbox after bubblewrap's own; without one, it noted its pid. */
 async function findAgent(folder: string, record: LocalRecord): Promise<number | undefined> {
-  const below = descendants(await listProcesses(), record.keeper.pid)
+  const below = await descendantsOf(record.keeper.pid)
   if (!record.sandboxed) {
     const noted = Number.parseInt(await readFile(join(folder, 'agent'), 'utf8').catch(() => ''), 10)
     return below.find((info) => info.pid === noted)?.pid
@@ -149,26 +150,26 @@ async function findAgent(folder: string, record: LocalRecord): Promise<number | 
  * does not reach is nobody's child any more, and is known by its variable: what was left behind outside of a sandbox,
  * or a sandbox whose keeper was killed just as it began.
  */
-async function killAll(record: LocalRecord, bootId: string): Promise<void> {
+async function killAll(record: LocalRecord, bootId: string, hasKeeper: boolean): Promise<void> {
   if (record.keeper.bootId !== bootId) return
-  const all = await listProcesses()
-  const keeper = all.find((info) => info.pid === record.keeper.pid && info.startTime === record.keeper.startTime)
-  await kill(keeper ? [keeper, ...descendants(all, keeper.pid)] : [])
-  await kill(await withVariable(await listProcesses(), `HUTCH_ENVIRONMENT=${record.id}`))
+  const info = await processInfo(record.keeper.pid)
+  const isKeeper = info?.startTime === record.keeper.startTime
+  if (isKeeper) await kill([info, ...(await descendantsOf(info.pid))])
+  if (!record.sandboxed || !hasKeeper) await kill(await withVariable(`HUTCH_ENVIRONMENT=${record.id}`))
 }
 
 /** When the record tells nothing: keepers work in the environment's folder. */
 async function killByFolder(folder: string): Promise<void> {
-  const all = await listProcesses()
-  for (const info of all) {
+  for (const info of await listProcesses()) {
     const cwd = await workingFolder(info.pid)
-    if (cwd !== undefined && isWithin(cwd, folder)) await kill([info, ...descendants(all, info.pid)])
+    if (cwd !== undefined && isWithin(cwd, folder)) await kill([info, ...(await descendantsOf(info.pid))])
   }
 }
 
-async function withVariable(all: readonly ProcessInfo[], variable: string): Promise<readonly ProcessInfo[]> {
-  const marked = await Promise.all(all.map((info) => hasVariable(info.pid, variable)))
-  return all.filter((_info, index) => marked[index])
+async function withVariable(variable: string): Promise<readonly ProcessInfo[]> {
+  const found: ProcessInfo[] = []
+  for (const info of await listProcesses()) if (await hasVariable(info.pid, variable)) found.push(info)
+  return found
 }
 
 /** @throws when one of them does not die. */

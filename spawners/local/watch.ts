@@ -1,30 +1,48 @@
-/** Tells which environments may have changed, by a look at each once in a while. */
+/** Tells which environments may have changed, by a look at each once a second. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EnvironmentId, Found } from '../spawner.ts'
+
+export interface Watched {
+  readonly list: () => Promise<readonly EnvironmentId[]>
+  readonly observe: (ids: readonly EnvironmentId[]) => Promise<ReadonlyMap<EnvironmentId, Found>>
+  /** A cheaper look at one that ran a second ago: true when it certainly runs still. */
+  readonly stillRuns: (id: EnvironmentId) => Promise<boolean>
+}
 
 const everyMs = 1_000
 
 /**
- * An environment that came, went or is in another phase than a second ago. `observe` costs about 0.1 ms for each
- * environment, so this is cheap enough to need no notification from the kernel, which would miss a killed keeper.
+ * Calls back for what came, went, or is in another phase than a second ago. Polled, because the kernel notifies of
+ * a file's change but not of a keeper that was killed.
  */
 export async function watchPhases(
-  observe: () => Promise<ReadonlyMap<EnvironmentId, Found>>,
+  watched: Watched,
   changed: (id: EnvironmentId) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  let before = new Map<EnvironmentId, string>()
-  for (let isFirst = true; !signal.aborted;) {
-    try {
-      const found = await observe()
-      const now = new Map([...found].map(([id, { observation }]) => [id, observation.phase]))
-      const ids = new Set([...before.keys(), ...now.keys()])
-      if (!isFirst) for (const id of ids) if (before.get(id) !== now.get(id)) changed(id)
-      before = now
-      isFirst = false
-    } catch {
-      // The loop's own observation meets the same error, and says so.
-    }
+  let before = await phasesOf(watched, new Map()).catch(() => undefined)
+  while (!signal.aborted) {
     await sleep(everyMs, undefined, { signal }).catch(() => undefined)
+    if (signal.aborted) return
+    // What can't be read now is compared later: the loop's own observation meets the same error, and says so.
+    const now = await phasesOf(watched, before ?? new Map()).catch(() => undefined)
+    if (before && now) {
+      for (const id of new Set([...before.keys(), ...now.keys()])) if (before.get(id) !== now.get(id)) changed(id)
+    }
+    before = now ?? before
   }
+}
+
+type Phases = ReadonlyMap<EnvironmentId, string>
+
+async function phasesOf({ list, observe, stillRuns }: Watched, before: Phases): Promise<Phases> {
+  const same = new Map<EnvironmentId, string>()
+  const rest: EnvironmentId[] = []
+  for (const id of await list()) {
+    if (before.get(id) === 'running' && (await stillRuns(id))) same.set(id, 'running')
+    else rest.push(id)
+  }
+  const found = await observe(rest)
+  for (const [id, { observation }] of found) same.set(id, observation.phase)
+  return same
 }

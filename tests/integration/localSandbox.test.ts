@@ -1,7 +1,7 @@
 import { chown, mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { descendants, listProcesses } from '../../spawners/local/processes.ts'
+import { descendantsOf, listProcesses } from '../../spawners/local/processes.ts'
 import { readLatest } from '../../spawners/local/record.ts'
 import { LaunchRefused, type Account, type Mount } from '../../spawners/spawner.ts'
 import { available, program } from '../support/component.ts'
@@ -41,7 +41,7 @@ test('as root: no way out', async (t) => {
   await printed(site, spawner, neighbour)
   const found = await readLatest(site.stateFolder, neighbour.id)
   const keeper = found.is === 'there' ? found.record.keeper.pid : 0
-  const kept = descendants(await listProcesses(), keeper).map((info) => info.pid)
+  const kept = (await descendantsOf(keeper)).map((info) => info.pid)
   const all = escapes({ ...site, home, proposal, key: testKey(neighbour.id), pids: [process.pid, keeper, ...kept] })
   const spec = site.spec(['shell', asScript(all)])
   const output = await printed(site, spawner, spec)
@@ -218,7 +218,7 @@ test('a stubborn environment is killed after its time, with everything in it', a
   await until('it has begun', async () => spawner.logs?.(spec.id, deadline()))
   const latest = await readLatest(site.stateFolder, spec.id)
   const keeper = latest.is === 'there' ? latest.record.keeper.pid : 0
-  const kept = descendants(await listProcesses(), keeper).map((info) => info.pid)
+  const kept = (await descendantsOf(keeper)).map((info) => info.pid)
   t.true(kept.length >= 3)
   await spawner.remove(spec.id, deadline())
   t.is((await spawner.observe(deadline())).get(spec.id)?.observation.phase, 'stopping')

@@ -6,7 +6,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { spawnerContract } from '../../spawners/contract.ts'
 import { exploreMachine, type Machine } from '../../spawners/local/machine.ts'
-import { descendants, listProcesses } from '../../spawners/local/processes.ts'
+import { descendantsOf } from '../../spawners/local/processes.ts'
 import { readLatest } from '../../spawners/local/record.ts'
 import { asScript, escapes, printed, succeeded } from './localEscapes.ts'
 import { localSite, localSubject } from './localSubject.ts'
@@ -54,7 +54,7 @@ async function tryEscapes(machine: Machine, config: object, folder: string): Pro
   await printed(site, spawner, neighbour)
   const found = await readLatest(site.stateFolder, neighbour.id)
   const keeper = found.is === 'there' ? found.record.keeper.pid : 0
-  const kept = descendants(await listProcesses(), keeper).map((info) => info.pid)
+  const kept = (await descendantsOf(keeper)).map((info) => info.pid)
   const all = escapes({ ...site, home, proposal, key: testKey(neighbour.id), pids: [keeper, ...kept] })
   const spec = site.spec(['shell', asScript(all)])
   const output = await printed(site, spawner, spec)

@@ -1,12 +1,14 @@
+import { spawn } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import test from 'ava'
 import type { Observation } from '../../spawners/spawner.ts'
 import { groupOomKills, groupPlan, groupVersion, makeGroups } from '../../spawners/local/cgroups.ts'
-import { descendants, parseStat } from '../../spawners/local/processes.ts'
+import { descendantsOf, parseStat } from '../../spawners/local/processes.ts'
 import { readFacts, type Facts } from '../../spawners/local/read.ts'
 import type { LocalRecord } from '../../spawners/local/record.ts'
 import { temporaryFolder } from '../support/temporary.ts'
+import { until } from '../support/until.ts'
 
 const startedAt = new Date(1_000_000)
 const endedAt = new Date(2_000_000)
@@ -79,15 +81,17 @@ test('stat: a name may hold parentheses, spaces and line breaks', (t) => {
   })
 })
 
-test('descendants: the whole tree below, and nothing beside it', (t) => {
-  const tree = [
-    [1, 0],
-    [2, 1],
-    [3, 2],
-    [4, 2],
-    [5, 1],
-  ].map(([pid = 0, parent = 0]) => ({ pid, parent, startTime: '', isZombie: false }))
-  t.deepEqual(new Set(descendants(tree, 2).map((info) => info.pid)), new Set([3, 4]))
+test('descendants: the whole tree below, and nothing beside it', async (t) => {
+  const child = spawn('sh', ['-c', 'sh -c "sleep 60 & wait" & sleep 60 & wait'], { detached: true, stdio: 'ignore' })
+  t.teardown(() => process.kill(-(child.pid ?? 0), 'SIGKILL'))
+  const pid = child.pid ?? 0
+  const found = await until('all are there', async () => {
+    const infos = await descendantsOf(pid)
+    const names = await Promise.all(infos.map((info) => readFile(`/proc/${info.pid}/comm`, 'utf8')))
+    return names.filter((name) => name === 'sleep\n').length === 2 && infos
+  })
+  t.is(found.length, 3)
+  t.is(found.filter((info) => info.parent === pid).length, 2)
 })
 
 const resources = { cpu: 1.5, memoryBytes: 2 ** 30, gpus: 0, processes: 100 }
