@@ -103,6 +103,18 @@ test('a token does what its scopes name', async (t) => {
   t.is(await by('reader', 'GET', '/hub/sessions'), 403)
 })
 
+test('a login is ended by its owner, by its id', async (t) => {
+  const hub = await fakeHub(t)
+  const end = (login: string, as = 'alice'): Promise<Answer> =>
+    ask(hub, { as, method: 'POST', path: `/hub/sessions/${login}/end`, headers: form })
+  t.is((await end('unknown')).status, 404)
+  t.is((await end('other-alice', 'bob')).status, 404)
+  t.deepEqual(hub.revoked, [])
+  const answer = await end('other-alice')
+  t.is(answer.headers.location, '/hub/sessions')
+  t.deepEqual(hub.revoked, ['other-alice'])
+})
+
 test('the entry page posts a ticket that only this browser can use, to the environment alone', async (t) => {
   for (const hosts of [undefined, '{user}.envs.localhost']) {
     const hub = await fakeHub(t, hosts ? { environments: { hosts } } : {})

@@ -26,6 +26,8 @@ export interface FakeHub {
   readonly proposals: Proposal[]
   readonly lines: { level: string; fields: Record<string, unknown>; message: string }[]
   readonly notices: string[]
+  /** Logins that were ended, in order. */
+  readonly revoked: string[]
   readonly tokens: Map<string, { user: string; scopes: readonly string[] }>
   /** Thrown by the next launches, when set. */
   readonly failing: { launch?: unknown; catalogue?: unknown; store?: unknown }
@@ -60,6 +62,7 @@ export async function fakeHub(
     proposals: [...fakeProposals],
     lines: [] as FakeHub['lines'],
     notices: [] as string[],
+    revoked: [] as string[],
     tokens: new Map<string, { user: string; scopes: readonly string[] }>(),
     failing: {} as FakeHub['failing'],
     logOut: (name: string) => void loggedOut.add(name),
@@ -96,7 +99,10 @@ function user(name: string, title: string, admin = false): User {
 
 /* Who */
 
-function fakeIdentity(hub: Pick<FakeHub, 'users' | 'tokens'>, loggedOut: ReadonlySet<string>): AppOptions['identity'] {
+function fakeIdentity(
+  hub: Pick<FakeHub, 'users' | 'tokens' | 'revoked'>,
+  loggedOut: ReadonlySet<string>,
+): AppOptions['identity'] {
   const visitor = (name: string, by: 'cookie' | 'token', scopes?: readonly string[]): Visitor | undefined => {
     const found = loggedOut.has(name) ? undefined : hub.users[name]
     return (
@@ -126,7 +132,7 @@ function fakeIdentity(hub: Pick<FakeHub, 'users' | 'tokens'>, loggedOut: Readonl
     router: fakeLoginPage(),
     logins: {
       list: (userId) => Promise.resolve(fakeLogins.filter(() => userId === 'u-alice')),
-      revoke: () => Promise.resolve(),
+      revoke: async (login) => void hub.revoked.push(login),
     },
     stillValid: (given) => Promise.resolve(!loggedOut.has(given.user.name)),
   }

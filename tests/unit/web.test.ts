@@ -84,6 +84,8 @@ test('a next stays beneath the prefix in the reading of every URL parser, or cou
     'https://evil.example',
     '/user/alice/e10/',
     '/user/alice/e1',
+    '/user/alice/e1/\\evil.example',
+    '/user/alice/e1/a\nb',
   ]) {
     t.is(pathWithin(prefix, next), undefined)
   }
