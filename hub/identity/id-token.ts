@@ -53,8 +53,13 @@ export async function verifyIdToken(idToken: string, expected: Expected): Promis
     refuse('accessTokenHash', 'at_hash belongs to another access token')
   }
   const { sub } = payload
-  if (typeof sub !== 'string' || sub === '' || sub.length > 255) return refuse('subject', 'sub is empty or too long')
+  if (!isIdentifier(sub)) return refuse('subject', 'sub is empty, too long or not ASCII')
   return { ...payload, sub }
+}
+
+/** What `sub` may be (OpenID Connect Core 1.0, section 2): at most 255 ASCII characters. `sid` is held to it too. */
+export function isIdentifier(claim: unknown): claim is string {
+  return typeof claim === 'string' && /^[ -~]{1,255}$/.test(claim)
 }
 
 async function verifySignature(idToken: string, expected: Expected) {
@@ -70,7 +75,8 @@ async function verifySignature(idToken: string, expected: Expected) {
     })
   } catch (cause) {
     if (cause instanceof Problem) throw cause
-    throw untrusted(expected.title, reasonOf(cause), cause)
+    // Not the error itself: jose's carries the token's claims, which have no business in a log.
+    throw untrusted(expected.title, reasonOf(cause), new Error(cause instanceof Error ? cause.message : 'not an error'))
   }
 }
 

@@ -35,7 +35,7 @@ export async function readLogoutToken(
     maxTokenAge: oldestLogoutTokenSeconds,
     currentDate: new Date(provider.now()),
   }).catch((cause: unknown) => {
-    throw cause instanceof Problem ? cause : refused(cause)
+    throw cause instanceof Problem ? cause : refused(cause instanceof Error ? cause.message : 'not an error')
   })
   const { sub, iat = 0, events } = payload
   const sid = payload['sid']

@@ -59,7 +59,7 @@ export function createPendingLogins(options: { key: Buffer; rules: CookieRules; 
   async function take(handle: string, cookies: ReadonlyMap<string, string>) {
     const name = rules.pendingPrefix + handle
     const sealed = cookies.get(name)
-    if (sealed === undefined || taken.has(handle)) return undefined
+    if (sealed === undefined) return undefined
     const opened = await open(sealed)
     if (opened?.handle !== handle || taken.has(handle)) return undefined
     remember(handle)

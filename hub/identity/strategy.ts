@@ -8,7 +8,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { Strategy, type StateStore } from 'passport-openidconnect'
 import { exchangeCode } from './code.ts'
 import { LoginFailure } from './failure.ts'
-import { verifyIdToken } from './id-token.ts'
+import { isIdentifier, verifyIdToken } from './id-token.ts'
 import type { Pending } from './pending.ts'
 import type { Discovered, Provider } from './provider.ts'
 import { askUserInfo } from './user-info.ts'
@@ -195,7 +195,7 @@ async function redeem(strategy: SoundStrategy, { metadata, keys }: Discovered, p
     provider: provider.name,
     issuer: provider.issuer,
     subject: claims.sub,
-    ...(typeof sid === 'string' && sid.length <= 255 ? { sid } : {}),
+    ...(isIdentifier(sid) ? { sid } : {}),
     claims: { ...info, ...claims },
     next: pending.next,
   }

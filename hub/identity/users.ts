@@ -37,20 +37,23 @@ export function createUsers(options: UsersOptions): Users {
     try {
       return admit(await db.transaction().execute((trx) => create(trx, signedIn, person)))
     } catch (error) {
-      if (error instanceof Problem) throw error
-      // Two tabs may bring the same new identity at once: the second finds what the first one made.
+      // Two tabs may bring the same new identity at once, and two people the same name: the first one has it.
       const made = await find(db, signedIn)
-      if (!made) throw error
-      return admit(made)
+      if (made) return admit(made)
+      if (!(error instanceof Problem)) await refuseTaken(db, person)
+      throw error
     }
   }
 
+  async function refuseTaken(from: Kysely<Tables>, { name }: Person): Promise<void> {
+    const taken = await from.selectFrom('users').select('id').where('name', '=', name).executeTakeFirst()
+    if (!taken) return
+    const detail = `The name “${name}” already belongs to somebody who logs in another way. If that is you, log in that way; otherwise ask ${contact}.`
+    throw new LoginFailure('nameTaken', detail)
+  }
+
   async function create(trx: Transaction<Tables>, signedIn: SignedIn, person: Person): Promise<UserRow> {
-    const taken = await trx.selectFrom('users').select('id').where('name', '=', person.name).executeTakeFirst()
-    if (taken) {
-      const detail = `The name “${person.name}” already belongs to somebody who logs in another way. If that is you, log in that way; otherwise ask ${contact}.`
-      throw new LoginFailure('nameTaken', detail)
-    }
+    await refuseTaken(trx, person)
     const row: UserRow = {
       id: newId(),
       name: person.name,

@@ -142,6 +142,15 @@ test('who is taken off the list of administrators is none from the next start on
   t.false(visitorOf(await browser.ask(`${hub.url}/hub/who`)).user.admin)
 })
 
+test('where UserInfo and the ID token disagree, what is signed counts', async (t) => {
+  const { hub, provider } = await startHubAndProvider(t)
+  provider.forge.token = async (answer) => ({
+    ...answer,
+    id_token: await provider.resign(answer.id_token, { preferred_username: 'signed' }),
+  })
+  t.is(visitorOf(await login(hub)).user.name, 'signed')
+})
+
 interface Row {
   readonly claims: string
   readonly person: TestPerson

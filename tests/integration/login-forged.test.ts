@@ -1,11 +1,12 @@
 /** Every forged answer of a provider that holds the right code: each is refused, for its own reason, with a sentence. */
 import { createHash, createHmac } from 'node:crypto'
+import { inspect } from 'node:util'
 import test from 'ava'
 import { decodeJwt, generateKeyPair } from 'jose'
 import type { FailureReason } from '../../hub/identity/failure.ts'
 import { createJar } from '../support/browser-jar.ts'
 import { startHubAndProvider } from '../support/identity.ts'
-import type { Forgeries, TestProvider } from '../support/oidc.ts'
+import type { Forgeries, TestProvider, TokenAnswer } from '../support/oidc.ts'
 
 interface Row {
   readonly forgery: string
@@ -134,6 +135,7 @@ const rows: readonly Row[] = [
   { forgery: 'no subject', reason: 'subject', forge: claims({ sub: undefined }) },
   { forgery: 'an empty subject', reason: 'subject', forge: claims({ sub: '' }) },
   { forgery: 'a subject of 10 kB', reason: 'subject', forge: claims({ sub: 'x'.repeat(10_000) }) },
+  { forgery: 'a subject with NUL', reason: 'subject', forge: claims({ sub: 'a\u0000b' }) },
   {
     forgery: 'an ID token that is none',
     reason: 'tokenAnswer',
@@ -159,6 +161,12 @@ const rows: readonly Row[] = [
     reason: 'providerUnreachable',
     status: 502,
     forge: () => ({ token: () => ({ body: 'x'.repeat(1_000_000) }) }),
+  },
+  {
+    forgery: 'a token answer that is an error of the server',
+    reason: 'providerUnreachable',
+    status: 502,
+    forge: () => ({ token: () => ({ body: '{"error":"server_error"}', status: 503 }) }),
   },
   {
     forgery: 'a token answer that redirects',
@@ -189,7 +197,7 @@ const rows: readonly Row[] = [
   {
     forgery: 'UserInfo that is forbidden',
     reason: 'userInfo',
-    forge: () => ({ userInfo: () => ({ body: '{}', status: 403 }) }),
+    forge: () => ({ userInfo: (info) => ({ body: JSON.stringify(info), status: 403 }) }),
   },
   {
     forgery: 'keys that are not JSON',
@@ -202,7 +210,19 @@ const rows: readonly Row[] = [
 for (const { forgery, reason, status = 403, forge } of rows) {
   test(`refused: ${forgery}`, async (t) => {
     const { hub, provider } = await startHubAndProvider(t)
-    Object.assign(provider.forge, await forge(provider))
+    const secrets: string[] = []
+    const forged = await forge(provider)
+    Object.assign(provider.forge, {
+      ...forged,
+      async token(answer: TokenAnswer) {
+        const given = forged.token ? await forged.token(answer) : answer
+        for (const one of [answer, given]) {
+          if ('id_token' in one)
+            secrets.push(one.access_token, one.id_token, String(decodeJwt(answer.id_token)['nonce']))
+        }
+        return given
+      },
+    })
     const browser = createJar()
     const page = await browser.open(`${hub.url}/hub/login/site`)
     t.is(page.status, status)
@@ -210,6 +230,9 @@ for (const { forgery, reason, status = 403, forge } of rows) {
     t.regex(page.text, /role="alert"/)
     t.is(browser.cookie('hutch-login'), undefined)
     t.deepEqual(await hub.db.selectFrom('users').selectAll().execute(), [])
+
+    const written = inspect(hub.lines, { depth: 20, maxStringLength: Infinity, maxArrayLength: Infinity })
+    for (const secret of secrets.filter((text) => text !== '')) t.false(written.includes(secret), secret)
 
     // The same hub and provider, without the forgery: so it was the forgery that was refused.
     for (const hook of ['token', 'userInfo', 'keys'] as const) delete provider.forge[hook]

@@ -40,8 +40,10 @@ test('a login ends after its lifetime, however much it is used', async (t) => {
   const visitor = await visitorOf(browser, hub)
   const began = (await hub.db.selectFrom('logins').select('created_at').executeTakeFirstOrThrow()).created_at
   t.is(Date.parse(visitor.expiresAt), began + 2 * day)
+  t.true(await hub.identity.stillValid(visitor))
   hub.clock.offsetMs += day / 2 + 60_000
   t.is(await visitorOf(browser, hub), null)
+  t.false(await hub.identity.stillValid(visitor))
 })
 
 test('the end that a visitor is told is the earlier of idle and lifetime', async (t) => {
@@ -176,9 +178,11 @@ test('logins that are long over leave the table', async (t) => {
 test('a login by a provider that is no longer configured does not count', async (t) => {
   const { hub } = await startHubAndProvider(t)
   const browser = await loggedIn(hub)
+  const visitor = await visitorOf(browser, hub)
   await hub.db.updateTable('logins').set({ issuer: 'https://gone.example.org' }).execute()
   hub.clock.offsetMs += 2_000
   t.is(await visitorOf(browser, hub), null)
+  t.false(await hub.identity.stillValid(visitor))
 })
 
 test('after the logout the browser goes on to the provider, which ends its session', async (t) => {

@@ -15,6 +15,25 @@ test('forged callbacks from one address are refused after thirty, 10,000 or not'
   t.deepEqual(statuses, [...Array.from({ length: 30 }, () => 403), ...Array.from({ length: 30 }, () => 429)])
 })
 
+test('after too many forged answers a good one from there has to wait too, and the provider is not asked', async (t) => {
+  const { hub, provider } = await startHubAndProvider(t)
+  const browser = createJar()
+  const page = await browser.open(`${hub.url}/hub/login/site`, { until: (url) => url.pathname.endsWith('/callback') })
+  for (let number = 0; number < 30; number += 1) await createJar().ask(`${hub.url}/hub/login/site/callback?state=x`)
+  t.is((await browser.ask(page.url)).status, 429)
+  t.false(provider.asked.includes('POST /token'))
+})
+
+test('one address that fails keeps nobody else out, whatever it writes into X-Forwarded-For', async (t) => {
+  const { hub } = await startHubAndProvider(t)
+  // As the proxy writes it: what came before, then the address that it saw.
+  const from = (address: string) => ({ headers: { 'x-forwarded-for': address } })
+  const bad = `${hub.url}/hub/login/site/callback?code=x&state=y`
+  for (let number = 0; number < 30; number += 1) await createJar().ask(bad, from(`10.0.0.${number}, 192.0.2.66`))
+  t.is((await createJar().ask(bad, from('10.9.9.9, 192.0.2.66'))).status, 429)
+  t.is((await createJar().ask(bad, from('192.0.2.7'))).status, 403)
+})
+
 test('logins that succeed are not counted as failures', async (t) => {
   const { hub, provider } = await startHubAndProvider(t)
   for (let number = 0; number < 35; number += 1) {

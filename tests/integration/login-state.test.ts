@@ -3,7 +3,7 @@ import test from 'ava'
 import type { FailureReason } from '../../hub/identity/failure.ts'
 import { createJar, type Jar } from '../support/browser-jar.ts'
 import { startHub, startHubAndProvider, type TestHub } from '../support/identity.ts'
-import { ada, startProvider } from '../support/oidc.ts'
+import { ada, startProvider, type TestProvider } from '../support/oidc.ts'
 
 const isCallback = (url: URL): boolean => url.pathname.endsWith('/callback')
 
@@ -250,18 +250,40 @@ test('who logs in where somebody else was logged in ends that login; the same pe
   t.is(hub.revocations.length, 1)
 })
 
-test('an answer that belongs to another provider is refused', async (t) => {
-  const hub = await startHub(t, {
-    providers: async (hub) => ({
-      honest: await startProvider(t, { hub, name: 'honest' }),
-      evil: await startProvider(t, { hub, name: 'evil' }),
-    }),
+for (const promised of [true, false]) {
+  test(`an answer brought to another provider is refused, and that one learns no code (${promised ? 'with' : 'without'} iss)`, async (t) => {
+    const made = new Map<string, TestProvider>()
+    const hub = await startHub(t, {
+      async providers(hub) {
+        for (const name of ['honest', 'evil']) {
+          const provider = await startProvider(t, { hub, name })
+          if (!promised) provider.forge.discovery = withoutIss
+          made.set(name, provider)
+        }
+        return Object.fromEntries(made)
+      },
+    })
+    const browser = createJar()
+    const url = await answerFor(browser, hub, '', 'honest')
+    url.pathname = '/hub/login/evil/callback'
+    if (!promised) url.searchParams.delete('iss')
+    t.is((await browser.open(url.href)).status, 403)
+    t.deepEqual(hub.refusals, ['issuerMixUp'])
+    t.false(made.get('evil')?.asked.includes('POST /token'))
   })
+}
+
+const withoutIss = ({ authorization_response_iss_parameter_supported: _none, ...metadata }: Record<string, unknown>) =>
+  metadata
+
+test('a provider that promises no iss may leave it out', async (t) => {
+  const { hub, provider } = await startHubAndProvider(t)
+  provider.forge.discovery = withoutIss
   const browser = createJar()
-  const url = await answerFor(browser, hub, '', 'honest')
-  url.pathname = '/hub/login/evil/callback'
-  t.is((await browser.open(url.href)).status, 403)
-  t.deepEqual(hub.refusals, ['issuerMixUp'])
+  const url = await answerFor(browser, hub)
+  url.searchParams.delete('iss')
+  await browser.open(url.href)
+  t.is(await whoIs(browser, hub), 'ada')
 })
 
 test('a start that carries a code is a start, not a callback', async (t) => {

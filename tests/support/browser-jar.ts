@@ -1,4 +1,6 @@
 /** As much of a browser as logins need: cookies by host and path, redirects one by one, Sec-Fetch-Site and Origin. */
+import { request, type Dispatcher } from 'undici'
+
 export interface Jar {
   /** A navigation, redirects followed. `trail` has every address on the way. */
   open(url: string, options?: OpenOptions): Promise<Page>
@@ -72,16 +74,22 @@ export function createJar(kept: readonly Cookie[] = []): Jar {
       sent.set('sec-fetch-site', 'same-origin')
       sent.set('origin', url.origin)
     }
-    const response = await fetch(url, {
-      method,
-      headers: sent,
-      redirect: 'manual',
-      ...(form ? { body: new URLSearchParams(form) } : {}),
+    // Not fetch: it says sec-fetch-mode: cors, and these are navigations.
+    if (!sent.has('sec-fetch-mode')) sent.set('sec-fetch-mode', 'navigate')
+    if (form) sent.set('content-type', 'application/x-www-form-urlencoded')
+    const response = await request(url, {
+      method: method as Dispatcher.HttpMethod,
+      headers: Object.fromEntries(sent),
+      body: form ? new URLSearchParams(form).toString() : null,
       signal: AbortSignal.timeout(60_000),
     })
-    for (const line of response.headers.getSetCookie()) keep(url, line)
-    const text = await response.text()
-    return { url: url.href, status: response.status, text, headers: response.headers, trail: [url.href] }
+    const received = new Headers()
+    for (const [name, value = ''] of Object.entries(response.headers)) {
+      for (const each of [value].flat()) received.append(name, each)
+    }
+    for (const line of received.getSetCookie()) keep(url, line)
+    const text = await response.body.text()
+    return { url: url.href, status: response.statusCode, text, headers: received, trail: [url.href] }
   }
 
   async function open(address: string, { until = () => false, ...first }: OpenOptions = {}): Promise<Page> {

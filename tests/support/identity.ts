@@ -4,14 +4,13 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { ExecutionContext } from 'ava'
 import Koa from 'koa'
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { CompiledQuery, Kysely, SqliteDialect } from 'kysely'
+import type { Kysely } from 'kysely'
 import { Registry } from 'prom-client'
 import type { Configuration } from '../../config/schema.ts'
 import { Problem } from '../../hub/domain/problem.ts'
 import { createDemoProvider, type DemoProvider } from '../../hub/identity/demo/index.ts'
 import { createIdentity, type Identity } from '../../hub/identity/index.ts'
+import { openStore } from '../../hub/store/index.ts'
 import type { Tables } from '../../hub/store/schema.ts'
 import type { Revocation } from '../../proxy/feed.ts'
 import type { Log } from '../../spawners/spawner.ts'
@@ -51,11 +50,17 @@ export interface TestHubOptions {
   readonly publicUrl?: string
   readonly hosts?: string
   readonly fetch?: typeof fetch
+  /** Absent: an SQLite database of its own. */
+  readonly database?: Configuration['database']
 }
 
 export async function startHub(t: ExecutionContext, options: TestHubOptions = {}): Promise<TestHub> {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  })
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const publicUrl = new URL(options.publicUrl ?? url)
   const made = (await options.providers?.(url)) ?? {}
@@ -64,12 +69,8 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
   const stateFolder = await temporaryFolder(t)
   const lines: object[] = []
   const log = recordingLog(lines)
-  const { db, close } = await openDatabase(stateFolder)
-  t.teardown(async () => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-    await close()
-  })
+  const { db, close } = await openStore(options.database ?? { type: 'sqlite' }, { stateFolder, log, now })
+  t.teardown(close)
   const demo =
     options.demoFolder === undefined
       ? undefined
@@ -157,7 +158,7 @@ export async function startHubAndProvider(
 
 /** GET /hub/who says who asks; POST /hub/change counts. Problems as JSON. */
 function application(identity: Identity): Koa {
-  const app = new Koa()
+  const app = new Koa({ proxy: true, maxIpsCount: 1 })
   app.use(async (ctx, next) => {
     try {
       await next()
@@ -189,31 +190,3 @@ function recordingLog(lines: object[]): Log {
 function mapValues<T, U>(record: Readonly<Record<string, T>>, change: (value: T) => U): Record<string, U> {
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value)]))
 }
-
-async function openDatabase(folder: string): Promise<{ db: Kysely<Tables>; close: () => Promise<void> }> {
-  const database = new DatabaseSync(join(folder, 'test.sqlite'))
-  const dialect = new SqliteDialect({
-    database: {
-      close: () => database.close(),
-      prepare(sql) {
-        const statement = database.prepare(sql)
-        return {
-          reader: statement.columns().length > 0,
-          all: (parameters) => statement.all(...(parameters as string[])),
-          run: (parameters) => statement.run(...(parameters as string[])),
-          iterate: (parameters) => statement.iterate(...(parameters as string[])),
-        }
-      },
-    },
-  })
-  const db = new Kysely<Tables>({ dialect })
-  for (const sql of tables) await db.executeQuery(CompiledQuery.raw(sql))
-  return { db, close: () => db.destroy() }
-}
-
-const tables = [
-  'create table users (id text primary key, name text not null unique, title text not null, email text, admin integer not null, blocked_reason text, created_at integer not null, last_activity_at integer)',
-  'create table identities (issuer text not null, subject text not null, user_id text not null references users (id), claims text not null, linked_at integer not null, primary key (issuer, subject))',
-  'create table logins (id text primary key, secret_hash text not null unique, user_id text not null references users (id), issuer text not null, subject text not null, sid text, created_at integer not null, seen_at integer not null, expires_at integer not null, revoked_at integer, user_agent text not null, address text not null)',
-  'create table tokens (id text primary key, secret_hash text not null unique, user_id text not null references users (id), scopes text not null, note text not null, created_at integer not null, expires_at integer, last_used_at integer, revoked_at integer)',
-]

@@ -1,9 +1,10 @@
-import { generateKeyPair, SignJWT } from 'jose'
 import { createHash } from 'node:crypto'
 import test from 'ava'
 import * as fc from 'fast-check'
+import { generateKeyPair, type JWTVerifyGetKey, SignJWT } from 'jose'
 import { Problem } from '../../hub/domain/problem.ts'
 import { cookieRules, readCookies } from '../../hub/identity/cookies.ts'
+import { LoginFailure } from '../../hub/identity/failure.ts'
 import { createFreshCache } from '../../hub/identity/fresh-cache.ts'
 import { verifyIdToken } from '../../hub/identity/id-token.ts'
 import { addressKey, createLimit } from '../../hub/identity/limits.ts'
@@ -261,3 +262,29 @@ for (const [algorithm, hash] of [
     })
   })
 }
+
+test('an HMAC is refused for its algorithm alone, even if a key for it could be found', async (t) => {
+  const secret = new TextEncoder().encode('a secret that is long enough for HS256')
+  const now = Date.now()
+  const token = await new SignJWT({ nonce: 'nonce' })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setIssuer('https://login.example.org')
+    .setAudience('hutch')
+    .setSubject('ada')
+    .setIssuedAt(Math.floor(now / 1000))
+    .setExpirationTime(Math.floor(now / 1000) + 60)
+    .sign(secret)
+  // jose refuses a secret where it looks for a provider's keys; the list must not rely on that.
+  const keys = (async () => secret) as unknown as JWTVerifyGetKey
+  const expected = {
+    keys,
+    title: '',
+    issuer: 'https://login.example.org',
+    clientId: 'hutch',
+    nonce: 'nonce',
+    accessToken: '',
+    now,
+  }
+  const refusal = await t.throwsAsync(verifyIdToken(token, expected), { instanceOf: LoginFailure })
+  t.is(refusal?.reason, 'algorithm')
+})

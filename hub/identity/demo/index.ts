@@ -55,6 +55,8 @@ export async function createDemoProvider(options: DemoOptions): Promise<DemoProv
   const client = { id: clientId, secret: randomBytes(32).toString('base64url') }
   const provider = new Provider(issuer, providerConfiguration({ client, keys, people, publicUrl, now }))
   provider.proxy = true
+  // The last address is the one that our own proxy saw; those before it are what a visitor may have made up.
+  provider.maxIpsCount = 1
   provider.on('server_error', (_ctx, error) => log.error({ err: error }, 'the demo provider failed'))
   provider.use(interactions({ provider, people, path: demoPath, publicOrigin: publicUrl.origin }))
   const callback = mounted(provider.callback(), publicUrl)

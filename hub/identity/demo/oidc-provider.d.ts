@@ -28,6 +28,8 @@ declare module 'oidc-provider' {
     constructor(issuer: string, configuration: object)
     /** Whether X-Forwarded-* are believed. */
     proxy: boolean
+    /** How many addresses of X-Forwarded-For count, from its end. */
+    maxIpsCount: number
     readonly Grant: {
       new (of: { clientId: string; accountId: string }): Grant
       find(id: string): Promise<Grant | undefined>
