@@ -1,6 +1,6 @@
 /**
  * The proxy beside configurable-http-proxy, haproxy and nginx, in one run: medians of interleaved rounds. The measured
- * process has one core; what asks and what answers share the other. `node tests/bench/proxy.ts [rounds] [subject …]`
+ * process has one core; what asks and what answers share the other. `node tests/bench/proxy.ts [rounds] [subject or scenario …]`
  */
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -47,11 +47,15 @@ export async function benchProxy(rounds: number, only: readonly string[]): Promi
     const figures = new Map<string, Map<string, number[]>>()
     for (let round = 0; round < rounds; round += 1) {
       for (const [name, start] of Object.entries(subjects)) {
-        if (only.length > 0 && !only.includes(name)) continue
+        if (only.some((word) => word in subjects) && !only.includes(name)) continue
         const subject = await start()
         if (subject === undefined) continue
         try {
-          const found = await measure(subject, clients)
+          const found = await measure(
+            subject,
+            clients,
+            only.filter((word) => word in scenarios),
+          )
           const known = figures.get(name) ?? new Map<string, number[]>()
           for (const [title, value] of Object.entries(found)) known.set(title, [...(known.get(title) ?? []), value])
           figures.set(name, known)
@@ -70,73 +74,96 @@ export async function benchProxy(rounds: number, only: readonly string[]): Promi
   }
 }
 
-async function measure(subject: Subject, clients: Load): Promise<Record<string, number>> {
-  const { port } = subject
-  const figures: Record<string, number> = {}
-  const head = (method: string, path: string, more = ''): string =>
-    `${method} /user/alice/e1/${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nUser-Agent: bench\r\nAccept: */*\r\n${more}${subject.fields}\r\n`
-  const upgrade = head(
-    'GET',
-    'ws',
-    'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n',
-  )
-  const cpu = async (): Promise<number> => await total(subject, cpuMs)
-  const resident = async (): Promise<number> => await total(subject, residentBytes)
+const scenarios: Readonly<Record<string, (bench: Bench) => Promise<void>>> = { requests, transfers, websockets, routes }
 
-  await clients.do({ do: 'requests', port, head: head('GET', 'api'), connections: 32, ms: 1_000 })
+interface Bench {
+  readonly subject: Subject
+  readonly clients: Load
+  readonly figures: Record<string, number>
+  head(method: string, path: string, more?: string): string
+  cpu(): Promise<number>
+  resident(): Promise<number>
+}
+
+async function measure(subject: Subject, clients: Load, wanted: readonly string[]): Promise<Record<string, number>> {
+  const bench: Bench = {
+    subject,
+    clients,
+    figures: {},
+    head: (method, path, more = '') =>
+      `${method} /user/alice/e1/${path} HTTP/1.1\r\nHost: 127.0.0.1:${subject.port}\r\n` +
+      `User-Agent: bench\r\nAccept: */*\r\n${more}${subject.fields}\r\n`,
+    cpu: async () => await total(subject, cpuMs),
+    resident: async () => await total(subject, residentBytes),
+  }
+  for (const [name, run] of Object.entries(scenarios)) {
+    if (wanted.length === 0 || wanted.includes(name)) await run(bench)
+  }
+  return bench.figures
+}
+
+async function requests({ subject: { port }, clients, figures, head, cpu }: Bench): Promise<void> {
+  const text = head('GET', 'api')
+  await clients.do({ do: 'requests', port, head: text, connections: 32, ms: 1_000 })
   for (const connections of [1, 32, 256]) {
     const before = await cpu()
-    const {
-      count = 0,
-      seconds = 1,
-      p99Ms = 0,
-    } = await clients.do({ do: 'requests', port, head: head('GET', 'api'), connections, ms: measureMs })
+    const measured = await clients.do({ do: 'requests', port, head: text, connections, ms: measureMs })
+    const { count = 0, seconds = 1, p99Ms = 0 } = measured
     figures[`small GET, c=${connections}: per second`] = count / seconds
     figures[`small GET, c=${connections}: p99 ms`] = p99Ms
-    if (connections === 32) figures['small GET, c=32: CPU µs each'] = (((await cpu()) - before) * 1_000) / count
+    figures[`small GET, c=${connections}: CPU µs each`] = (((await cpu()) - before) * 1_000) / count
   }
+}
+
+async function transfers({ subject: { port }, clients, figures, head, cpu, resident }: Bench): Promise<void> {
   for (const kind of ['download', 'upload'] as const) {
-    const before = await cpu()
     const text =
       kind === 'download'
         ? head('GET', `down/${transferBytes}`)
         : head('PUT', 'up', `Content-Length: ${transferBytes}\r\n`)
     let peak = 0
     const watching = setInterval(() => void resident().then((bytes) => (peak = Math.max(peak, bytes))), 50)
+    const before = await cpu()
     const { seconds = 1 } = await clients.do({ do: kind, port, head: text, bytes: transferBytes })
     clearInterval(watching)
     figures[`${kind}: MB/s`] = transferBytes / 1e6 / seconds
     figures[`${kind}: CPU s per GB`] = ((await cpu()) - before) / 1_000 / (transferBytes / 1e9)
-    if (kind === 'download') figures['download: peak resident MiB'] = peak / 2 ** 20
+    figures[`${kind}: peak resident MiB`] = peak / 2 ** 20
   }
-  const before = await cpu()
-  const { count = 1 } = await clients.do({ do: 'echo', port, head: upgrade, connections: 16, ms: measureMs })
-  figures['WebSocket echo of 1 kB: CPU µs'] = (((await cpu()) - before) * 1_000) / count
+}
 
+async function websockets({ subject: { port }, clients, figures, head, cpu, resident }: Bench): Promise<void> {
+  const text = head(
+    'GET',
+    'ws',
+    'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n',
+  )
+  const before = await cpu()
+  const { count = 1 } = await clients.do({ do: 'echo', port, head: text, connections: 16, ms: measureMs })
+  figures['WebSocket echo of 1 kB: CPU µs'] = (((await cpu()) - before) * 1_000) / count
   await sleep(500)
   const quiet = await resident()
-  const { count: idle = 1 } = await clients.do({ do: 'open', port, head: upgrade, connections: 2_000 })
+  const { count: idle = 1 } = await clients.do({ do: 'open', port, head: text, connections: 2_000 })
   await sleep(500)
   figures['idle WebSocket: KiB each'] = ((await resident()) - quiet) / 1_024 / idle
   await clients.do({ do: 'close' })
   await sleep(3_000)
   figures['kept 3 s after they closed: MiB'] = ((await resident()) - quiet) / 2 ** 20
+}
 
-  if (subject.addRoute !== undefined) {
-    const { addRoute } = subject
-    let index = 0
-    const startedAt = performance.now()
-    for (; index < 1_000; index += 1) await addRoute(index)
-    figures['route add, one at a time: ms'] = (performance.now() - startedAt) / 1_000
-    const together = performance.now()
-    await Promise.all(
-      Array.from({ length: 50 }, async () => {
-        while (index < 4_000) await addRoute((index += 1))
-      }),
-    )
-    figures['route add, 50 in flight: ms'] = (performance.now() - together) / 3_000
+async function routes({ subject: { addRoute }, figures }: Bench): Promise<void> {
+  if (addRoute === undefined) return
+  let index = 0
+  const startedAt = performance.now()
+  for (; index < 1_000; index += 1) await addRoute(index)
+  figures['route add, one at a time: ms'] = (performance.now() - startedAt) / 1_000
+  const together = performance.now()
+  const add = async (): Promise<void> => {
+    while (index < 4_000) await addRoute((index += 1))
   }
-  return figures
+  await Promise.all(Array.from({ length: 50 }, add))
+  figures['route add, 50 in flight: ms'] = (performance.now() - together) / 3_000
 }
 
 async function total(subject: Subject, of: (pid: number) => Promise<number>): Promise<number> {
