@@ -5,6 +5,7 @@ import { readdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
+import { giveToOrdinary, ordinaryCommand } from '../support/asUser.ts'
 import { available, program } from '../support/component.ts'
 import { freePort, startHutch } from '../support/hutch.ts'
 import { temporaryFolder } from '../support/temporary.ts'
@@ -28,7 +29,8 @@ async function configured(t: ExecutionContext, more = '') {
 
 /** Runs it to its end, which must come by itself. */
 async function fails(t: ExecutionContext, argv: readonly string[]): Promise<{ code: number | null; lines: string[] }> {
-  const [command = '', ...args] = argv
+  for (const path of argv) await giveToOrdinary(path)
+  const [command = '', ...args] = await ordinaryCommand(argv)
   const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] })
   t.teardown(() => child.kill('SIGKILL'))
   let errors = ''

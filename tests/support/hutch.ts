@@ -1,9 +1,13 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { homedir, tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
 import type { ExecutionContext } from 'ava'
+import { giveToOrdinary, ordinaryCommand } from './asUser.ts'
+import { readyJupyter } from './jupyter-on-path.ts'
 import { until } from './until.ts'
 
 export interface RunningHutch {
@@ -26,11 +30,19 @@ export interface HutchOptions {
   readonly args?: readonly string[]
   readonly port?: number
   readonly env?: NodeJS.ProcessEnv
+  /** It runs as root when the test does. Without it, it is an ordinary user's also then, and so is the state. */
+  readonly asRoot?: boolean
 }
 
-/** The real `hutch start` in a process of its own, as a user would start it; stopped when the test ends. */
-export async function startHutch(t: ExecutionContext, options: HutchOptions): Promise<RunningHutch> {
-  const running = await runHutch(options)
+/**
+ * The real `hutch start` in a process of its own, as a user would start it; stopped when the test ends.
+ * `jupyter`: whether JupyterLab is on its PATH, so that it need not be set up. Absent: when there is no --config.
+ */
+export async function startHutch(
+  t: ExecutionContext,
+  options: HutchOptions & { readonly jupyter?: boolean },
+): Promise<RunningHutch> {
+  const running = await runHutch({ ...options, env: { ...(await withJupyter(t, options)), ...options.env } })
   t.teardown(async () => {
     await running.stop()
     if (!t.passed) t.log(running.output().slice(-20_000))
@@ -38,17 +50,26 @@ export async function startHutch(t: ExecutionContext, options: HutchOptions): Pr
   return running
 }
 
+/** Where none can be had, it says so itself. */
+async function withJupyter(
+  t: ExecutionContext,
+  { args = [], jupyter = !args.includes('--config') }: HutchOptions & { readonly jupyter?: boolean },
+): Promise<NodeJS.ProcessEnv> {
+  const found = jupyter ? await readyJupyter(t) : { missing: '' }
+  return 'missing' in found ? {} : { PATH: [found.binFolder, process.env['PATH']].join(delimiter) }
+}
+
 /** Returns when the login page answers. Whoever calls stops it. */
-export async function runHutch({ state, args = [], port, env = {} }: HutchOptions): Promise<RunningHutch> {
+export async function runHutch(options: HutchOptions): Promise<RunningHutch> {
+  const { state, args = [], port } = options
   const listen = `127.0.0.1:${port ?? (await freePort())}`
-  const child = spawn(
-    process.execPath,
-    [join(project, 'bin/hutch.js'), 'start', '--state', state, '--listen', listen, ...args],
-    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } },
-  )
+  const program = [process.execPath, join(project, 'bin/hutch.js'), 'start', '--state', state, '--listen', listen]
+  const { argv, env, cleanUp } = await userOf(options, [...program, ...args])
+  const [command = '', ...rest] = argv
+  const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'], cwd: project, env })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()))
-  const ended = once(child, 'close')
+  const ended = once(child, 'close').then(async () => await cleanUp())
   const running: RunningHutch = {
     url: `http://${listen}`,
     state,
@@ -81,8 +102,34 @@ export async function runHutch({ state, args = [], port, env = {} }: HutchOption
       )
     },
     { timeoutMs: 300_000, everyMs: 50 },
-  )
+  ).catch(async (error: unknown) => {
+    if (child.exitCode === null && child.signalCode === null) await running.kill()
+    throw error
+  })
   return running
+}
+
+interface StartedAs {
+  readonly argv: readonly string[]
+  readonly env: NodeJS.ProcessEnv
+  readonly cleanUp: () => Promise<void>
+}
+
+/** A test that is root starts it as somebody else, with a home of that user's and this one's way to the index of pip. */
+async function userOf(options: HutchOptions, argv: readonly string[]): Promise<StartedAs> {
+  const env = { ...process.env, ...options.env }
+  if (process.getuid?.() !== 0 || options.asRoot === true) return { argv, env, cleanUp: async () => undefined }
+  const home = await mkdtemp(join(tmpdir(), 'hutch-home-'))
+  for (const name of ['.config/pip', '.pip']) {
+    const settings = join(homedir(), name)
+    if (existsSync(settings)) await cp(settings, join(home, name), { recursive: true })
+  }
+  for (const path of [home, options.state, ...(options.args ?? [])]) await giveToOrdinary(path)
+  return {
+    argv: await ordinaryCommand(argv),
+    env: { ...env, HOME: home, USER: undefined, LOGNAME: undefined, XDG_CACHE_HOME: undefined },
+    cleanUp: async () => await rm(home, { recursive: true, force: true, maxRetries: 5 }),
+  }
 }
 
 /** A port that was free a moment ago. */
