@@ -24,7 +24,7 @@ export function errors({ log, pages }: { log: Log; pages: Pages }): Middleware {
 }
 
 /** A page for whoever navigates; problem+json for scripts and programs. */
-export function wantsPage(ctx: Context): boolean {
+function wantsPage(ctx: Context): boolean {
   if (ctx.path.startsWith('/hub/api/')) return false
   return /\btext\/html\b/.test(ctx.get('Accept'))
 }

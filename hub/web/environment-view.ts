@@ -43,7 +43,7 @@ export interface EnvironmentView {
 }
 
 /** What the agent claims; absent: nothing known. */
-export interface UsageView {
+interface UsageView {
   readonly cpu?: number
   readonly memoryBytes?: number
 }
