@@ -39,7 +39,7 @@ export interface IdentityOptions {
   readonly loginPage?: LoginPage
 }
 
-export interface IdentitySecrets {
+interface IdentitySecrets {
   /** At least 32 random bytes, the same for all hubs of a database; kept over restarts. */
   readonly loginKey: Buffer
   /** By the provider's short name; none for a public client. */
@@ -56,7 +56,7 @@ export interface Identity {
   readonly stillValid: (visitor: Visitor) => Promise<boolean>
 }
 
-export const demoProviderName = 'demo'
+const demoProviderName = 'demo'
 
 /** Throws when the configured providers contradict each other. Asks nobody yet: discovery is lazy. */
 export function createIdentity(options: IdentityOptions): Identity {

@@ -10,7 +10,7 @@ import type { SignedIn } from './strategy.ts'
 import { userOf } from './users.ts'
 
 /** For the list of "where am I logged in". */
-export interface LoginInfo {
+interface LoginInfo {
   readonly id: string
   readonly createdAt: Date
   readonly seenAt: Date
@@ -38,7 +38,7 @@ export interface Logins {
   revokeFromProvider(ended: Readonly<{ issuer: string; subject?: string; sid?: string; at: number }>): Promise<void>
 }
 
-export interface LoginStart {
+interface LoginStart {
   readonly user: User
   readonly signedIn: Pick<SignedIn, 'issuer' | 'subject' | 'sid'>
   readonly userAgent: string

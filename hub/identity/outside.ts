@@ -1,7 +1,7 @@
 /** One request to a login service: a deadline, no redirects, a bounded answer. */
 import { Problem } from '../domain/problem.ts'
 
-export const askTimeoutMs = 10_000
+const askTimeoutMs = 10_000
 const largestAnswerBytes = 256 * 1024
 
 export interface Answer {

@@ -1,7 +1,7 @@
 /** What identity shows by itself. The hub's web part puts its own login page in the place of the plain one. */
 import type { Context } from 'koa'
 
-export interface LoginPageData {
+interface LoginPageData {
   /** `id` for /hub/login/{id}?next=…, `title` for the button. Links, not forms: a form may not lead to another site. */
   readonly providers: readonly Readonly<{ id: string; title: string }>[]
   /** Whether the provider `demo` is among them: the page must say that it is a demo. */

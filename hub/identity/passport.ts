@@ -18,7 +18,7 @@ export interface Steps {
   callback(ctx: Context, provider: Provider, take: (handle: string) => Promise<Pending | undefined>): Promise<SignedIn>
 }
 
-export const callbackUrl = (publicUrl: URL, provider: string): string =>
+const callbackUrl = (publicUrl: URL, provider: string): string =>
   new URL(`/hub/login/${provider}/callback`, publicUrl).href
 
 export function createSteps(providers: Providers, publicUrl: URL): Steps {

@@ -27,7 +27,7 @@ export interface PendingLogins {
   ): Promise<{ pending: Pending; setCookie: string } | undefined>
 }
 
-export const pendingLifetimeMs = 600_000
+const pendingLifetimeMs = 600_000
 const mostPerBrowser = 5
 const mostTaken = 10_000
 

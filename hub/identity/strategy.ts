@@ -31,7 +31,7 @@ export type Exchange =
   | Readonly<{ step: 'start'; begin(half: { nonce: string; verifier: string }): Promise<string> }>
   | Readonly<{ step: 'callback'; query: Query; take(handle: string): Promise<Pending | undefined> }>
 
-export type Query = Readonly<Record<string, string | string[] | undefined>>
+type Query = Readonly<Record<string, string | string[] | undefined>>
 
 export class SoundStrategy extends Strategy {
   readonly provider: Provider

@@ -10,7 +10,7 @@ import type { Providers } from './providers.ts'
 import { hashSecret, newSecret } from './secrets.ts'
 import { userOf } from './users.ts'
 
-export interface TokenInfo {
+interface TokenInfo {
   readonly id: string
   readonly scopes: readonly string[]
   readonly note: string
@@ -20,7 +20,7 @@ export interface TokenInfo {
   readonly lastUsedAt?: Date
 }
 
-export interface NewToken {
+interface NewToken {
   readonly userId: string
   readonly scopes: readonly string[]
   readonly note: string
@@ -49,7 +49,7 @@ export interface TokensOptions {
 }
 
 /** Leaked tokens are found by their beginning. */
-export const tokenPrefix = 'hutch_'
+const tokenPrefix = 'hutch_'
 const usedEveryMs = 60_000
 const mostPerUser = 200
 /** What a token opens is open for this long at most; so a revocation need not be remembered for ever. */

@@ -37,23 +37,23 @@ export function createUsers(options: UsersOptions): Users {
     try {
       return admit(await db.transaction().execute((trx) => create(trx, signedIn, person)))
     } catch (error) {
-      // Two tabs may bring the same new identity at once, and two people the same name: the first one has it.
+      // Identities and names are unique in the store. Two tabs may bring the same new identity at once: then the
+      // second one finds what the first one made. Or the name is somebody else's.
       const made = await find(db, signedIn)
       if (made) return admit(made)
-      if (!(error instanceof Problem)) await refuseTaken(db, person)
+      await refuseTaken(person)
       throw error
     }
   }
 
-  async function refuseTaken(from: Kysely<Tables>, { name }: Person): Promise<void> {
-    const taken = await from.selectFrom('users').select('id').where('name', '=', name).executeTakeFirst()
+  async function refuseTaken({ name }: Person): Promise<void> {
+    const taken = await db.selectFrom('users').select('id').where('name', '=', name).executeTakeFirst()
     if (!taken) return
     const detail = `The name “${name}” already belongs to somebody who logs in another way. If that is you, log in that way; otherwise ask ${contact}.`
     throw new LoginFailure('nameTaken', detail)
   }
 
   async function create(trx: Transaction<Tables>, signedIn: SignedIn, person: Person): Promise<UserRow> {
-    await refuseTaken(trx, person)
     const row: UserRow = {
       id: newId(),
       name: person.name,

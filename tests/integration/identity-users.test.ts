@@ -103,6 +103,8 @@ test('who is blocked reads why, and nothing else opens; logging out does', async
   const again = await login(hub)
   t.is(again.status, 403)
   t.regex(again.text, /Left the facility in May\. Ask help@example\.org/)
+  t.deepEqual(hub.refusals, ['blocked'])
+  t.is((await hub.db.selectFrom('logins').select('id').execute()).length, 1, 'no other login began')
   t.is((await browser.ask(`${hub.url}/hub/logout`, { method: 'POST' })).status, 200)
 })
 

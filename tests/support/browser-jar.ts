@@ -1,5 +1,5 @@
 /** As much of a browser as logins need: cookies by host and path, redirects one by one, Sec-Fetch-Site and Origin. */
-import { request, type Dispatcher } from 'undici'
+import { request } from 'undici'
 
 export interface Jar {
   /** A navigation, redirects followed. `trail` has every address on the way. */
@@ -78,7 +78,7 @@ export function createJar(kept: readonly Cookie[] = []): Jar {
     if (!sent.has('sec-fetch-mode')) sent.set('sec-fetch-mode', 'navigate')
     if (form) sent.set('content-type', 'application/x-www-form-urlencoded')
     const response = await request(url, {
-      method: method as Dispatcher.HttpMethod,
+      method,
       headers: Object.fromEntries(sent),
       body: form ? new URLSearchParams(form).toString() : null,
       signal: AbortSignal.timeout(60_000),

@@ -69,8 +69,9 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
   const stateFolder = await temporaryFolder(t)
   const lines: object[] = []
   const log = recordingLog(lines)
-  const { db, close } = await openStore(options.database ?? { type: 'sqlite' }, { stateFolder, log, now })
-  t.teardown(close)
+  const store = await openStore(options.database ?? { type: 'sqlite' }, { stateFolder, log, now })
+  t.teardown(() => store.close())
+  const { db } = store
   const demo =
     options.demoFolder === undefined
       ? undefined

@@ -37,7 +37,7 @@ export interface DemoOptions {
   readonly log: Log
 }
 
-export const demoPath = '/hub/demo/'
+const demoPath = '/hub/demo/'
 const clientId = 'hutch'
 
 /** Throws, with a sentence for whoever wrote the configuration, when the hub can be reached from beyond this machine. */
