@@ -132,9 +132,14 @@ async function launch(options: ManagedProxyOptions): Promise<ProcessIdentity> {
   child.kill('SIGKILL')
   throw new ProxyFailed(
     (await lastLine(options.logFile, startedAtByte)) ?? 'The proxy did not come up in time',
-    exitCode ?? 1,
+    exitCode === saidWhy ? unavailable : 1,
   )
 }
+
+/** The proxy's exit code when what is wrong is outside of it, such as a port that is taken. */
+const saidWhy = 2
+/** EX_UNAVAILABLE of sysexits.h, for the hub's own exit. */
+const unavailable = 69
 
 async function answers(socketPath: string): Promise<boolean> {
   return await new Promise((resolve) => {
