@@ -36,7 +36,9 @@ function ours(error: Error): Explanation | undefined {
   if (error instanceof UsageError) return said(error.message, exitCodes.usage)
   if (error instanceof StateFolderError) return said(error.message, error.exitCode)
   if (error instanceof StateFolderTaken) return said(error.message, exitCodes.unavailable)
-  if (error instanceof ProxyFailed) return said(firstLine(error).replace(/^hutch(-proxy)?: /, ''), error.exitCode)
+  // The hub wrote its configuration: what keeps it from starting is outside, such as a port that is taken.
+  if (error instanceof ProxyFailed)
+    return said(firstLine(error).replace(/^hutch(-proxy)?: /, ''), exitCodes.unavailable)
   if (error instanceof StateError) return said(firstLine(error), codeOfState(error))
   if (error instanceof Problem) return said(error.detail, exitCodes.failure)
   return undefined

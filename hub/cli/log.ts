@@ -6,17 +6,20 @@ import type { Log } from '../../spawners/spawner.ts'
 import type { Terminal } from './command.ts'
 
 export function createLog({ level, pretty }: Configuration['log'], terminal: Terminal): Log {
-  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime }
+  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters }
   if (!(pretty ?? terminal.isTerminal)) return pino(options, pino.destination({ fd: 2, sync: true }))
   return pino(options, { write: (line: string) => terminal.error(forPeople(line.trimEnd())) })
 }
 
-const entrySchema = z.looseObject({ level: z.number(), time: z.string(), msg: z.string().default('') })
+/** 'info' and not 30, as in the proxy's log. */
+const formatters = { level: (label: string) => ({ level: label }) }
+
+const entrySchema = z.looseObject({ level: z.string(), time: z.string(), msg: z.string().default('') })
 
 function forPeople(line: string): string {
   const { level, time, msg, ...fields } = entrySchema.parse(JSON.parse(line))
   const rest = Object.entries(fields).map(([key, value]) => `${key}=${short(value)}`)
-  return [time.slice(11, 19), pino.levels.labels[level] ?? '', msg, ...rest].join('  ')
+  return [time.slice(11, 19), level, msg, ...rest].join('  ')
 }
 
 /** Of errors the message: their stacks are in the JSON form. */

@@ -21,7 +21,7 @@ for (const [title, error, exitCode, line] of [
   ['a wrong command line', new UsageError('no'), 2, 'hutch: no'],
   ['no state folder', new StateFolderError('x', 73), 73, 'hutch: x'],
   ['a second hub', new StateFolderTaken('x'), 69, 'hutch: x'],
-  ['no proxy', new ProxyFailed('hutch-proxy: 127.0.0.1:80 is taken', 69), 69, 'hutch: 127.0.0.1:80 is taken'],
+  ['no proxy', new ProxyFailed('hutch-proxy: 127.0.0.1:80 is taken', 2), 69, 'hutch: 127.0.0.1:80 is taken'],
   ['something else', new Error('first\n    at second'), 1, 'hutch: first'],
   ['a cause deep down', new Error('wrapped', { cause: new UsageError('deep') }), 2, 'hutch: deep'],
   ['several at once', new AggregateError([new UsageError('first')]), 2, 'hutch: first'],
