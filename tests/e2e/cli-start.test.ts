@@ -129,7 +129,8 @@ test('a login provider that does not answer is a warning, and the hub runs', asy
 test('Ctrl-C, also when it comes twice at once, ends all that was started', async (t) => {
   const { file, state } = await configured(t)
   const hutch = await startHutch(t, { state, args: ['--config', file] })
-  t.regex(hutch.output(), /Hutch is at http:\/\/127\.0\.0\.1:\d+[\s\S]*Log in as one of/)
+  const welcome = /Hutch is at http:\/\/127\.0\.0\.1:\d+[\s\S]*Log in as one of/
+  t.truthy(await until('it says how to log in', () => welcome.test(hutch.output())))
   hutch.process.kill('SIGINT')
   hutch.process.kill('SIGINT')
   t.is(await hutch.stop(), 0)
