@@ -81,7 +81,7 @@ function show(ctx: Context, title: string, content: string): void {
     'Content-Security-Policy': `default-src 'none'; style-src 'sha256-${styleHash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`,
     'X-Frame-Options': 'DENY',
     'X-Content-Type-Options': 'nosniff',
-    'Referrer-Policy': 'no-referrer',
+    'Referrer-Policy': 'same-origin',
   })
   ctx.type = 'text/html; charset=utf-8'
   ctx.body = `<!doctype html>
