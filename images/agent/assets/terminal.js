@@ -150,7 +150,10 @@
       const button = document.createElement('button')
       button.type = 'button'
       button.textContent = status.label
-      button.addEventListener('click', status.action)
+      button.addEventListener('click', () => {
+        current.terminal.focus()
+        status.action()
+      })
       bar.append(button)
     }
     current?.fit()
@@ -176,6 +179,7 @@
     let offset = 0
     let attempts = 0
     let timer
+    let isAttached = false
     /** What is typed while the connection is being made. */
     let early = []
     let isEnded = false
@@ -240,11 +244,13 @@
       address.protocol = address.protocol.replace('http', 'ws')
       const mine = new WebSocket(address)
       socket = mine
+      isAttached = false
       mine.binaryType = 'arraybuffer'
       mine.onmessage = ({ data }) => (typeof data === 'string' ? obey(JSON.parse(data)) : print(data))
       mine.onclose = ({ code }) => {
         if (socket !== mine || isDisposed) return
         socket = undefined
+        isAttached = false
         early = []
         lost(code)
       }
@@ -260,6 +266,7 @@
         if (message.start !== offset) terminal.reset()
         offset = message.start
         tell({ type: 'resize', columns: terminal.cols, rows: terminal.rows })
+        isAttached = true
         for (const bytes of early.splice(0)) send(bytes)
       } else if (message.type === 'ended') {
         isEnded = true
@@ -277,8 +284,11 @@
 
     function send(bytes) {
       if (isEnded) return restart()
-      if (socket?.readyState === WebSocket.CONNECTING && early.length < mostEarly) return void early.push(bytes)
-      if (socket?.readyState !== WebSocket.OPEN) return
+      if (socket === undefined) return
+      if (!isAttached) {
+        if (early.length < mostEarly) early.push(bytes)
+        return
+      }
       for (let at = 0; at < bytes.length; at += inputPiece) socket.send(bytes.subarray(at, at + inputPiece))
     }
 
