@@ -8,7 +8,7 @@ import type { Orphan } from './orphans.ts'
 
 export async function adoptOrphan(context: Context, orphan: Orphan): Promise<void> {
   const { store, lease, board, log, name, now } = context
-  const adopted = await store.writer.write(
+  const adopted = await store.writer.note(
     `environment ${orphan.id}`,
     async (trx, tell) => {
       await store.leases.check(trx, lease)

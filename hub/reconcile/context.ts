@@ -41,7 +41,7 @@ export async function writeRow(
   change: RowChange,
   generation?: number,
 ): Promise<boolean> {
-  const { isChanged } = await store.writer.write(
+  const { isChanged } = await store.writer.note(
     `environment ${id}`,
     async (trx, tell) => {
       await store.leases.check(trx, lease)
@@ -63,7 +63,7 @@ export async function writeRow(
 /** The loop's own wish, where a limit is reached. */
 export async function expireRow(context: Context, id: string, reason: EndReason): Promise<void> {
   const { store, lease, board, now } = context
-  await store.writer.write(
+  await store.writer.note(
     `environment ${id}`,
     async (trx, tell) => {
       await store.leases.check(trx, lease)

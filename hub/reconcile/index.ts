@@ -102,7 +102,7 @@ export function createEnvironments(options: ReconcileOptions): Reconciled {
   async function catchUp(change: Change): Promise<void> {
     switch (change.of) {
       case 'environments':
-        await store.writer.write(
+        await store.writer.note(
           'reload',
           (trx) => rowsOf(trx, change.ids),
           (rows) => {
@@ -117,7 +117,7 @@ export function createEnvironments(options: ReconcileOptions): Reconciled {
       case 'orphans':
         return nudge(change.spawner)
       case 'everything':
-        await store.writer.write('reload', liveRows, (rows) => board.replace(rows))
+        await store.writer.note('reload', liveRows, (rows) => board.replace(rows))
         routes.load(await loadRevocations(store, now().getTime()))
     }
   }

@@ -27,7 +27,7 @@ export function createLoop(options: LoopOptions): Loop {
     const lease = await store.leases.take(name, holder, wanted)
     if (lease === undefined) return
     // What the last holder wrote, up to its end.
-    await store.writer.write('reload', liveRows, (rows) => board.replace(rows))
+    await store.writer.note('reload', liveRows, (rows) => board.replace(rows))
     if (isClosed) return await store.leases.release(lease)
     const abort = new AbortController()
     const context = { ...options, lease, signal: abort.signal }

@@ -90,7 +90,7 @@ export function createReports(options: ReportsOptions): Reports {
   }
 
   async function write(id: string, changeOf: (row: EnvironmentRow) => RowChange): Promise<void> {
-    await store.writer.write(
+    await store.writer.note(
       `environment ${id}`,
       async (trx, tell) => {
         const row = board.get(id)?.row

@@ -150,7 +150,7 @@ export function createEnvironmentsService({ store, board, reports, now }: Servic
         .toSorted(([a], [b]) => (a < b ? -1 : 1))
       const [first] = news
       if (first === undefined) return
-      await store.writer.write(
+      await store.writer.note(
         `environment ${first[0]}`,
         async (trx) => {
           for (const [id, moment] of news) await setActivity(trx, id, moment)

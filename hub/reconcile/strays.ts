@@ -99,7 +99,7 @@ export function createStrays(context: Context): Strays {
   }
 
   async function writeAlarm(wanted: Alarm | undefined): Promise<void> {
-    await store.writer.write(`orphans ${name}`, async (trx, tell) => {
+    await store.writer.note(`orphans ${name}`, async (trx, tell) => {
       await store.leases.check(trx, context.lease)
       const key = alarmKey(name)
       tell({ of: 'orphans', spawner: name })

@@ -60,7 +60,7 @@ async function ready(opened: Pick<Store, 'db' | 'type' | 'changes'>, now: () => 
     await db.destroy()
     throw error
   }
-  const writer = createWriter(db, changes)
+  const writer = createWriter(db, type, changes)
   return {
     ...opened,
     writer,

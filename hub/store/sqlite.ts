@@ -35,8 +35,8 @@ export function sqliteDialect(path: string): Dialect {
 }
 
 /**
- * WAL: readers and the writer don't wait for each other. FULL: a launch is on the disk before the world is touched,
- * even through a power failure; launches that come together share one commit, so that costs little (see writer.ts).
+ * WAL: readers and the writer don't wait for each other. FULL: what a person was told is on the disk, even through a
+ * power failure; what comes together shares one commit, and what the loops only note does without (see writer.ts).
  */
 function open(path: string): DatabaseSync {
   const database = new DatabaseSync(path, { timeout: 5_000, enableForeignKeyConstraints: true })

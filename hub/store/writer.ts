@@ -2,9 +2,11 @@
  * Changes that come together share one transaction, in their order: hundreds of launches a second are a few commits
  * a second, each of them on the disk. What is read and applied in memory follows the order of the commits.
  */
-import type { Kysely, Transaction } from 'kysely'
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import { Problem } from '../domain/problem.ts'
 import type { Change, Changes } from './changes.ts'
+import type { DatabaseType } from './migrations.ts'
 import { StateError } from './state-error.ts'
 import type { Tables } from './schema.ts'
 
@@ -19,6 +21,11 @@ export interface Writer {
    * goes together is sorted by it, so that hubs lock in one order, and keeps its order where the key is the same.
    */
   write<T>(key: string, work: Work<T>, committed?: (value: T) => void): Promise<T>
+  /**
+   * The same for what a loop sees and does: a crash of the hub loses none of it, a power failure may lose the last
+   * moments, and they are seen again.
+   */
+  note<T>(key: string, work: Work<T>, committed?: (value: T) => void): Promise<T>
   /** Waits for what was given so far. */
   drain(): Promise<void>
 }
@@ -39,60 +46,97 @@ const mostTogether = 256
 const mostWaiting = 20_000
 const mostTries = 4
 
-export function createWriter(db: Kysely<Tables>, changes: Pick<Changes, 'tell'>): Writer {
-  let waiting: Job[] = []
+/** A commit that waits for the disk holds everything up: it may take this share of the time, and no more. */
+const restFactor = 3
+const longestRestMs = 30
+
+export function createWriter(db: Kysely<Tables>, type: DatabaseType, changes: Pick<Changes, 'tell'>): Writer {
+  const notes: Job[] = []
+  const writes: Job[] = []
   let running = Promise.resolve()
   let isRunning = false
+  let notBefore = 0
 
   async function run(): Promise<void> {
-    isRunning = true
     // Whatever was asked for in this turn of the event loop comes along.
-    await new Promise((resolve) => setImmediate(resolve))
-    while (waiting.length > 0) {
-      const jobs = waiting.slice(0, mostTogether).toSorted((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
-      waiting = waiting.slice(mostTogether)
-      await together(jobs)
+    await turn()
+    while (notes.length + writes.length > 0) {
+      if (notes.length > 0) await together(sorted(notes), 'normal')
+      else if (performance.now() < notBefore) await sleep(Math.ceil(notBefore - performance.now()))
+      if (writes.length === 0 || performance.now() < notBefore) continue
+      const begunAt = performance.now()
+      await together(sorted(writes), 'full')
+      const endedAt = performance.now()
+      notBefore = endedAt + Math.min(longestRestMs, restFactor * (endedAt - begunAt))
     }
     isRunning = false
   }
 
   /** One transaction for all; if it fails, one for each, so that nobody fails for another's fault. */
-  async function together(jobs: readonly Job[]): Promise<void> {
+  async function together(jobs: readonly Job[], durability: Durability): Promise<void> {
     try {
-      await transact(jobs)
+      await transact(jobs, durability)
     } catch (error) {
       if (jobs.length === 1 || error instanceof StateError) for (const each of jobs) each.fail(error)
-      else for (const each of jobs) await together([each])
+      else for (const each of jobs) await together([each], durability)
       return
     }
     for (const each of jobs) each.succeed()
   }
 
-  async function transact(jobs: readonly Job[], tries = 1): Promise<void> {
+  async function transact(jobs: readonly Job[], durability: Durability, tries = 1): Promise<void> {
     try {
-      await db.transaction().execute(async (trx) => {
+      await committing(db, type, durability, async (trx) => {
         const told: Change[] = []
         for (const each of jobs) await each.run(trx, (change) => told.push(change))
         await changes.tell(trx, told)
       })
     } catch (error) {
       if (tries >= mostTries || !isCollision(error)) throw error
-      await transact(jobs, tries + 1)
+      await transact(jobs, durability, tries + 1)
     }
   }
 
-  return {
-    write<T>(key: string, work: Work<T>, committed?: (value: T) => void) {
-      if (waiting.length >= mostWaiting) {
+  function queue(jobs: Job[]): Writer['write'] {
+    return <T>(key: string, work: Work<T>, committed?: (value: T) => void) => {
+      if (jobs.length >= mostWaiting) {
         return Promise.reject(new StateError('the database is too slow for what is asked; try again in a minute'))
       }
       const { promise, resolve, reject } = Promise.withResolvers<T>()
-      waiting.push(job(key, work, committed, resolve, reject))
-      if (!isRunning) running = run()
+      jobs.push(job(key, work, committed, resolve, reject))
+      if (!isRunning) {
+        isRunning = true
+        running = run()
+      }
       return promise
-    },
-    drain: () => running,
+    }
   }
+
+  return { write: queue(writes), note: queue(notes), drain: () => running }
+}
+
+function sorted(queue: Job[]): Job[] {
+  return queue.splice(0, mostTogether).toSorted((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+}
+
+type Durability = 'full' | 'normal'
+
+/** PostgreSQL's commits wait elsewhere; SQLite's would wait in this thread, so only those that must do (see sqlite.ts). */
+async function committing(
+  db: Kysely<Tables>,
+  type: DatabaseType,
+  durability: Durability,
+  work: (trx: Transaction<Tables>) => Promise<void>,
+): Promise<void> {
+  if (type === 'postgresql' || durability === 'full') return await db.transaction().execute(work)
+  await db.connection().execute(async (connection) => {
+    await sql`pragma synchronous = normal`.execute(connection)
+    try {
+      await connection.transaction().execute(work)
+    } finally {
+      await sql`pragma synchronous = full`.execute(connection)
+    }
+  })
 }
 
 function job<T>(
