@@ -16,9 +16,8 @@ export interface VisitorOptions {
   readonly contact: string
 }
 
-/** Logout must work for whoever is blocked, and the login page must be able to say so. Providers call from elsewhere. */
+/** Logout must work for whoever is blocked, and the login page must be able to say so. */
 const openPath = /^\/hub\/(?:login|logout|assets|health)(?:\/|$)/
-const backchannelPath = /^\/hub\/login\/[^/]+\/backchannel$/
 
 /** Sets ctx.state.visitor. Throws Problem 'foreignOrigin', 'blocked', and 'notLoggedIn' for a token that is no good. */
 export function visitorMiddleware(options: VisitorOptions): Middleware {
@@ -37,7 +36,7 @@ export function visitorMiddleware(options: VisitorOptions): Middleware {
 
   return async (ctx, next) => {
     const visitor = await visitorOf(ctx)
-    if (visitor?.by !== 'token' && !backchannelPath.test(ctx.path)) {
+    if (visitor?.by !== 'token') {
       const hasLoginCookie = readCookies(ctx.get('Cookie')).has(rules.login)
       if (isForeign({ method: ctx.method, headers: ctx.headers, hasLoginCookie }, publicOrigin)) {
         throw new Problem('foreignOrigin', 'Another site sent this in your name. Do it on a page of this hub.')

@@ -28,7 +28,8 @@ const rows: readonly Row[] = [
   { request: 'an old browser, other origin', headers: { origin: 'https://evil.example' }, status: 403 },
   { request: 'an old browser, own host on another port', headers: { origin: 'http://127.0.0.1:1' }, status: 403 },
   { request: 'an old browser, opaque origin', headers: { origin: 'null' }, status: 403 },
-  { request: 'no browser at all, with the cookie', headers: { origin: '' }, status: 403 },
+  { request: 'no browser at all, with the cookie', headers: {}, status: 403 },
+  { request: 'an empty origin', headers: { origin: '' }, status: 403 },
   { request: 'no browser and no cookie', headers: {}, cookie: false, status: 200 },
   {
     request: 'another site, without a cookie',
