@@ -3,8 +3,8 @@ export interface Activity {
   readonly seen: (id: string) => void
   /** What is new since the last call, ms since the epoch by environment id. */
   take(): Record<string, number>
-  /** A batch that could not be handed on: newer moments win. */
-  putBack(batch: Readonly<Record<string, number>>): void
+  /** A worker's batch, or one that could not be handed on: newer moments win. */
+  add(batch: Readonly<Record<string, number>>): void
 }
 
 const mostEnvironments = 100_000
@@ -21,7 +21,7 @@ export function createActivity(now: () => number): Activity {
       newest = new Map()
       return batch
     },
-    putBack(batch) {
+    add(batch) {
       for (const [id, at] of Object.entries(batch)) note(id, at)
     },
   }

@@ -13,13 +13,15 @@ import { createPool, type Pool } from './forward/pool.ts'
 import { trustedAddresses } from './forward/request.ts'
 import type { Logs } from './log.ts'
 import { createCounters, type Statistics } from './statistics.ts'
-import { createPools, createTables, type Tables } from './tables.ts'
+import { createPools, type Tables } from './tables.ts'
 
 export interface EngineOptions {
   readonly configuration: ProxyConfiguration
   readonly admissionKey: Buffer
   readonly agentsKey: Buffer
   readonly logs: Logs
+  /** Its own, or the primary's when both are one process. */
+  readonly tables: Tables
   readonly now: () => number
   readonly newId: () => string
   /** True for the first who asks for this ticket, of all workers. */
@@ -30,8 +32,8 @@ export interface EngineOptions {
 
 export interface Engine {
   readonly tables: Tables
-  /** Takes a change; what it revokes is cut off. */
-  apply(message: HubMessage): void
+  /** The tables have this change: what it revokes is cut off, connections to where no route leads are given up. */
+  changed(message: HubMessage): void
   /** Throws StartError. */
   listen(): Promise<void>
   /** Throws StartError; the certificate before stays then. */
@@ -44,12 +46,11 @@ export interface Engine {
 const expiryEveryMs = 1_000
 
 export function createEngine(options: EngineOptions): Engine {
-  const { configuration, admissionKey, agentsKey, logs, now } = options
+  const { configuration, admissionKey, agentsKey, logs, now, tables } = options
   const { limits } = configuration
   const publicUrl = new URL(configuration.publicUrl)
   const deadlines = watchDeadlines()
   const counters = createCounters()
-  const tables = createTables(now)
   const pools = createPools((route) => poolFor(route.target))
   const entering = {
     key: admissionKey,
@@ -89,8 +90,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   return {
     tables,
-    apply(message) {
-      tables.apply(message)
+    changed(message) {
       pools.check(
         tables.routes,
         message.type === 'put' ? message.route.id : message.type === 'delete' ? message.id : undefined,
@@ -107,7 +107,9 @@ export function createEngine(options: EngineOptions): Engine {
               forwarding.serve,
             ).on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy())
       server.maxConnections = limits.connections
-      await listening(server, configuration.listen)
+      // With several processes the kernel spreads connections over their sockets; one shared socket favours whoever
+      // is awake already.
+      await listening(server, { ...configuration.listen, reusePort: configuration.workers > 1 })
     },
     async reloadCertificate() {
       if (configuration.tls === undefined) return
@@ -185,7 +187,7 @@ async function readCertificate(tls: {
 /** Throws StartError. */
 export async function listening(
   server: Server,
-  where: { host?: string; port: number } | { path: string },
+  where: { host?: string; port: number; reusePort?: boolean } | { path: string },
 ): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)

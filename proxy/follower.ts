@@ -130,7 +130,7 @@ export function followHub(options: FollowerOptions): Follower {
     const at = activity.take()
     if (Object.keys(at).length === 0) return
     send(socket, { type: 'activity', at }, (error) => {
-      if (error !== undefined && error !== null) activity.putBack(at)
+      if (error !== undefined && error !== null) activity.add(at)
     })
   }
 }

@@ -11,7 +11,7 @@ export interface Logs {
   readonly log: Log
   access(done: Done): void
   /** Writes out what is buffered. */
-  flush(): void
+  readonly flush: () => void
 }
 
 const ranks: Readonly<Record<Level, number>> = { debug: 0, info: 1, warn: 2, error: 3 }

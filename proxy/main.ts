@@ -1,23 +1,27 @@
 /** The composition root of the proxy: it alone reads the command line, keys and the environment. */
+import cluster from 'node:cluster'
 import { randomBytes } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
 import manifest from '../package.json' with { type: 'json' }
 import { createActivity } from './activity.ts'
 import { compatibleUsage, readOptions } from './compatible/options.ts'
 import { runCompatible } from './compatible/run.ts'
 import { readConfiguration, readKey, readSecret, StartError, type ProxyConfiguration } from './config.ts'
-import { serveControl } from './control.ts'
+import { crewOfOne, type Crew, type Primary } from './crew.ts'
 import { createEngine } from './engine.ts'
-import type { HubMessage } from './feed.ts'
-import { followHub } from './follower.ts'
 import { createLogs } from './log.ts'
-import { keepSnapshot } from './snapshot.ts'
-import { createUsedTickets } from './tickets.ts'
+import { runPrimary } from './primary.ts'
+import { createTables } from './tables.ts'
+import type { UsedTickets } from './tickets.ts'
+import { workerTools } from './worker.ts'
+import { crewOfWorkers, type FromWorker } from './workers.ts'
 
 async function main(args: readonly string[]): Promise<void> {
   const [first, file] = args
   if (first === '--config') {
     if (file === undefined || args.length !== 2) throw new StartError('hutch-proxy --config FILE')
-    return await run(await readConfiguration(file))
+    const configuration = await readConfiguration(file)
+    return await (cluster.isWorker ? runWorker(configuration) : run(configuration, args))
   }
   const options = readOptions(args)
   if (options.help) return void process.stdout.write(compatibleUsage)
@@ -51,83 +55,70 @@ function onStop(stop: () => Promise<void>): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void once().catch(fail))
 }
 
-async function run(configuration: ProxyConfiguration): Promise<void> {
+async function run(configuration: ProxyConfiguration, args: readonly string[]): Promise<void> {
   const now = Date.now
-  const [admissionKey, agentsKey, secret] = [
-    await readKey(configuration.admissionKeyFile),
-    await readKey(configuration.agentsKeyFile),
-    await readSecret(configuration.feed.secretFile),
-  ]
+  const keys = {
+    admissionKey: await readKey(configuration.admissionKeyFile),
+    agentsKey: await readKey(configuration.agentsKeyFile),
+  }
   const logs = createLogs({ out: process.stdout, ...configuration.log, now })
-  const { log } = logs
+  const common = { configuration, ...keys, logs, now, newId: createIds(randomBytes(6).toString('hex')) }
+  const hireCrew = ({ tables, tickets, activity }: Primary): Crew => {
+    const { workers: size, drainMs, listen } = configuration
+    const primary = { tables, tickets, activity }
+    if (size > 1)
+      return crewOfWorkers({
+        size,
+        script: fileURLToPath(import.meta.url),
+        args,
+        primary,
+        listen,
+        drainMs,
+        log: logs.log,
+      })
+    const useTicket = async (...ticket: Parameters<UsedTickets['use']>): Promise<boolean> => tickets.use(...ticket)
+    return crewOfOne(createEngine({ ...common, tables, useTicket, seen: activity.seen }))
+  }
+  const proxy = await runPrimary({
+    configuration,
+    feedSecret: await readSecret(configuration.feed.secretFile),
+    logs,
+    now,
+    random: Math.random,
+    hireCrew,
+  })
+  onStop(proxy.stop)
+  process.on('SIGHUP', proxy.reloadCertificate)
+}
+
+/** One of several processes that share the port; the primary says what to do, and when to end. */
+async function runWorker(configuration: ProxyConfiguration): Promise<void> {
+  const now = Date.now
+  const logs = createLogs({ out: process.stdout, ...configuration.log, now, worker: process.pid })
   const activity = createActivity(now)
-  const tickets = createUsedTickets(now)
-  const startedAt = now()
+  const send = (message: FromWorker): void => void process.send?.(message)
+  const tools = workerTools({ send, onMessage: (listener) => process.on('message', listener) })
   const engine = createEngine({
     configuration,
-    admissionKey,
-    agentsKey,
+    admissionKey: await readKey(configuration.admissionKeyFile),
+    agentsKey: await readKey(configuration.agentsKeyFile),
     logs,
     now,
     newId: createIds(randomBytes(6).toString('hex')),
-    useTicket: async (id, issuedAt, expiresAt) => tickets.use(id, issuedAt, expiresAt),
+    tables: createTables(now),
+    useTicket: tools.useTicket,
     seen: activity.seen,
   })
-  const { tables } = engine
-  const snapshot = keepSnapshot({
-    file: configuration.snapshotFile,
-    log,
-    routes: () => tables.routes.all(),
-    revocations: tables.revocations.all,
-  })
-  const kept = await snapshot.read()
-  engine.apply({ type: 'table', seq: 0, ...kept })
-  await engine.listen()
-  const follower = followHub({
-    url: feedUrl(configuration.feed),
-    secret,
-    log,
-    activity,
-    random: Math.random,
-    async apply(message: HubMessage) {
-      engine.apply(message)
-      if (message.type !== 'revoke') snapshot.routesChanged()
-      if (message.type === 'revoke' || message.type === 'table') await snapshot.saveRevocations()
-    },
-  })
-  const age = (): number => (follower.heardAt === undefined ? -1 : (performance.now() - follower.heardAt) / 1_000)
-  const control = await serveControl({
-    where: configuration.control,
-    health: () => ({ routes: tables.routes.size, feed: follower.connected, startedAt }),
-    statistics: async () => [
-      engine.statistics(),
-      {
-        numbers: {
-          hutch_proxy_routes: tables.routes.size,
-          hutch_proxy_feed_connected: follower.connected ? 1 : 0,
-          hutch_proxy_table_age_seconds: age(),
-        },
-      },
-    ],
-  })
-  log.info({ listen: configuration.listen, routes: tables.routes.size, pid: process.pid }, 'the proxy serves')
-
-  onStop(async () => {
-    log.info({ drainMs: configuration.drainMs }, 'the proxy stops when what goes on is done')
-    await engine.drain()
-    follower.stop()
-    await snapshot.flush()
-    control.close()
-    log.info({}, 'the proxy has stopped')
-    logs.flush()
-  })
-  process.on('SIGHUP', () => {
-    engine.reloadCertificate().then(
-      () => log.info({}, 'the certificate was read again'),
-      (error: unknown) => log.error({ err: error }, 'the certificate could not be read; the one before stays'),
-    )
-  })
+  setInterval(() => send({ type: 'seen', at: activity.take() }), activityEveryMs).unref()
+  // The terminal's Ctrl-C reaches every process; only the primary decides.
+  for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
+  // Without the primary nobody follows the hub: whoever starts the proxy again needs the port.
+  process.on('disconnect', () => process.exit(1))
+  process.on('exit', logs.flush)
+  tools.serve(engine)
 }
+
+const activityEveryMs = 5_000
 
 /** Unique in this installation: random at the start, then counted. */
 function createIds(prefix: string): () => string {
@@ -136,10 +127,6 @@ function createIds(prefix: string): () => string {
     count += 1
     return `${prefix}-${count.toString(36)}`
   }
-}
-
-function feedUrl(feed: ProxyConfiguration['feed']): string {
-  return 'socket' in feed ? `ws+unix:${feed.socket}:/proxy/feed` : `${feed.url.replace(/\/$/, '')}/proxy/feed`
 }
 
 function fail(error: unknown): void {
