@@ -77,7 +77,11 @@ export function createApp(options: AppOptions): Koa {
   const notices = options.setup
   // The proxy alone reaches the hub; it overwrites X-Forwarded-*, and the last address is the one it saw itself.
   const app = new Koa({ proxy: true, maxIpsCount: 1 })
-  app.on('error', (error: unknown) => log.error({ err: error }, 'an answer was cut short'))
+  // Koa reports here what breaks off while an answer is on its way. A browser that leaves is no error.
+  app.on('error', (error: NodeJS.ErrnoException) => {
+    const left = error.code === 'ERR_STREAM_PREMATURE_CLOSE' || error.code === 'ECONNRESET' || error.code === 'EPIPE'
+    log[left ? 'debug' : 'error']({ err: error }, 'an answer was cut short')
+  })
 
   app.use(requestLog({ log, newId }))
   app.use(securityHeaders(publicUrl))

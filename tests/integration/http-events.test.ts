@@ -83,6 +83,11 @@ test('at most twelve for one login; who leaves makes room', async (t) => {
   t.is((await follow(t, hub, '/hub/api/v1/events', {}, 'bob')).status, 200)
   followers[0]?.leave()
   await until('room', () => hub.environments.subscribers === 12)
+  t.deepEqual(
+    hub.lines.filter(({ level }) => level === 'error'),
+    [],
+    'a page that is closed is no error',
+  )
   t.is((await follow(t, hub, '/hub/api/v1/events')).status, 200)
 })
 

@@ -160,7 +160,13 @@ test.serial('launching with the keyboard alone, and a search that keeps what is 
     .first()
     .waitFor()
   t.true(await page.getByLabel(/Spin waves/).isChecked(), 'what is ticked stays')
+  await page.setViewportSize({ width: 390, height: 500 })
   await page.getByLabel('What shall it be called?').focus()
+  const [field, bar] = await Promise.all([
+    page.locator('#title').boundingBox(),
+    page.locator('.launch-bar').boundingBox(),
+  ])
+  t.true((field?.y ?? 0) + (field?.height ?? 0) <= (bar?.y ?? 0), 'what has the focus is not behind the bar')
   await page.keyboard.type('By hand')
   await page.keyboard.press('Enter')
   await page.waitForURL(/environments\/fake1$/)
