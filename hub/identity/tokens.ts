@@ -97,15 +97,16 @@ export function createTokens(options: TokensOptions): Tokens {
       .where('tokens.revoked_at', 'is', null)
       .executeTakeFirst()
     if (!row || isOver(row)) return undefined
+    const worth = await standing(row.id)
+    if (!worth) return undefined
     if (now() - (row.last_used_at ?? 0) >= usedEveryMs) {
       await db.updateTable('tokens').set({ last_used_at: now() }).where('id', '=', row.token).execute()
     }
-    const { admin, groups } = await standing(row.id)
     return {
-      user: { ...userOf(row), admin },
+      user: { ...userOf(row), admin: worth.admin },
       login: row.token,
       by: 'token',
-      groups,
+      groups: worth.groups,
       scopes: parseScopes(row.scopes),
       expiresAt: new Date(endOf(row)),
     }
@@ -115,18 +116,21 @@ export function createTokens(options: TokensOptions): Tokens {
   const endOf = ({ expires_at }: Pick<TokenRow, 'expires_at'>): number =>
     Math.min(expires_at ?? Infinity, now() + mostAheadMs)
 
-  /** What the user's identities are worth today. */
-  async function standing(userId: string): Promise<{ admin: boolean; groups: readonly string[] }> {
+  /** What the user's identities are worth today; undefined: nothing. */
+  async function standing(userId: string): Promise<{ admin: boolean; groups: readonly string[] } | undefined> {
     const identities = await db
       .selectFrom('identities')
       .select(['issuer', 'subject', 'claims'])
       .where('user_id', '=', userId)
       .execute()
-    const groups = identities.flatMap(({ issuer, claims }) => {
+    const vouched = identities.flatMap(({ issuer, subject, claims }) => {
       const provider = providers.byIssuer(issuer)
-      return provider ? groupsOf(parseClaims(claims), provider.configuration) : []
+      return provider ? [{ issuer, subject, groups: groupsOf(parseClaims(claims), provider.configuration) }] : []
     })
-    const admin = identities.some(({ issuer, subject }) => providers.isAdministrator(issuer, subject))
+    // Whoever vouched for this person is no longer configured: what they said does not count any more.
+    if (identities.length > 0 && vouched.length === 0) return undefined
+    const groups = vouched.flatMap(({ groups }) => groups)
+    const admin = vouched.some(({ issuer, subject }) => providers.isAdministrator(issuer, subject))
     return { admin, groups: [...new Set(groups)] }
   }
 

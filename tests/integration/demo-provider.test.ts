@@ -161,6 +161,19 @@ test('a wrong password, an unknown name, a foreign form and an invented login ge
   t.is((await browser.open(url, { method: 'POST', form: { name: ' ADA ', password: good.password } })).status, 200)
 })
 
+test('two tabs log in at the demo without breaking each other', async (t) => {
+  const hub = await startHub(t, { demoFolder: await temporaryFolder(t) })
+  const [ada] = hub.demo?.people ?? []
+  const browser = createJar()
+  const form = await browser.open(`${hub.url}/hub/login/demo`)
+  await browser.open(form.url, { method: 'POST', form: { name: 'ada', password: ada?.password ?? '' } })
+  const back = (url: URL): boolean => url.pathname.endsWith('/callback')
+  const first = await browser.open(`${hub.url}/hub/login/demo?next=/hub/first`, { until: back })
+  const second = await browser.open(`${hub.url}/hub/login/demo?next=/hub/second`, { until: back })
+  t.is((await browser.open(second.url)).url, `${hub.url}/hub/second`)
+  t.is((await browser.open(first.url)).url, `${hub.url}/hub/first`)
+})
+
 test('in Chromium: log in, be who you are, log out at both; light, dark, with the keyboard, and readable for all', async (t) => {
   const chromium = await startBrowser(t)
   if (!chromium) return

@@ -74,6 +74,16 @@ test('the token of a blocked user opens nothing', async (t) => {
   t.is((await ask(hub, `token ${token}`)).status, 403)
 })
 
+test('a token is worth nothing once nobody who is configured vouches for its user', async (t) => {
+  const { hub } = await startHubAndProvider(t)
+  const userId = await userOf(hub)
+  const { token } = await hub.identity.tokens.create({ userId, scopes: ['self'], note: '' })
+  t.is((await ask(hub, `token ${token}`)).status, 200)
+  await hub.db.updateTable('identities').set({ issuer: 'https://gone.example.org' }).execute()
+  hub.clock.offsetMs += 2_000
+  t.is((await ask(hub, `token ${token}`)).status, 401)
+})
+
 for (const [what, authorization] of [
   ['unknown', 'Bearer hutch_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'],
   ['without the prefix', 'token AAAA'],
