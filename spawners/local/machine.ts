@@ -1,12 +1,13 @@
 /** What this machine offers, found out once by really trying. */
 import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { accessSync, constants } from 'node:fs'
-import { lstat, readFile, readlink } from 'node:fs/promises'
+import { lstat, readFile, readlink, rmdir } from 'node:fs/promises'
 import { availableParallelism, loadavg } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Health } from '../spawner.ts'
-import { groupVersion } from './cgroups.ts'
+import { groupPlan, groupVersion, makeGroups, removeGroups } from './cgroups.ts'
 import type { LocalConfig } from './config.ts'
 import type { Layout } from './render.ts'
 
@@ -33,7 +34,7 @@ export async function exploreMachine(
   const layout = await exploreLayout()
   const path = findProgram('bwrap', programFolders)
   const sandboxProblem = path === undefined ? 'bubblewrap (bwrap) is not installed' : await tryOut(path, root)
-  const version = root ? await groupVersion(cgroupRoot) : undefined
+  const version = root ? await workingGroups(cgroupRoot) : undefined
   return {
     uid,
     gid,
@@ -50,10 +51,10 @@ export async function exploreMachine(
 export function launchProblem(machine: Machine, config: LocalConfig): string | undefined {
   const { root, sandboxProblem, cgroups } = machine
   if (sandboxProblem !== undefined && (root || !config.allowUnsandboxed)) {
-    return `${sandboxProblem}, and without a sandbox nothing is launched here: install the package bubblewrap`
+    return `${sandboxProblem}, and without a sandbox nothing is launched here: install the package bubblewrap (apt-get install bubblewrap)`
   }
   if (root && cgroups === undefined && !config.allowUnlimited) {
-    return 'control groups for cpu, memory and pids are not there, and without limits nothing is launched here'
+    return 'control groups for cpu, memory and pids are not there or can not be written, and without limits nothing is launched here: give the hub /sys/fs/cgroup, or set allowUnlimited'
   }
   return undefined
 }
@@ -95,6 +96,24 @@ async function tryOut(bubblewrap: string, root: boolean): Promise<string | undef
     const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim().split('\n')[0] : ''
     return `bubblewrap does not work here (${said || 'it gave no reason'})`
   }
+}
+
+/** In most containers they are there, and read-only. */
+async function workingGroups(root: string): Promise<1 | 2 | undefined> {
+  const version = await groupVersion(root)
+  if (version === undefined) return undefined
+  const name = `hutch-trial-${randomUUID().slice(0, 8)}`
+  const plan = groupPlan(version, root, name, 'trial', { cpu: 1, memoryBytes: 2 ** 26, gpus: 0, processes: 8 })
+  const works = await makeGroups(plan).then(
+    () => true,
+    () => false,
+  )
+  for (const folder of plan.own) {
+    // What was not made can't be removed either.
+    await removeGroups([folder]).catch(() => undefined)
+    await rmdir(dirname(folder)).catch(() => undefined)
+  }
+  return works ? version : undefined
 }
 
 async function exploreLayout(): Promise<Layout> {
