@@ -6,7 +6,7 @@ export function demoConfiguration({ demoDataFolder }: Readonly<{ demoDataFolder:
   return {
     hub: { title: 'Hutch', contact: 'whoever started this demo' },
     login: { demo: true },
-    accounts: { source: 'self' },
+    accounts: { source: 'demo' },
     catalogue: { type: 'demo' },
     database: { type: 'sqlite' },
     mounts: [
@@ -29,8 +29,9 @@ export function demoConfiguration({ demoDataFolder }: Readonly<{ demoDataFolder:
       small: { title: 'Small', cpu: 1, memory: '2GiB', walltime: '8h' },
       medium: { title: 'Medium', cpu: 2, memory: '4GiB', walltime: '8h' },
     },
-    // The demo's three people are one, whoever started it; where bubblewrap is there, it is used all the same.
-    spawners: { here: { type: 'local', allowUnsandboxed: true } },
+    // Not root: the demo's three people are one, whoever started it; where bubblewrap is there, it is used all the same.
+    // Root: they are three accounts, whose umask lets them share results; in a container there may be no limits.
+    spawners: { here: { type: 'local', umask: '0007', allowUnsandboxed: true, allowUnlimited: true } },
     profiles: {
       jupyterlab: {
         title: 'JupyterLab',

@@ -80,11 +80,11 @@ function loginMistakes(draft: Draft): Finding[] {
 
 function accountMistakes(draft: Draft): Finding[] {
   const { accounts, spawners } = draft
-  if (accounts?.source !== 'self' || !listensBeyondLoopback(draft)) return []
+  const isOwn = accounts?.source === 'self' || accounts?.source === 'demo'
+  if (!isOwn || !listensBeyondLoopback(draft)) return []
   const local = Object.values(spawners).some(({ type }) => type === 'local')
   if (!local) return []
-  const message =
-    'is self: beyond loopback everybody would run as the hub itself; use system or file and run the hub as root'
+  const message = `is ${accounts.source}: beyond loopback everybody would run as the hub itself; use system or file and run the hub as root`
   return [{ path: ['accounts', 'source'], message }]
 }
 

@@ -105,6 +105,11 @@ const accounts = z
         "Everybody is the hub's own account, each with a home of their own under the state folder. For one machine without root.",
       ),
     z
+      .strictObject({ source: z.literal('demo').describe('Accounts for trying Hutch out.') })
+      .describe(
+        'As self. Where the hub runs as root, each user gets a uid and a gid of their own (61000 to 61799) that nobody on the machine has, and each demo proposal a group (61800 to 61999). Refused beyond loopback.',
+      ),
+    z
       .strictObject({ source: z.literal('system').describe('The name service of the machine.') })
       .describe("The system's own name service (getent)."),
     z

@@ -3,6 +3,7 @@ import type { Configuration } from '../../config/schema.ts'
 import type { Account, Log } from '../../spawners/spawner.ts'
 import { Problem } from '../domain/problem.ts'
 import type { Accounts, User } from '../domain/services.ts'
+import { createDemoSource } from './demo.ts'
 import { createFileSource } from './file.ts'
 import { requireSoundAccount, requireSoundName } from './rule.ts'
 import { createSelfSource, type ProcessIdentity, processIdentity } from './self.ts'
@@ -14,7 +15,7 @@ export interface AccountSource {
 }
 
 export interface AccountsOptions {
-  /** Absolute; homes of the source `self` are made under it. */
+  /** Absolute; homes of the sources `self` and `demo` are made under it. */
   readonly stateFolder: string
   readonly now: () => Date
   readonly log: Log
@@ -47,6 +48,8 @@ function createSource(configuration: Configuration['accounts'], options: Account
   switch (configuration.source) {
     case 'self':
       return createSelfSource({ ...options, identity: options.identity ?? processIdentity() })
+    case 'demo':
+      return createDemoSource({ ...options, identity: options.identity ?? processIdentity() })
     case 'system':
       return createSystemSource(options)
     case 'file':

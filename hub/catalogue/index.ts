@@ -1,8 +1,8 @@
 /** Which proposals there are and whose they are. One factory for each type of the configuration. */
-import { fileURLToPath } from 'node:url'
 import type { Configuration } from '../../config/schema.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import type { Catalogue } from '../domain/services.ts'
+import { demoCataloguePath } from './demo/groups.ts'
 import { installDemoData } from './demo/install.ts'
 import { createFileCatalogue } from './file.ts'
 import { createProposals } from './proposals.ts'
@@ -24,13 +24,11 @@ export async function createCatalogue(
       return emptyCatalogue()
     case 'demo':
       await installDemoData(stateFolder, { asRoot: process.geteuid?.() === 0 })
-      return await createFileCatalogue({ path: demoPath, now, log })
+      return await createFileCatalogue({ path: demoCataloguePath, now, log })
     case 'file':
       return await createFileCatalogue({ path: configuration.path, now, log })
   }
 }
-
-const demoPath = fileURLToPath(new URL('./demo/catalogue.yaml', import.meta.url))
 
 function emptyCatalogue(): Catalogue {
   const none = createProposals([])

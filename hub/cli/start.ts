@@ -1,6 +1,7 @@
 /** `hutch start`: progress, then a URL and how to log in; until a signal ends it. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { mistakeLine } from '../../config/mistake.ts'
+import type { Configuration } from '../../config/schema.ts'
 import type { Hub } from '../main.ts'
 import { unreachableProviders } from '../setup/provider-check.ts'
 import { readArguments } from './arguments.ts'
@@ -40,9 +41,7 @@ Ctrl-C ends all that it started, but environments where the configuration says t
       folder: terminal.folder,
     })
     for (const warning of warnings) terminal.error(`warning: ${mistakeLine(warning)}`)
-    if (configuration.accounts.source === 'self' && process.geteuid?.() === 0) {
-      terminal.error('warning: as root nothing can be launched with accounts.source: self; start it as another user')
-    }
+    if (process.geteuid?.() === 0) terminal.error(rootMeans(configuration.accounts.source))
     const log = createLog(configuration.log, terminal)
     const signals = listenForSignals()
     try {
@@ -70,6 +69,19 @@ Ctrl-C ends all that it started, but environments where the configuration says t
       signals.close()
     }
   },
+}
+
+/** One line on what runs as whom. */
+function rootMeans(source: Configuration['accounts']['source']): string {
+  switch (source) {
+    case 'self':
+      return 'warning: as root nothing can be launched with accounts.source: self; start it as another user'
+    case 'demo':
+      return 'as root: each person gets an account of their own, sandboxed with bubblewrap'
+    case 'system':
+    case 'file':
+      return `as root: environments run as the accounts that accounts.source: ${source} names, sandboxed with bubblewrap`
+  }
 }
 
 /** Progress gives its line to the next. */

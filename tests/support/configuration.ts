@@ -11,6 +11,8 @@ const fakeLocal: SpawnerSchemas = {
     sandbox: z.enum(['auto', 'always']).default('auto'),
     scratch: bytes.optional(),
     allowUnsandboxed: z.boolean().optional(),
+    allowUnlimited: z.boolean().optional(),
+    umask: z.string().optional(),
   }),
   profileSchema: z.strictObject({ nice: z.int().min(0).max(19).default(0).describe('Politeness.') }),
 }

@@ -1,18 +1,21 @@
 /** Accounts: who may run environments, and what each source says about them. */
 import { execFileSync } from 'node:child_process'
-import { chmod, readFile, readdir, stat, writeFile } from 'node:fs/promises'
+import { chmod, chown, readFile, readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import * as fc from 'fast-check'
 import type { Configuration } from '../../config/schema.ts'
 import { createCache } from '../../hub/accounts/cache.ts'
+import { firstFree, isFree } from '../../hub/accounts/demo-numbers.ts'
 import { homeSource } from '../../hub/accounts/homes.ts'
 import { type AccountsOptions, createAccounts } from '../../hub/accounts/index.ts'
 import { requireSoundAccount, requireSoundName } from '../../hub/accounts/rule.ts'
 import { readPasswd } from '../../hub/accounts/system.ts'
+import { installDemoData } from '../../hub/catalogue/demo/install.ts'
 import { Problem } from '../../hub/domain/problem.ts'
 import type { User } from '../../hub/domain/services.ts'
 import type { Account } from '../../spawners/spawner.ts'
+import { available } from '../support/component.ts'
 import { quietLog } from '../support/quiet-log.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
@@ -85,6 +88,64 @@ test('self: a state folder that is not writable is said as trouble, not as a mis
   await chmod(stateFolder, 0o700)
   const problem = await t.throwsAsync(of('ada'), { instanceOf: Problem })
   t.is(problem.type, 'backendUnreachable')
+})
+
+test('demo: without root exactly as self', async (t) => {
+  const [self, demo] = [
+    await accounts(t, { source: 'self' }, { identity: ordinary }),
+    await accounts(t, { source: 'demo' }, { identity: ordinary }),
+  ]
+  t.deepEqual(await demo.of('ada'), await self.of('ada'))
+  t.is((await stat(join(demo.stateFolder, 'homes/ada'))).uid, process.geteuid?.() ?? -1)
+})
+
+test('demo: as root each has a uid, a gid and a home of their own, always the same, and groups of their proposals', async (t) => {
+  if (!available(t, 'root', process.geteuid?.() === 0, 'run the tests as root')) return
+  const { of, stateFolder } = await accounts(t, { source: 'demo' })
+  await installDemoData(stateFolder, { asRoot: true })
+  const names = ['ada', 'marie', 'rosalind', 'ada', 'marie']
+  const found = await Promise.all(names.map(of))
+  t.deepEqual(found.slice(3), found.slice(0, 2))
+  t.is(new Set(found.map(({ uid }) => uid)).size, 3)
+  for (const { name, uid, gid, home } of found) {
+    t.true(uid >= 61_000 && uid <= 61_799 && gid === uid)
+    t.is(home, `/home/${name}`)
+    const onHost = homeSource('demo', stateFolder, { name, home })
+    for (const path of ['', '.bashrc', 'Welcome.md']) {
+      const seen = await stat(join(onHost, path))
+      t.deepEqual([seen.uid, seen.gid], [uid, gid])
+    }
+    t.is((await stat(onHost)).mode & 0o777, 0o700)
+  }
+  const groups = Object.fromEntries(found.map(({ name, groups: own }) => [name, own.map((group) => group.name)]))
+  t.deepEqual(groups, {
+    ada: ['p20260311', 'p20150042'],
+    marie: ['p20150042', 'p20080121'],
+    rosalind: ['p20260311', 'p20080121'],
+  })
+  const [p42] = found[0]?.groups.filter((group) => group.name === 'p20150042') ?? []
+  const shared = await stat(join(stateFolder, 'proposals/20150042/processed'))
+  t.deepEqual([shared.gid, shared.mode & 0o7777], [p42?.gid, 0o2770])
+  t.is((await stat(join(stateFolder, 'proposals/20150042/processed/p123.ipynb'))).gid, p42?.gid)
+  t.is((await stat(join(stateFolder, 'proposals/20150042/raw'))).uid, 0)
+
+  await chown(join(stateFolder, 'homes/marie'), 12_001, 12_001)
+  const problem = await t.throwsAsync(of('marie'), { instanceOf: Problem })
+  t.is(problem.type, 'launchRefused')
+  t.regex(problem.detail, /home of marie belongs to uid 12001/)
+})
+
+test('demo: no number that this machine gives to anybody', async (t) => {
+  t.false(await isFree(0, signal))
+  const ids = (database: string) =>
+    execFileSync('getent', [database], { encoding: 'utf8' })
+      .split('\n')
+      .map((line) => Number(line.split(':')[2]))
+  const known = [...ids('passwd'), ...ids('group')]
+  const found = await firstFree({ first: 0, last: 300 }, new Set([100, 300]), signal)
+  t.false([...known, 100, 300].includes(found))
+  const problem = await t.throwsAsync(firstFree({ first: 0, last: 1 }, new Set([1]), signal), { instanceOf: Problem })
+  t.regex(problem.detail, /no number left/)
 })
 
 const written = {

@@ -83,6 +83,11 @@ const rows: readonly (readonly [title: string, text: string, expected: RegExp])[
     /login\.demo: is refused beyond loopback/,
   ],
   [
+    'the accounts of the demo beyond loopback',
+    `${base}listen: 0.0.0.0:80\npublicUrl: https://x.org\naccounts: { source: demo }`,
+    /accounts\.source: is demo: beyond loopback/,
+  ],
+  [
     'the account self beyond loopback',
     `${base}listen: 10.0.0.1:80\npublicUrl: https://x.org`,
     /accounts\.source: is self: beyond loopback/,
