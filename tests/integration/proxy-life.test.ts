@@ -20,7 +20,7 @@ async function run(...args: string[]): Promise<{ code: number | null; output: st
   })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()))
-  const timer = setTimeout(() => child.kill('SIGKILL'), 30_000)
+  const timer = setTimeout(() => child.kill('SIGKILL'), 60_000)
   const [code] = (await once(child, 'close')) as [number | null]
   clearTimeout(timer)
   return { code, output }
