@@ -207,6 +207,9 @@ function publicUrlOf({ publicUrl, listen }: Configuration): URL {
   return new URL(`http://${host}:${listen.port}/`)
 }
 
+/** Percent between two lines of progress. */
+const progressStep = 5
+
 /** Looked for only where a profile starts JupyterLab of this machine. */
 async function jupyterFor({ configuration, log, say, env, signal }: HubOptions, stateFolder: string): Promise<Jupyter> {
   const isLocal = (name: string): boolean => configuration.spawners[name]?.type === 'local'
@@ -214,10 +217,11 @@ async function jupyterFor({ configuration, log, say, env, signal }: HubOptions, 
     ({ kind, argv, on }) => kind === 'notebook' && argv === undefined && Object.keys(on).some(isLocal),
   )
   if (!wanted) return { binFolder: '/usr/bin' }
-  let said = ''
+  let saidPercent = -progressStep
   const progress = ({ percent, message }: { percent: number; message: string }): void => {
-    if (message !== said) say(`${String(percent).padStart(3)} %  ${message}`)
-    said = message
+    if (percent < saidPercent + progressStep && percent < 100) return
+    saidPercent = percent
+    say(`${String(percent).padStart(3)} %  ${message}`)
   }
   return await findOrInstallJupyter({ stateFolder, log, progress, signal, env })
 }

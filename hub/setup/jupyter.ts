@@ -1,6 +1,6 @@
 /** JupyterLab for environments on this machine: the one on PATH, or one of Hutch's own, set up once. */
 import { createHash } from 'node:crypto'
-import { access, constants, glob, mkdir, readFile, rm } from 'node:fs/promises'
+import { access, chmod, constants, glob, mkdir, readFile, rm } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Log } from '../../spawners/spawner.ts'
@@ -59,11 +59,14 @@ async function findOrInstall(options: JupyterOptions): Promise<Jupyter> {
 const resources = fileURLToPath(new URL('./jupyter/', import.meta.url))
 const listed = ['requirements.txt', 'constraints.txt', 'pip.json'] as const
 
+/** Counts up when something besides the packages changes. */
+const layout = 2
+
 /** Changes when other packages are wanted, or the folder was moved: scripts in it carry its path. */
 async function wantedDigest(folder: string): Promise<string> {
   const texts = await Promise.all(listed.map((name) => readFile(join(resources, name), 'utf8')))
   return createHash('sha256')
-    .update(JSON.stringify([folder, ...texts]))
+    .update(JSON.stringify([folder, layout, ...texts]))
     .digest('hex')
 }
 
@@ -103,9 +106,19 @@ async function install(folder: string, { progress, signal, env, log }: JupyterOp
   watching.end()
   if (installed.exitCode !== 0) return pipFailure(installed, log)
   await rm(wheel)
+  await askNoNews(folder)
   progress({ percent: 98, message: 'trying it' })
   const tried = await run([join(folder, 'bin', 'jupyter'), 'lab', '--version'], shortTimeoutMs)
   return tried.exitCode === 0 ? undefined : `it was set up but does not start: ${lastLine(tried)}`
+}
+
+/** A facility's users are not asked whether they want news from elsewhere; no command-line option says so. */
+async function askNoNews(folder: string): Promise<void> {
+  const config = join(folder, 'etc', 'jupyter', 'labconfig')
+  await mkdir(config, { recursive: true })
+  const unwanted = { disabledExtensions: { '@jupyterlab/apputils-extension:announcements': true } }
+  await writeWhole(join(config, 'page_config.json'), JSON.stringify(unwanted))
+  await chmod(join(config, 'page_config.json'), 0o644)
 }
 
 /** Environments run as others when the hub is root; the state folder (0700) above keeps everybody else out. */
