@@ -47,9 +47,8 @@ export function renderRequestHead(request: Request, rules: RequestRules): string
   if (request.upgrade !== undefined) text += 'Connection: Upgrade\r\nUpgrade: websocket\r\n'
   else if (head.minor === 0) text += 'Connection: close\r\n'
   if (!overwrites) return `${text}${rules.extra}\r\n`
-  const via = request.via === '' ? '' : `${request.via}, `
   return (
-    `${text}X-Forwarded-For: ${via}${request.address}\r\nX-Forwarded-Proto: ${request.scheme}\r\n` +
+    `${text}X-Forwarded-For: ${request.way}\r\nX-Forwarded-Proto: ${request.scheme}\r\n` +
     `X-Forwarded-Host: ${request.authority}\r\nX-Request-Id: ${request.id}\r\n${rules.extra}\r\n`
   )
 }

@@ -19,8 +19,8 @@ export interface Request {
   readonly scheme: 'http' | 'https'
   /** The browser's address, as the connection or a trusted proxy says. */
   readonly address: string
-  /** What trusted proxies in front said of the way, for X-Forwarded-For; empty without one. */
-  readonly via: string
+  /** The whole way here, for X-Forwarded-For: what a trusted proxy in front said of it, and who connected. */
+  readonly way: string
   /** 'websocket' when the request asks for it, in a valid way. */
   readonly upgrade: 'websocket' | undefined
   /** The connection may carry another request after this one. */
@@ -63,7 +63,7 @@ export function readRequest(
     host: hostName(authority),
     scheme: said?.scheme ?? (client.secure ? 'https' : 'http'),
     address: said?.address ?? client.address,
-    via: said === undefined ? '' : said.via,
+    way: said === undefined || said.way === '' ? client.address : `${said.way}, ${client.address}`,
     upgrade: upgradeOf(head, framing, connection),
     keepAlive: head.minor === 1 ? !lists(connection, 'close') : lists(connection, 'keep-alive'),
     startedAt: performance.now(),
@@ -93,17 +93,17 @@ interface Forwarded {
   readonly host?: string
   readonly scheme?: 'http' | 'https'
   readonly address?: string
-  readonly via: string
+  readonly way: string
 }
 
 /** Only what the nearest proxy itself wrote counts: the last of each list. */
 function forwarded(head: RequestHead): Forwarded {
-  const via = joined(head, 'x-forwarded-for') ?? ''
-  const address = via.split(',').at(-1)?.trim() ?? ''
+  const way = joined(head, 'x-forwarded-for') ?? ''
+  const address = way.split(',').at(-1)?.trim() ?? ''
   const scheme = lastOf(joined(head, 'x-forwarded-proto'))
   const host = lastOf(joined(head, 'x-forwarded-host'))
   return {
-    via,
+    way,
     ...(isIP(address) === 0 ? {} : { address }),
     ...(scheme === 'http' || scheme === 'https' ? { scheme } : {}),
     ...(host === undefined || host === '' ? {} : { host }),

@@ -1,0 +1,38 @@
+/** An unmodified JupyterHub starts the proxy in place of its own, and its own tests of the proxy pass. */
+import { execFile } from 'node:child_process'
+import { symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import test from 'ava'
+import { jupyterHubBin } from '../support/jupyterhub.ts'
+import { temporaryFolder } from '../support/temporary.ts'
+
+const project = new URL('../..', import.meta.url).pathname
+const run = promisify(execFile)
+
+test("JupyterHub's own tests of its proxy pass with this one", async (t) => {
+  t.timeout(900_000)
+  const bin = await jupyterHubBin(t)
+  if (bin === undefined) return
+  const folder = await temporaryFolder(t)
+  await symlink(join(project, 'bin/hutch-proxy.js'), join(folder, 'configurable-http-proxy'))
+  const settings = [
+    '[pytest]',
+    'asyncio_mode = auto',
+    'asyncio_default_fixture_loop_scope = module',
+    'asyncio_default_test_loop_scope = module',
+  ]
+  await writeFile(join(folder, 'pytest.ini'), settings.join('\n'))
+  const args = ['-m', 'pytest', '-q', '-c', join(folder, 'pytest.ini'), '--pyargs', 'jupyterhub.tests.test_proxy']
+  const env = { ...process.env, PATH: [folder, bin, process.env['PATH']].join(':') }
+  const { stdout } = await run(join(bin, 'python'), args, {
+    cwd: folder,
+    env,
+    maxBuffer: 2 ** 26,
+    timeout: 800_000,
+  }).catch((error: { stdout?: string }) => ({ stdout: String(error.stdout ?? error) }))
+  const summary = stdout.trim().split('\n').at(-1) ?? ''
+  t.regex(summary, /^\d{2,} passed/, stdout.slice(-4_000))
+  t.notRegex(summary, /failed|error/)
+  t.log(summary)
+})

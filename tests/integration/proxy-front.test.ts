@@ -1,0 +1,152 @@
+/** The proxy at the edge: TLS of its own, a site's proxy in front of it, a path prefix. */
+import { execFile } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { request } from 'node:https'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { connect } from 'node:tls'
+import test from 'ava'
+import { available, program } from '../support/component.ts'
+import { ask, route, startProxy, upstream } from '../support/proxy.ts'
+import { temporaryFolder } from '../support/temporary.ts'
+import { until } from '../support/until.ts'
+
+const run = promisify(execFile)
+
+async function certificate(folder: string, name: string): Promise<void> {
+  const subject = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1']
+  const files = ['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')]
+  await run('openssl', [
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:P-256',
+    '-nodes',
+    '-days',
+    '2',
+    ...subject,
+    ...files,
+  ])
+}
+
+async function subjectOf(port: number): Promise<string> {
+  return await new Promise((resolve, reject) => {
+    const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false }, () => {
+      resolve(String(socket.getPeerCertificate().subject.CN))
+      socket.destroy()
+    })
+    socket.on('error', reject)
+  })
+}
+
+test('TLS: cookies are Secure, old versions are refused, SIGHUP reads a new certificate', async (t) => {
+  if (!available(t, 'openssl', program('openssl'), 'apt-get install openssl')) return
+  const folder = await temporaryFolder(t)
+  await certificate(folder, 'first')
+  const behind = await upstream(t, (asked, response) => response.end(String(asked.headers['x-forwarded-proto'])))
+  const to = route('e1', behind.target)
+  const tls = { certificateFile: join(folder, 'cert.pem'), keyFile: join(folder, 'key.pem') }
+  const proxy = await startProxy(t, { tls, publicUrl: 'https://127.0.0.1' }, { routes: [to] })
+  const get = async (headers: Record<string, string>): Promise<{ status: number; cookie: string; body: string }> =>
+    await new Promise((resolve, reject) => {
+      const options = {
+        port: proxy.port,
+        host: '127.0.0.1',
+        path: to.prefix,
+        headers,
+        rejectUnauthorized: false,
+        agent: false,
+      }
+      const asking = request(options, (response) => {
+        let body = ''
+        response.on('data', (data: Buffer) => (body += data.toString()))
+        response.on('end', () =>
+          resolve({ status: response.statusCode ?? 0, cookie: response.headers['set-cookie']?.[0] ?? '', body }),
+        )
+      })
+      asking.on('error', reject)
+      asking.end()
+    })
+  t.regex((await get({ accept: 'text/html' })).cookie, /; Secure; SameSite=Lax$/)
+  t.is((await get({ cookie: proxy.entry(to) })).body, 'https')
+  await t.throwsAsync(
+    new Promise((resolve, reject) => {
+      const socket = connect({
+        port: proxy.port,
+        host: '127.0.0.1',
+        maxVersion: 'TLSv1.1',
+        minVersion: 'TLSv1.1',
+        ciphers: 'DEFAULT@SECLEVEL=0',
+        rejectUnauthorized: false,
+      })
+      socket.on('secureConnect', resolve)
+      socket.on('error', reject)
+    }),
+  )
+  await certificate(folder, 'second')
+  proxy.process.kill('SIGHUP')
+  await until('the new certificate is shown', async () => (await subjectOf(proxy.port)) === 'second')
+  await writeFile(join(folder, 'cert.pem'), 'broken')
+  proxy.process.kill('SIGHUP')
+  await until('it says so', () => proxy.output().includes('the one before stays'))
+  t.is(await subjectOf(proxy.port), 'second')
+})
+
+test('a trusted proxy in front is believed, its last word alone; another one is not', async (t) => {
+  const behind = await upstream(t, (asked, response) => response.end(JSON.stringify(asked.headers)))
+  const to = route('e1', behind.target)
+  const headers = {
+    'x-forwarded-for': '6.6.6.6, 192.0.2.7',
+    'x-forwarded-proto': 'http, https',
+    'x-forwarded-host': 'evil, hub.example.org',
+    'x-request-id': 'from-the-front',
+  }
+  for (const trusted of [true, false]) {
+    const options = trusted ? { trustedProxies: ['127.0.0.0/8'], publicUrl: 'https://hub.example.org' } : {}
+    const proxy = await startProxy(t, options, { routes: [to] })
+    const origin = trusted ? 'https://hub.example.org' : proxy.url
+    const reply = await ask(`${proxy.url}${to.prefix}`, {
+      method: 'POST',
+      headers: { ...headers, origin, cookie: proxy.entry(to) },
+    })
+    t.is(reply.status, 200)
+    const seen = JSON.parse(reply.body) as Record<string, string>
+    t.like(
+      seen,
+      trusted
+        ? {
+            'x-forwarded-for': '6.6.6.6, 192.0.2.7, 127.0.0.1',
+            'x-forwarded-proto': 'https',
+            'x-forwarded-host': 'hub.example.org',
+            'x-request-id': 'from-the-front',
+          }
+        : {
+            'x-forwarded-for': '127.0.0.1',
+            'x-forwarded-proto': 'http',
+            'x-forwarded-host': `127.0.0.1:${proxy.port}`,
+          },
+    )
+    if (!trusted) t.not(seen['x-request-id'], 'from-the-front')
+  }
+})
+
+test('under a path prefix the hub and the environments answer below it', async (t) => {
+  const behind = await upstream(t, (asked, response) => response.end(asked.url))
+  const to = route('e1', behind.target, { prefix: '/site/user/alice/e1/' })
+  const proxy = await startProxy(t, { publicUrl: 'http://127.0.0.1/site/' }, { routes: [to] })
+  const person = { accept: 'text/html', 'sec-fetch-mode': 'navigate' }
+  t.is((await ask(`${proxy.url}/site/hub/home`)).body, 'hub')
+  t.is((await ask(`${proxy.url}/site/`)).headers.location, 'http://127.0.0.1/site/hub/home')
+  t.is((await ask(`${proxy.url}${to.prefix}x`, { headers: { cookie: proxy.entry(to) } })).body, `${to.prefix}x`)
+  t.regex(
+    (await ask(`${proxy.url}${to.prefix}`, { headers: person })).headers.location ?? '',
+    /^http:\/\/127\.0\.0\.1\/site\/hub\/enter\?/,
+  )
+  t.regex(
+    (await ask(`${proxy.url}/site/user/alice/e2/`, { headers: person })).headers.location ?? '',
+    /\/site\/hub\/open\?/,
+  )
+  t.is((await ask(`${proxy.url}/hub/home`)).status, 404)
+})
