@@ -12,7 +12,7 @@ export interface JupyterPlace {
   readonly folder?: string
 }
 
-const answerTimeoutMs = 30_000
+const answerTimeoutMs = 90_000
 
 export async function findJupyter(path: string, signal: AbortSignal): Promise<JupyterPlace | undefined> {
   for (const binFolder of path.split(delimiter).filter((folder) => folder.startsWith('/'))) {
