@@ -84,6 +84,7 @@ test('the lock: one process at a time, and free again however that one ended', a
   const holder = spawn(process.execPath, ['--input-type=module-typescript', '-e', holding(path)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
+  t.teardown(() => holder.kill('SIGKILL'))
   await once(holder.stdout, 'data')
   await t.throwsAsync(lockStateFolder(path), {
     instanceOf: StateFolderTaken,
