@@ -212,7 +212,7 @@ export const spawnerContract: readonly ContractCase[] = [
     assert.ok(Buffer.byteLength(logs) <= 65_536, `logs gave ${Buffer.byteLength(logs)} bytes, more than 64 KiB`)
   }),
 
-  contractCase('an aborted call ends within a second and does nothing', async (room) => {
+  contractCase('an aborted call ends at once and does nothing', async (room) => {
     const spec = room.spec({ does: 'run' })
     const running = room.spec({ does: 'run' })
     await room.ensure(running)
@@ -231,7 +231,7 @@ export const spawnerContract: readonly ContractCase[] = [
           () => 'succeeded',
           () => 'aborted',
         ),
-        sleep(1_000, 'went on', { ref: false }),
+        sleep(atOnceMs, 'went on', { ref: false }),
       ])
       if (name === 'watch' && !room.spawner.watch) continue
       assert.equal(outcome, 'aborted', `${name} ${outcome} although its signal was aborted`)
@@ -252,7 +252,7 @@ export const spawnerContract: readonly ContractCase[] = [
     await room.sees(spec.id, 'ended')
     await room.until('the end was called back', async () => seen.has(spec.id))
     stop.abort()
-    await Promise.race([watching, sleep(1_000, undefined, { ref: false }).then(() => assert.fail('watch goes on'))])
+    await Promise.race([watching, sleep(atOnceMs, undefined, { ref: false }).then(() => assert.fail('watch goes on'))])
   }),
 
   contractCase('the end time can be moved', async (room) => {
@@ -295,6 +295,9 @@ export const spawnerContract: readonly ContractCase[] = [
     { alone: true },
   ),
 ]
+
+/** A second, and four for a test machine that is busy with other things. */
+const atOnceMs = 5_000
 
 type Seen<Phase extends Observation['phase']> = Omit<Found, 'observation'> & {
   readonly observation: Extract<Observation, { phase: Phase }>

@@ -4,15 +4,15 @@
 #
 #   keeper.sh sandboxed|open "CGROUP.PROCS FILES" COMMAND…     in the folder of one attempt to start it
 #
-# Standard input: the agent's bootstrap on one line, then the line "go". Without "go" nothing is ever started, so a
-# hub that was killed in between leaves nothing behind. The state is one file whose name tells it and which is only
-# ever renamed, because renaming works on a full disk too: `running`, then `ended.<exit code>`. Its mtime is the
-# start, its ctime the end.
+# Standard input: the agent's bootstrap on one line, which is the word to begin. Without a whole line nothing is ever
+# started, so a hub that was killed in between leaves nothing behind. The state is one file whose name tells it and
+# which is only ever renamed, because renaming works on a full disk too: `running`, then `ended.<exit code>`. Its
+# mtime is the start, its ctime the end.
 mode=$1
 groups=$2
 shift 2
 umask 077
-IFS= read -r bootstrap && IFS= read -r word && [ "$word" = go ] || exit 1
+IFS= read -r bootstrap || exit 1
 exec </dev/null
 
 # The newest 1 to 2 MiB of what is printed: in `log`, and before that in `log.old`. dd writes what it reads at once,

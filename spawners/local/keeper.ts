@@ -46,7 +46,7 @@ export async function startKeeper(
   return {
     pid,
     release(bootstrap) {
-      stdin.end(`${ascii(JSON.stringify(bootstrap))}\ngo\n`)
+      stdin.end(`${ascii(JSON.stringify(bootstrap))}\n`)
     },
     async started(signal) {
       for (;;) {

@@ -114,11 +114,20 @@ export function localSubject(site: LocalSite, application = fakeApplication): Co
       return behaviour.does === 'refuse' ? { ...spec, account: { ...spec.account, uid: 0 } } : spec
     },
     async cut() {
+      // A sandbox that is still being made looks for its files by their path.
+      for (const log of await logsOf(site.stateFolder)) {
+        await until('what runs has begun', async () => (await readFile(log, 'utf8')) !== '', { timeoutMs: 30_000 })
+      }
       await rename(site.stateFolder, `${site.stateFolder}.away`)
       return () => rename(`${site.stateFolder}.away`, site.stateFolder)
     },
     count: countKeepers,
   }
+}
+
+async function logsOf(stateFolder: string): Promise<readonly string[]> {
+  const entries = await readdir(stateFolder, { recursive: true, withFileTypes: true })
+  return entries.filter(({ name }) => name === 'log').map(({ parentPath, name }) => join(parentPath, name))
 }
 
 /** Keepers of this environment among all processes of the machine, by their working folder. */
