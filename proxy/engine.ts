@@ -14,6 +14,7 @@ import { trustedAddresses } from './forward/request.ts'
 import type { Logs } from './log.ts'
 import { createCounters, type Statistics } from './statistics.ts'
 import { createPools, type Tables } from './tables.ts'
+import type { Tidy } from './tidy.ts'
 
 export interface EngineOptions {
   readonly configuration: ProxyConfiguration
@@ -26,6 +27,7 @@ export interface EngineOptions {
   readonly newId: () => string
   /** True for the first who asks for this ticket, of all workers. */
   readonly useTicket: (id: string, issuedAt: number, expiresAt: number) => Promise<boolean>
+  readonly tidy?: Tidy
   /** Somebody did something in this environment. */
   readonly seen: (id: string) => void
 }
@@ -80,13 +82,18 @@ export function createEngine(options: EngineOptions): Engine {
     newId: options.newId,
     trusted: trustedAddresses(configuration.trustedProxies),
     done(done) {
+      answered += 1
       counters.done(done)
       logs.access(done)
     },
     refused: counters.refused,
   })
   let server: Server | undefined
-  const expiry = setInterval(cutExpired, expiryEveryMs)
+  let answered = 0
+  const expiry = setInterval(() => {
+    cutExpired()
+    options.tidy?.look(forwarding.clients.size, answered)
+  }, expiryEveryMs)
 
   return {
     tables,
@@ -132,6 +139,7 @@ export function createEngine(options: EngineOptions): Engine {
         [`hutch_proxy_live{kind="http"}`]: countLive('http'),
         [`hutch_proxy_live{kind="websocket"}`]: countLive('websocket'),
         hutch_proxy_resident_bytes: process.memoryUsage.rss(),
+        hutch_proxy_heap_bytes: process.memoryUsage().heapUsed,
       }),
   }
 

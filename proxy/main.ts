@@ -13,6 +13,7 @@ import { createLogs } from './log.ts'
 import { runPrimary } from './primary.ts'
 import { createTables } from './tables.ts'
 import type { UsedTickets } from './tickets.ts'
+import { createTidy, garbageCollector } from './tidy.ts'
 import { workerTools } from './worker.ts'
 import { crewOfWorkers, type FromWorker } from './workers.ts'
 
@@ -77,7 +78,9 @@ async function run(configuration: ProxyConfiguration, args: readonly string[]): 
         log: logs.log,
       })
     const useTicket = async (...ticket: Parameters<UsedTickets['use']>): Promise<boolean> => tickets.use(...ticket)
-    return crewOfOne(createEngine({ ...common, tables, useTicket, seen: activity.seen }))
+    return crewOfOne(
+      createEngine({ ...common, tidy: createTidy(garbageCollector()), tables, useTicket, seen: activity.seen }),
+    )
   }
   const proxy = await runPrimary({
     configuration,
@@ -106,6 +109,7 @@ async function runWorker(configuration: ProxyConfiguration): Promise<void> {
     now,
     newId: createIds(randomBytes(6).toString('hex')),
     tables: createTables(now),
+    tidy: createTidy(garbageCollector()),
     useTicket: tools.useTicket,
     seen: activity.seen,
   })

@@ -1,0 +1,35 @@
+/**
+ * After a crowd has left: V8 collects garbage when it makes more, and a quiet proxy makes none, so that it would keep
+ * the memory of the crowd for hours. One collection, when hundreds of connections are gone and little goes on.
+ */
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
+export interface Tidy {
+  /** To be called about once a second, with what is open and what was answered so far. */
+  look(connections: number, requests: number): void
+}
+
+const crowd = 200
+const quietRequests = 50
+
+export function createTidy(collect: () => void): Tidy {
+  let most = 0
+  let before = 0
+  return {
+    look(connections, requests) {
+      const isQuiet = requests - before < quietRequests
+      before = requests
+      most = Math.max(most, connections)
+      if (!isQuiet || most - connections < crowd) return
+      most = connections
+      collect()
+    },
+  }
+}
+
+export function garbageCollector(): () => void {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  return () => collect()
+}
