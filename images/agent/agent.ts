@@ -1,16 +1,16 @@
 /** The life of one agent: listen, check, start the application, serve, and end everything that it started. */
 import { randomBytes } from 'node:crypto'
+import type { Server } from 'node:https'
 import { homedir } from 'node:os'
 import type { Writable } from 'node:stream'
-import { createActivity } from './activity.ts'
-import { startApplication, type Exit, type RunningApplication } from './application.ts'
-import type { AgentBootstrap, AgentReport } from './bootstrap.ts'
+import { startApplication, type RunningApplication } from './application.ts'
+import type { AgentBootstrap } from './bootstrap.ts'
 import { checkDirectories } from './directories.ts'
+import { createEvidence, type Evidence } from './evidence.ts'
 import { createForwarder, type Forwarder } from './forward.ts'
-import { createGpuReader } from './gpus.ts'
 import type { AgentHealth } from './health.ts'
-import { watchJupyter } from './jupyter-activity.ts'
-import { createLastLines } from './last-lines.ts'
+import { createJupyterWatch } from './jupyter-activity.ts'
+import { createLastLines, type LastLines } from './last-lines.ts'
 import { createPskServer, listen } from './listen.ts'
 import { fillIn } from './placeholders.ts'
 import { endStragglers } from './processes.ts'
@@ -18,10 +18,10 @@ import { createReporter, type Reporter } from './reporter.ts'
 import { isSafePrefix } from './route.ts'
 import { serve } from './serve.ts'
 import { makeSocketFolder, type SocketFolder } from './socket-folder.ts'
+import { createStateKeeper, type StateKeeper } from './state.ts'
 import { createAssets } from './terminal/assets.ts'
-import { createSessions } from './terminal/sessions.ts'
-import { createTerminalSite } from './terminal/site.ts'
-import { createUsageReader } from './usage.ts'
+import { createSessions, type Sessions } from './terminal/sessions.ts'
+import { createTerminalSite, type TerminalSite } from './terminal/site.ts'
 
 export interface AgentOptions {
   readonly bootstrap: AgentBootstrap
@@ -39,159 +39,194 @@ export interface Agent {
   readonly done: Promise<number>
 }
 
-/** Less than an idle JupyterLab with kernels, and less than anything that somebody waits for. */
-const busyCores = 0.2
+/** What the parts of a life share; the last four come as it goes on. */
+interface Life {
+  readonly bootstrap: AgentBootstrap
+  readonly run: string
+  readonly home: string
+  readonly start: string
+  readonly environment: NodeJS.ProcessEnv
+  readonly say: (line: string) => void
+  readonly stopping: AbortController
+  readonly state: StateKeeper
+  readonly evidence: Evidence
+  readonly lines: LastLines
+  readonly sessions: Sessions
+  readonly site: TerminalSite
+  readonly server: Server
+  reporter?: Reporter
+  folder?: SocketFolder
+  application?: RunningApplication
+  forwarder?: Forwarder
+}
+
 const lastReportMs = { asked: 3_000, failed: 15_000 }
-const longestMessage = 2_000
+const linesInMessage = 1_800
 
 export function startAgent(options: AgentOptions): Agent {
-  const { bootstrap, out, now, locateAsset } = options
-  const { id, prefix, application } = bootstrap
-  const say = (line: string): void => void out.write(`hutch-agent: ${line}\n`)
+  const life = begin(options)
+  serveLife(life)
+  return { stop: () => life.stopping.abort(), done: live(life) }
+}
+
+function begin({ bootstrap, environment, out, now, locateAsset }: AgentOptions): Life {
+  const { id, prefix } = bootstrap
   const run = randomBytes(9).toString('base64url')
-  const home = options.environment['HOME'] ?? homedir()
-  const start = fillIn(application.directory ?? home, { prefix, home })
-  const environment: NodeJS.ProcessEnv = { ...options.environment, HUTCH_ENVIRONMENT: id, HUTCH_RUN: run }
-  const hasApplication = application.kind !== 'terminal'
-
-  const activity = createActivity(now)
-  const usage = createUsageReader({ id, readGpus: createGpuReader() })
-  const sessions = createSessions({ directory: start, environment, now })
-  const site = createTerminalSite({
+  const say = (line: string): void => void out.write(`hutch-agent: ${line}\n`)
+  const home = environment['HOME'] ?? homedir()
+  const start = fillIn(bootstrap.application.directory ?? home, { prefix, home })
+  const marked = { ...environment, HUTCH_ENVIRONMENT: id, HUTCH_RUN: run }
+  const evidence = createEvidence({ id, now })
+  const sessions = createSessions({ directory: start, environment: marked, now })
+  const life: Life = {
+    bootstrap,
+    run,
+    home,
+    start,
+    say,
+    evidence,
     sessions,
-    assets: createAssets(locateAsset),
-    user: bootstrap.user,
-    onInput: () => activity.touch(),
-  })
-  const stopping = new AbortController()
-  let state: Readonly<{ application: AgentReport['application']; message?: string }> = { application: 'starting' }
-  let forwarder: Forwarder | undefined
-  let reporter: Reporter | undefined
-  const become = (application: AgentReport['application'], message?: string): void => {
-    state = { application, ...(message === undefined ? {} : { message: message.slice(0, longestMessage) }) }
-    // The lines that follow the first one are the application's, and were passed on already.
-    if (message !== undefined) say(message.split('\n', 1)[0] ?? '')
-    reporter?.nudge()
+    environment: marked,
+    stopping: new AbortController(),
+    state: createStateKeeper(({ message }) => {
+      // The lines that follow the first one are the application's, and were passed on already.
+      if (message !== undefined) say(message.split('\n', 1)[0] ?? '')
+      life.reporter?.nudge()
+    }),
+    lines: createLastLines(out),
+    site: createTerminalSite({
+      sessions,
+      assets: createAssets(locateAsset),
+      user: bootstrap.user,
+      onInput: () => evidence.activity.touch(),
+    }),
+    server: createPskServer({ id, key: Buffer.from(bootstrap.key, 'base64url') }),
   }
+  return life
+}
 
-  const health = (): AgentHealth => ({ version: 1, id, run, ...state })
-  const evidence = async () => {
-    const used = await usage.read()
-    if ((used.cpu ?? 0) >= busyCores) activity.touch()
-    const last = activity.last()
-    return { usage: used, ...(last === undefined ? {} : { lastActivityAt: last.toISOString() }) }
-  }
-  const server = createPskServer({ id, key: Buffer.from(bootstrap.key, 'base64url') })
-  serve(server, {
-    prefix,
-    hasApplication,
+function serveLife(life: Life): void {
+  const { bootstrap, run, evidence, sessions, site, state, stopping, say } = life
+  const { kind } = bootstrap.application
+  const health = (): AgentHealth => ({ version: 1, id: bootstrap.id, run, ...state.now() })
+  serve(life.server, {
+    prefix: bootstrap.prefix,
+    hasApplication: kind !== 'terminal',
     site,
-    forwarder: () => (state.application === 'ready' && !stopping.signal.aborted ? forwarder : undefined),
+    forwarder: () => (state.now().application === 'ready' && !stopping.signal.aborted ? life.forwarder : undefined),
     health,
-    status: async () => ({ ...health(), ...(await evidence()), terminals: sessions.list().length }),
+    status: async () => ({ ...health(), ...(await evidence.read()), terminals: sessions.list().length }),
     stop: () => stopping.abort(),
     onRequest: ({ method }) => {
       // Jupyter tells of its own activity; of other applications only what changes something counts.
-      if (application.kind !== 'notebook' && method !== 'GET' && method !== 'HEAD') activity.touch()
+      if (kind !== 'notebook' && method !== 'GET' && method !== 'HEAD') evidence.activity.touch()
     },
     say,
   })
+}
 
-  const live = async (): Promise<number> => {
-    if (!isSafePrefix(prefix)) throw new Error(`the prefix ${prefix} can't be served`)
-    const port = await listen(server, bootstrap.listen)
-    say(`${id} listens on ${bootstrap.listen.host}:${port}`)
-    reporter = createReporter({
-      bootstrap,
-      say,
-      snapshot: async () => ({ version: 1, port, run, ...state, ...(await evidence()) }),
-    })
-    let folder: SocketFolder | undefined
-    let started: RunningApplication | undefined
-    const code = await (async () => {
-      const problems = await checkDirectories([
-        ...bootstrap.directories,
-        { name: 'start', path: start, readOnly: true },
-      ])
-      if (problems.length > 0) return fail(problems.join(' '))
-      if (!hasApplication) {
-        become('ready')
-        await aborted(stopping.signal)
-        return 0
-      }
-      try {
-        folder = await makeSocketFolder(bootstrap.socketFolder)
-      } catch (error) {
-        return fail((error as Error).message)
-      }
-      const { socket, runtime } = folder
-      const values = { socket, prefix, home, start }
-      started = startApplication({
-        argv: application.argv.map((argument) => fillIn(argument, values)),
-        directory: start,
-        environment: { ...environment, JUPYTER_RUNTIME_DIR: runtime },
-        socket,
-        readyUrl: prefix + application.readyPath.replace(/^\/+/, ''),
-        startTimeoutMs: bootstrap.startTimeoutMs,
-        lines,
-      })
-      return await follow(started, socket)
-    })()
-    return await end(code, started, folder)
+async function live(life: Life): Promise<number> {
+  const { bootstrap, run, say, state, evidence, server } = life
+  if (!isSafePrefix(bootstrap.prefix)) throw new Error(`the prefix ${bootstrap.prefix} can't be served`)
+  const port = await listen(server, bootstrap.listen)
+  say(`${bootstrap.id} listens on ${bootstrap.listen.host}:${port}`)
+  life.reporter = createReporter({
+    bootstrap,
+    say,
+    snapshot: async (isUrgent) => {
+      const figures = isUrgent ? evidence.latest() : await evidence.read()
+      return { version: 1, port, run, ...state.now(), ...figures }
+    },
+  })
+  const code = await runApplication(life)
+  await end(life)
+  return code
+}
+
+/** Until the application ends or a stop is asked for. Returns the exit code. */
+async function runApplication(life: Life): Promise<number> {
+  const { bootstrap, start, state, stopping } = life
+  const directories = [...bootstrap.directories, { name: 'start', path: start, readOnly: true }]
+  const problems = await checkDirectories(directories)
+  if (problems.length > 0) return fail(life, problems.join(' '))
+  if (bootstrap.application.kind === 'terminal') {
+    state.become('ready')
+    await aborted(stopping.signal)
+    return 0
   }
-
-  const lines = createLastLines(out)
-  const fail = (message: string, code = 1): number => {
-    become('failed', message)
-    return code
+  try {
+    life.folder = await makeSocketFolder(bootstrap.socketFolder)
+  } catch (error) {
+    return fail(life, (error as Error).message)
   }
+  return await follow(life, startIn(life, life.folder), life.folder.socket)
+}
 
-  const follow = async (started: RunningApplication, socket: string): Promise<number> => {
-    const asked = aborted(stopping.signal).then(() => 'asked' as const)
-    const first = await Promise.race([started.ready, started.exit, asked])
-    if (first === 'asked') return 0
-    if (first === 'late') {
-      const seconds = Math.round(bootstrap.startTimeoutMs / 1000)
-      return fail(`The application was not ready within ${seconds} s.\n${lines.text(1_800)}`.trim())
-    }
-    if (first === 'ready') {
-      forwarder = createForwarder({
-        socketPath: socket,
-        ...(application.kind === 'notebook' ? {} : { onClientData: () => activity.touch() }),
-      })
-      become('ready')
-      say('the application is ready')
-    }
-    const watch = application.kind === 'notebook' ? watchJupyter({ socket, prefix }, activity) : undefined
-    const last = await Promise.race([started.exit, asked])
-    watch?.stop()
-    if (last === 'asked') return 0
-    return exited(last)
+function startIn(life: Life, { socket, runtime }: SocketFolder): RunningApplication {
+  const { bootstrap, home, start, environment, lines } = life
+  const { argv, readyPath } = bootstrap.application
+  const values = { socket, prefix: bootstrap.prefix, home, start }
+  life.application = startApplication({
+    argv: argv.map((argument) => fillIn(argument, values)),
+    directory: start,
+    environment: { ...environment, JUPYTER_RUNTIME_DIR: runtime },
+    socket,
+    readyUrl: bootstrap.prefix + readyPath.replace(/^\/+/, ''),
+    startTimeoutMs: bootstrap.startTimeoutMs,
+    lines,
+  })
+  return life.application
+}
+
+async function follow(life: Life, application: RunningApplication, socket: string): Promise<number> {
+  const { bootstrap, state, stopping, lines } = life
+  const asked = aborted(stopping.signal).then(() => 'asked' as const)
+  const first = await Promise.race([application.ready, application.exit, asked])
+  if (first === 'asked') return 0
+  if (first === 'late') {
+    const seconds = Math.round(bootstrap.startTimeoutMs / 1000)
+    return fail(life, `The application was not ready within ${seconds} s.\n${lines.text(linesInMessage)}`.trim())
   }
+  if (first === 'ready') becomeReady(life, socket)
+  const last = await Promise.race([application.exit, asked])
+  if (last === 'asked') return 0
+  state.become(last.is, last.message)
+  return last.code
+}
 
-  const exited = (exit: Exit): number => {
-    become(exit.is, exit.message)
-    return exit.code
+function becomeReady(life: Life, socketPath: string): void {
+  const { bootstrap, evidence, state, say } = life
+  if (bootstrap.application.kind === 'notebook') {
+    life.forwarder = createForwarder({ socketPath })
+    evidence.ask(createJupyterWatch({ socket: socketPath, prefix: bootstrap.prefix }, evidence.activity))
+  } else {
+    life.forwarder = createForwarder({ socketPath, onClientData: () => evidence.activity.touch() })
   }
+  state.become('ready')
+  say('the application is ready')
+}
 
-  const end = async (code: number, started?: RunningApplication, folder?: SocketFolder): Promise<number> => {
-    stopping.abort()
-    site.close()
-    sessions.close()
-    await started?.stop(bootstrap.stopTimeoutMs)
-    const ended = await endStragglers(`HUTCH_RUN=${run}`)
-    if (ended > 0) say(`${ended} processes had to be ended`)
-    if (state.application === 'starting' || state.application === 'ready') become('ended', 'Stopped as asked.')
-    await reporter?.flush(state.application === 'failed' ? lastReportMs.failed : lastReportMs.asked)
-    reporter?.close()
-    forwarder?.close()
-    server.close()
-    server.closeAllConnections()
-    await folder?.remove()
-    return code
-  }
+function fail({ state }: Life, message: string): number {
+  state.become('failed', message)
+  return 1
+}
 
-  return { stop: () => stopping.abort(), done: live() }
+async function end(life: Life): Promise<void> {
+  const { bootstrap, run, say, state, stopping, server, site, sessions, reporter } = life
+  stopping.abort()
+  site.close()
+  sessions.close()
+  await life.application?.stop(bootstrap.stopTimeoutMs)
+  const ended = await endStragglers(`HUTCH_RUN=${run}`)
+  if (ended > 0) say(`${ended} processes had to be ended`)
+  const { application } = state.now()
+  if (application === 'starting' || application === 'ready') state.become('ended', 'Stopped as asked.')
+  await reporter?.flush(application === 'failed' ? lastReportMs.failed : lastReportMs.asked)
+  reporter?.close()
+  life.forwarder?.close()
+  server.close()
+  server.closeAllConnections()
+  await life.folder?.remove()
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -5,8 +5,8 @@
 import { request } from 'node:http'
 import type { Activity } from './activity.ts'
 
-const everyMs = 30_000
 const timeoutMs = 10_000
+const leastIntervalMs = 5_000
 const longestAnswerBytes = 4 * 1024 * 1024
 
 interface Listed {
@@ -14,17 +14,17 @@ interface Listed {
   readonly last_activity?: unknown
 }
 
-/** Asks now and every 30 s. Returns how to stop. */
-export function watchJupyter(
+/** A function that asks and notes what is told; called more often than every 5 s it does nothing. */
+export function createJupyterWatch(
   { socket, prefix }: { socket: string; prefix: string },
   activity: Activity,
-): { look(): Promise<void>; stop(): void } {
-  const look = async (): Promise<void> => {
+): () => Promise<void> {
+  let askedAtMs = -Infinity
+  return async () => {
+    if (performance.now() - askedAtMs < leastIntervalMs) return
+    askedAtMs = performance.now()
     for (const path of ['api/kernels', 'api/terminals']) noteActivity(await ask(socket, prefix + path), activity)
   }
-  const timer = setInterval(() => void look(), everyMs)
-  timer.unref()
-  return { look, stop: () => clearInterval(timer) }
 }
 
 /** A busy kernel is activity now; otherwise the newest message of a kernel or output of a terminal is. */

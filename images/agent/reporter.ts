@@ -13,7 +13,8 @@ export interface Reporter {
 
 export interface ReporterOptions {
   readonly bootstrap: Pick<AgentBootstrap, 'id' | 'key' | 'report'>
-  readonly snapshot: () => Promise<AgentReport>
+  /** Urgent: the state changed, and somebody waits for it; figures may be old. */
+  readonly snapshot: (isUrgent: boolean) => Promise<AgentReport>
   readonly say: (line: string) => void
   readonly intervalMs?: number
   readonly firstRetryMs?: number
@@ -22,6 +23,7 @@ export interface ReporterOptions {
 }
 
 const timeoutMs = 10_000
+const figuresAfterMs = 5_000
 
 export function createReporter(options: ReporterOptions): Reporter {
   const {
@@ -50,16 +52,18 @@ export function createReporter(options: ReporterOptions): Reporter {
 
   const loop = async (): Promise<void> => {
     while (!over.signal.aborted) {
+      const isUrgent = isNudged || begun === 0
       isNudged = false
       begun += 1
       const mine = begun
-      const problem = await post(options.bootstrap, await snapshot(), over.signal)
+      const problem = await post(options.bootstrap, await snapshot(isUrgent), over.signal)
       if (over.signal.aborted) return
       if (problem === undefined) {
         if (failures > 0) say('the hub answers again')
         failures = 0
         for (const tell of arrived) tell(mine)
-        await rest(intervalMs)
+        // What changed is told without figures: they follow soon.
+        await rest(isUrgent ? figuresAfterMs : intervalMs)
       } else {
         if (failures === 0) say(`the hub can't be told: ${problem}; trying again`)
         failures += 1

@@ -5,7 +5,7 @@ import { readOwnGroup } from './cgroup.ts'
 import type { GpuUse } from './gpus.ts'
 import { readProcesses, treeOf, type Process } from './processes.ts'
 
-export type Usage = NonNullable<AgentReport['usage']>
+type Usage = NonNullable<AgentReport['usage']>
 
 export interface UsageReader {
   /** At most one reading in `leastIntervalMs`; in between the last one. */

@@ -260,6 +260,7 @@ test('the environment goes on without its hub, and reports when it is back', asy
   hub.isAway = false
   await agent.untilReady()
   t.like(hub.reports.at(-1), { application: 'ready', port })
+  await until('figures follow', () => (hub.reports.at(-1)?.usage?.memoryBytes ?? 0) > 0, { timeoutMs: 50_000 })
   await until('it says so', () => /the hub answers again/.test(agent.output()))
 })
 

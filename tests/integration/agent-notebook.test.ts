@@ -44,7 +44,7 @@ test.serial('a kernel runs cells; its sockets and files are private; nothing is 
   t.deepEqual(await listeningPorts(early), [await agent.port()], "the agent's is the only port that is open")
   const before = Date.now()
   const client = await jupyterClient(url)
-  t.teardown(() => client.kernels.dispose())
+  t.teardown(() => client.close())
   const kernel = await client.start()
   t.is(await runCell(kernel, 'import os; print(6 * 7, os.getcwd())'), `42 ${home}\n`)
 
@@ -74,7 +74,7 @@ test.serial('a kernel runs cells; its sockets and files are private; nothing is 
   t.is((await sleeping.done).content.status, 'error')
   t.is(await runCell(kernel, 'print("still")'), 'still\n')
 
-  client.kernels.dispose()
+  client.close()
   t.is(await agent.stop(), 0)
   const left = await readProcesses()
   t.deepEqual(

@@ -1,14 +1,37 @@
 /** Kernels of a real JupyterLab, as JupyterLab's own client speaks to them. */
-import { KernelManager, ServerConnection, type Kernel } from '@jupyterlab/services'
+import { createRequire } from 'node:module'
 import { WebSocket } from 'ws'
 
+/** What the tests use of @jupyterlab/services; its own types need a browser's, which this project is without. */
+export interface Kernel {
+  readonly status: string
+  requestExecute(content: { code: string }): Execution
+  interrupt(): Promise<void>
+  restart(): Promise<void>
+}
+
+interface Execution {
+  onIOPub: (message: { content: object }) => void
+  readonly done: Promise<{ content: { status: string } }>
+}
+
+interface Services {
+  readonly KernelManager: new (options: object) => {
+    readonly ready: Promise<void>
+    startNew(options: { name: string }): Promise<Kernel>
+    dispose(): void
+  }
+  readonly ServerConnection: { makeSettings(options: object): object }
+}
+
 export interface JupyterClient {
-  readonly kernels: KernelManager
-  start(): Promise<Kernel.IKernelConnection>
+  start(): Promise<Kernel>
+  close(): void
 }
 
 /** `url` ends with the environment's prefix. `headers` go with every request (a proxy's cookie, a host name). */
 export async function jupyterClient(url: string, headers: Record<string, string> = {}): Promise<JupyterClient> {
+  const services = createRequire(import.meta.url)('@jupyterlab/services') as Services
   // Jupyter wants its own cookie back with whatever changes something.
   const page = await fetch(`${url}lab`, { headers })
   const xsrf = page.headers
@@ -23,21 +46,21 @@ export async function jupyterClient(url: string, headers: Record<string, string>
       super(address, protocols, { headers: all })
     }
   }
-  const serverSettings = ServerConnection.makeSettings({
+  const serverSettings = services.ServerConnection.makeSettings({
     baseUrl: url,
     wsUrl: url.replace(/^http/, 'ws'),
     token: '',
     appendToken: false,
     init: { headers: all },
-    WebSocket: Socket as never,
+    WebSocket: Socket,
   })
-  const kernels = new KernelManager({ serverSettings })
+  const kernels = new services.KernelManager({ serverSettings })
   await kernels.ready
-  return { kernels, start: async () => await kernels.startNew({ name: 'python3' }) }
+  return { start: async () => await kernels.startNew({ name: 'python3' }), close: () => kernels.dispose() }
 }
 
 /** Runs it and returns what it printed; @throws with the kernel's error. */
-export async function runCell(kernel: Kernel.IKernelConnection, code: string): Promise<string> {
+export async function runCell(kernel: Kernel, code: string): Promise<string> {
   let printed = ''
   const future = kernel.requestExecute({ code })
   future.onIOPub = ({ content }) => {
