@@ -17,6 +17,8 @@ import { createPendingLogins } from './pending.ts'
 import { createProvider, type Provider } from './provider.ts'
 import { createProviders } from './providers.ts'
 import { loginRoutes } from './routes.ts'
+import { createSignIn } from './sign-in.ts'
+import { createSignOut } from './sign-out.ts'
 import { createTokens, type Tokens } from './tokens.ts'
 import { createUsers } from './users.ts'
 import { visitorMiddleware } from './visitor.ts'
@@ -71,19 +73,16 @@ export function createIdentity(options: IdentityOptions): Identity {
   const logins = createLogins({ db, providers, routes, lifetimeMs, idleMs, now, newId })
   const tokens = createTokens({ db, providers, routes, now, newId })
   const users = createUsers({ db, providers, contact, now, newId })
+  const metrics = createLoginMetrics(options.metrics)
+  const steps = createSteps(providers, publicUrl)
   const router = loginRoutes({
     providers,
-    steps: createSteps(providers, publicUrl),
-    pending,
-    users,
-    logins,
-    rules,
-    publicUrl,
+    signIn: createSignIn({ steps, pending, users, logins, rules, metrics, log, now }),
+    signOut: createSignOut({ providers, logins, rules, publicUrl, log }),
     loginPage: options.loginPage ?? plainLoginPage(title),
     demo: options.demo !== undefined,
-    metrics: createLoginMetrics(options.metrics),
+    metrics,
     log,
-    now,
   })
   const middleware = visitorMiddleware({ logins, tokens, rules, publicOrigin: publicUrl.origin, contact })
   const stillValid = (visitor: Visitor): Promise<boolean> =>

@@ -100,6 +100,8 @@ test('who is blocked reads why, and nothing else opens; logging out does', async
   const [{ id } = { id: '' }] = await hub.identity.logins.list(await userId(hub))
   t.false(await hub.identity.logins.stillValid(id))
 
+  t.is((await browser.ask(`${hub.url}/hub/login`)).status, 200, 'to log in as somebody else')
+
   const again = await login(hub)
   t.is(again.status, 403)
   t.regex(again.text, /Left the facility in May\. Ask help@example\.org/)

@@ -302,9 +302,10 @@ test('who cancels at the provider reads so', async (t) => {
   const { hub, provider } = await startHubAndProvider(t)
   provider.person = undefined
   const browser = createJar()
-  const page = await browser.open(`${hub.url}/hub/login/site`)
+  const page = await browser.open(`${hub.url}/hub/login/site?next=/hub/who`)
   t.is(page.status, 403)
   t.regex(page.text, /cancelled at The site login/)
+  t.regex(page.text, /href="\/hub\/login\/site\?next=%2Fhub%2Fwho"/, 'trying again leads where the first try did')
   provider.person = ada
   await browser.open(`${hub.url}/hub/login/site`)
   t.is(await whoIs(browser, hub), 'ada')

@@ -1,0 +1,68 @@
+/** The ends of a login that somebody asks for: in the browser, everywhere, or by the provider's own call. */
+import type { Context } from 'koa'
+import { z } from 'zod'
+import type { Log } from '../../spawners/spawner.ts'
+import { Problem } from '../domain/problem.ts'
+import type { Visitor } from '../domain/services.ts'
+import { type CookieRules, readCookies } from './cookies.ts'
+import { addressKey, createLimit } from './limits.ts'
+import type { Logins } from './logins.ts'
+import { providerLogoutUrl, readLogoutToken } from './logout.ts'
+import { leavePage } from './pages.ts'
+import type { Provider } from './provider.ts'
+import type { Providers } from './providers.ts'
+
+export interface SignOut {
+  /** Ends this browser's login, or all of its user's, then leads on to the provider where that can be. */
+  leave(ctx: Context, everywhere: boolean): Promise<void>
+  /** Back-channel logout; the form is parsed already. Throws Problem 'badRequest'. */
+  backchannel(ctx: Context, provider: Provider): Promise<void>
+}
+
+export interface SignOutOptions {
+  readonly providers: Providers
+  readonly logins: Logins
+  readonly rules: CookieRules
+  readonly publicUrl: URL
+  readonly log: Log
+}
+
+export function createSignOut({ providers, logins, rules, publicUrl, log }: SignOutOptions): SignOut {
+  const calls = createLimit({ tries: 600, windowSeconds: 60 })
+
+  async function leave(ctx: Context, everywhere: boolean): Promise<void> {
+    const secret = readCookies(ctx.get('Cookie')).get(rules.login)
+    const visitor: Visitor | undefined = ctx.state['visitor']
+    const login = secret === undefined ? undefined : await logins.behind(secret)
+    if (login) await (everywhere ? logins.revokeAll(login.userId) : logins.revoke(login.id))
+    ctx.append('Set-Cookie', rules.clear(rules.login))
+    ctx.set('Cache-Control', 'no-store')
+    const provider = providers.all.find(({ name }) => name === visitor?.provider)
+    const url = provider && (await farewell(provider))
+    if (provider && url) return leavePage(ctx, provider.title, url)
+    ctx.status = 303
+    ctx.redirect('/hub/login')
+  }
+
+  async function farewell(provider: Provider): Promise<URL | undefined> {
+    try {
+      return await providerLogoutUrl(provider, new URL('/hub/login', publicUrl).href)
+    } catch (error) {
+      log.warn({ provider: provider.name, err: error }, 'the provider could not be asked where to log out')
+      return undefined
+    }
+  }
+
+  async function backchannel(ctx: Context, provider: Provider): Promise<void> {
+    await calls.take(addressKey(ctx.ip))
+    const form = z.object({ logout_token: z.string() }).safeParse(ctx.request.body)
+    if (!form.success) throw new Problem('badRequest', 'Send a logout_token.', { field: 'logout_token' })
+    const ended = await readLogoutToken(provider, form.data.logout_token)
+    await logins.revokeFromProvider({ issuer: provider.issuer, ...ended })
+    ctx.set('Cache-Control', 'no-store')
+    ctx.body = ''
+    ctx.status = 200
+  }
+
+  return { leave, backchannel }
+}
