@@ -67,8 +67,8 @@ export function createGate(options: GateOptions): Gate {
   }
 
   function toRoute(request: Request, route: Route): Decision {
-    const reserved = request.path.startsWith('_hutch/', route.prefix.length)
-    if (reserved) return atDoor(request, route)
+    // Of _hutch/ this alone is the proxy's; the rest, such as the terminal, is the agent's.
+    if (request.path === route.prefix + enterPath) return atDoor(request, route)
     const found = entries.find(request, route.id)
     // What needs a header that page code of another site can't send is not forged by it.
     const isAmbient = found?.by !== 'token'
@@ -96,7 +96,6 @@ export function createGate(options: GateOptions): Gate {
   }
 
   function atDoor(request: Request, route: Route): Decision {
-    if (request.path !== route.prefix + enterPath) return no(request, 'notFound', 'There is no such page.')
     if (request.method !== 'POST') return answer(redirect(route.prefix))
     const found = entries.find(request, route.id)
     const isIn = found !== undefined && fits(found.entry, route) && !tables.revocations.isRevoked(found.entry)

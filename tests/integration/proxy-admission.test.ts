@@ -150,7 +150,8 @@ test('what has no valid entry is refused, each with its status', async (t) => {
     ['no such environment, a person', 302, `${proxy.url}/user/alice/e9/`, { headers: navigation }],
     ['nothing', 404, `${proxy.url}/nothing`, { headers: navigation }],
     ['another host', 421, `${proxy.url}/hub/home`, { headers: { host: 'evil.example' } }],
-    ['a reserved page', 404, `${proxy.url}${alice.prefix}_hutch/else`, { headers: { cookie } }],
+    ["the agent's own page", 200, `${proxy.url}${alice.prefix}_hutch/terminal/`, { headers: { cookie } }],
+    ["the agent's own page, unentered", 401, `${proxy.url}${alice.prefix}_hutch/terminal/`, {}],
   ]
   for (const [name, status, url, options] of rows) t.is((await ask(url, options)).status, status, name)
   const dots = `GET ${alice.prefix}%2e%2e/x HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: ${cookie}\r\nConnection: close\r\n\r\n`
