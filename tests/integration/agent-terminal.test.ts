@@ -258,8 +258,16 @@ test('something pasted into a program that does not read waits outside', async (
   await terminal.see(/ready/)
   const piece = Buffer.alloc(512 * 1024, 'x')
   for (let i = 0; i < 80; i += 1) terminal.socket.send(piece)
-  await sleep(2_000)
-  t.true(terminal.socket.bufferedAmount > 8 * 1024 * 1024, `${terminal.socket.bufferedAmount} bytes wait at the sender`)
+  const waiting = await until(
+    'the sender stands still',
+    async () => {
+      const before = terminal.socket.bufferedAmount
+      await sleep(1_500)
+      return before === terminal.socket.bufferedAmount ? { bytes: before } : undefined
+    },
+    { timeoutMs: 60_000 },
+  )
+  t.true(waiting.bytes > 8 * 1024 * 1024, `${waiting.bytes} bytes wait at the sender`)
   t.is((await agent.ask('/_agent/health')).status, 200)
 })
 
