@@ -100,14 +100,14 @@ export function decide(row: Subject, seen: Seen, now: number, settings: DecideSe
 }
 
 function decideMissing(row: Subject, seen: Seen, begunAt: number, now: number, settings: DecideSettings): Step {
-  const countsFrom = absenceCountsFrom(row, seen, settings)
+  const isKnown = row.accepted_at !== null || row.observed_at !== null
+  // To launch what may be there already is no harm: twice is once. To call it gone would be.
+  const countsFrom = isKnown ? absenceCountsFrom(row, seen, settings) : lostFrom(row, seen, settings)
   if (begunAt < countsFrom) return { do: 'observe', from: countsFrom }
   // Law 5: what was accepted or seen was there. Now it is not, so it is over; it is never launched again silently.
-  if (row.accepted_at !== null || row.observed_at !== null) {
-    return { do: 'end', reason: 'vanished', message: endMessages.vanished }
-  }
+  if (isKnown) return { do: 'end', reason: 'vanished', message: endMessages.vanished }
   // The submit's answer was lost, and nothing came of it.
-  if (now - row.requested_at > settings.launchPatienceMs) {
+  if (now - row.requested_at > settings.launchPatienceMs && begunAt >= absenceCountsFrom(row, seen, settings)) {
     return { do: 'end', reason: 'startTimeout', message: 'The computing service did not accept it. Launch it again.' }
   }
   return waitOr({ do: 'ensure' }, retryAt(row, seen, settings), now)
@@ -168,23 +168,32 @@ function decideAbsent(row: Subject, seen: Seen, now: number, settings: DecideSet
 
 /** Law 6: only an observation begun after everything that was asked for must be visible can tell that nothing is there. */
 function absenceCountsFrom(row: Subject, seen: Seen, settings: DecideSettings): number {
-  return Math.max(settledAt(row, seen, settings), seen.earlierSettledAt) + settings.visibilityLagMs
+  return Math.max(settledAt(row, seen.since, settings), seen.earlierSettledAt) + settings.visibilityLagMs
 }
 
 /** Nothing of the row's last action can have an effect after this. */
-export function settledAt(row: Subject, seen: Pick<Seen, 'since' | 'lostAt'>, settings: DecideSettings): number {
-  if (row.action === null || row.action_begun_at === null) return seen.since
-  // Another process (with another clock, perhaps) began it: it may have been cut off in the middle just now.
-  if (row.action_begun_at < seen.since) {
-    return row.action_at === null ? seen.since + settings.actionTimeoutMs : seen.since
+export function settledAt(row: Subject, since: number, settings: DecideSettings): number {
+  if (row.action === null || row.action_begun_at === null) return since
+  // Another process (with another clock, perhaps) began it, and may have been cut off just now. That a launch was
+  // accepted is all that there is to know of it; before a removal there may have been a launch whose answer was lost.
+  if (row.action_begun_at < since) {
+    const isAnswered = row.action === 'ensure' && row.action_at !== null
+    return isAnswered ? since : since + settings.actionTimeoutMs
   }
-  return row.action_at ?? seen.lostAt ?? row.action_begun_at + settings.actionTimeoutMs
+  // An answer that is lost tells nothing: what was asked for may still be on its way.
+  return row.action_at ?? row.action_begun_at + settings.actionTimeoutMs
+}
+
+/** The last action is not under way in this process any more; where it was lost, its effect should be seen from then on. */
+function lostFrom(row: Subject, seen: Seen, settings: DecideSettings): number {
+  return (seen.lostAt ?? settledAt(row, seen.since, settings)) + settings.visibilityLagMs
 }
 
 /** `attempts` counts the actions of this kind that were begun. */
 function retryAt(row: Subject, seen: Seen, settings: DecideSettings): number {
   const doublings = Math.min(Math.max(row.attempts - 1, 0), 30)
-  return settledAt(row, seen, settings) + Math.min(settings.lastRetryMs, settings.firstRetryMs * 2 ** doublings)
+  const lostAt = seen.lostAt ?? settledAt(row, seen.since, settings)
+  return lostAt + Math.min(settings.lastRetryMs, settings.firstRetryMs * 2 ** doublings)
 }
 
 function waitOr(step: Step, at: number, now: number, limitAt = Infinity): Step {

@@ -53,9 +53,8 @@ async function begin(
   action: 'ensure' | 'remove',
   change: { log_tail?: string | null } = {},
 ): Promise<boolean> {
-  const { since } = memory
   if (row.action !== null) {
-    const settled = settledAt(row, { since, lostAt: memory.lostAt }, settings)
+    const settled = settledAt(row, memory.since, settings)
     memory.earlierSettledAt = Math.max(memory.earlierSettledAt, settled)
   }
   memory.lostAt = null
