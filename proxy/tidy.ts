@@ -14,7 +14,8 @@ const crowd = 200
 const quietRequests = 50
 
 export function createTidy(collect: () => void): Tidy {
-  let most = 0
+  // What reading the program and its configuration took is garbage at the first look.
+  let most = crowd
   let before = 0
   return {
     look(connections, requests) {
@@ -30,6 +31,16 @@ export function createTidy(collect: () => void): Tidy {
 
 export function garbageCollector(): () => void {
   setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
-  return () => collect()
+  const collect = runInNewContext('gc') as (options: object) => void
+  // The one that gives pages back to the system.
+  return () => collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+}
+
+/**
+ * Chunks on their way through live for microseconds, but each holds 64 KiB outside the heap, which V8 does not count
+ * when it decides how large the young generation may grow: a small one lets them go at once. Measured at a download
+ * of 2 GB through a bare pair of sockets: 66 instead of 131 MB resident, and a fifth less CPU.
+ */
+export function keepYoungGenerationSmall(): void {
+  setFlagsFromString('--scavenger-max-new-space-capacity-mb=1')
 }

@@ -1,0 +1,149 @@
+/** The composition root of the proxy: it alone reads keys and the environment. */
+import cluster from 'node:cluster'
+import { randomBytes } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
+import manifest from '../package.json' with { type: 'json' }
+import { createActivity } from './activity.ts'
+import { compatibleUsage, readOptions } from './compatible/options.ts'
+import { readConfiguration, readKey, readSecret, StartError, type ProxyConfiguration } from './config.ts'
+import { crewOfOne, type Crew, type Primary } from './crew.ts'
+import { createEngine } from './engine.ts'
+import { createLogs } from './log.ts'
+import { runPrimary } from './primary.ts'
+import { createTables } from './tables.ts'
+import type { UsedTickets } from './tickets.ts'
+import { createTidy, garbageCollector, keepYoungGenerationSmall } from './tidy.ts'
+import { workerTools } from './worker.ts'
+import { crewOfWorkers, type FromWorker } from './workers.ts'
+
+/** Says what is wrong, and ends the process. */
+export async function runProxy(args: readonly string[]): Promise<void> {
+  keepYoungGenerationSmall()
+  await begin(args).catch(fail)
+}
+
+async function begin(args: readonly string[]): Promise<void> {
+  const [first, file] = args
+  if (first === '--config') {
+    if (file === undefined || args.length !== 2) throw new StartError('hutch-proxy --config FILE')
+    const configuration = await readConfiguration(file)
+    return await (cluster.isWorker ? runWorker(configuration) : run(configuration, args))
+  }
+  const options = readOptions(args)
+  if (options.help) return void process.stdout.write(compatibleUsage)
+  if (options.version) return void process.stdout.write(`${manifest.version}\n`)
+  // Whoever runs it for Hutch needs none of this.
+  const { runCompatible } = await import('./compatible/run.ts')
+  const proxy = await runCompatible(options, {
+    token: process.env['CONFIGPROXY_AUTH_TOKEN'],
+    out: process.stdout,
+    now: Date.now,
+    newId: createIds(randomBytes(6).toString('hex')),
+    pid: process.pid,
+  })
+  onStop(async () => await proxy.close(compatibleDrainMs))
+  process.on(
+    'SIGHUP',
+    () => void proxy.reloadCertificate().catch((error: unknown) => process.stderr.write(`${String(error)}\n`)),
+  )
+}
+
+/** Short, because JupyterHub waits for it at its own end. */
+const compatibleDrainMs = 5_000
+
+/** Once, at SIGTERM or SIGINT. */
+function onStop(stop: () => Promise<void>): void {
+  let stopping = false
+  const once = async (): Promise<void> => {
+    if (stopping) return
+    stopping = true
+    await stop()
+    process.exit(0)
+  }
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void once().catch(fail))
+}
+
+async function run(configuration: ProxyConfiguration, args: readonly string[]): Promise<void> {
+  const now = Date.now
+  const keys = {
+    admissionKey: await readKey(configuration.admissionKeyFile),
+    agentsKey: await readKey(configuration.agentsKeyFile),
+  }
+  const logs = createLogs({ out: process.stdout, ...configuration.log, now })
+  const common = { configuration, ...keys, logs, now, newId: createIds(randomBytes(6).toString('hex')) }
+  const hireCrew = ({ tables, tickets, activity }: Primary): Crew => {
+    const { workers: size, drainMs, listen } = configuration
+    const primary = { tables, tickets, activity }
+    if (size > 1)
+      return crewOfWorkers({
+        size,
+        script: fileURLToPath(import.meta.url).replace(/run(\.\w+)$/, 'main$1'),
+        args,
+        primary,
+        listen,
+        drainMs,
+        log: logs.log,
+      })
+    const useTicket = async (...ticket: Parameters<UsedTickets['use']>): Promise<boolean> => tickets.use(...ticket)
+    return crewOfOne(
+      createEngine({ ...common, tidy: createTidy(garbageCollector()), tables, useTicket, seen: activity.seen }),
+    )
+  }
+  const proxy = await runPrimary({
+    configuration,
+    feedSecret: await readSecret(configuration.feed.secretFile),
+    logs,
+    now,
+    random: Math.random,
+    hireCrew,
+  })
+  onStop(proxy.stop)
+  process.on('SIGHUP', proxy.reloadCertificate)
+}
+
+/** One of several processes that share the port; the primary says what to do, and when to end. */
+async function runWorker(configuration: ProxyConfiguration): Promise<void> {
+  const now = Date.now
+  const logs = createLogs({ out: process.stdout, ...configuration.log, now, worker: process.pid })
+  const activity = createActivity(now)
+  const send = (message: FromWorker): void => void process.send?.(message)
+  const tools = workerTools({ send, onMessage: (listener) => process.on('message', listener) })
+  const engine = createEngine({
+    configuration,
+    admissionKey: await readKey(configuration.admissionKeyFile),
+    agentsKey: await readKey(configuration.agentsKeyFile),
+    logs,
+    now,
+    newId: createIds(randomBytes(6).toString('hex')),
+    tables: createTables(now),
+    tidy: createTidy(garbageCollector()),
+    useTicket: tools.useTicket,
+    seen: activity.seen,
+  })
+  setInterval(() => send({ type: 'seen', at: activity.take() }), activityEveryMs).unref()
+  // The terminal's Ctrl-C reaches every process; only the primary decides.
+  for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
+  // Without the primary nobody follows the hub: whoever starts the proxy again needs the port.
+  process.on('disconnect', () => process.exit(1))
+  process.on('exit', logs.flush)
+  tools.serve(engine)
+}
+
+const activityEveryMs = 5_000
+
+/** Unique in this installation: random at the start, then counted. */
+function createIds(prefix: string): () => string {
+  let count = 0
+  return () => {
+    count += 1
+    return `${prefix}-${count.toString(36)}`
+  }
+}
+
+function fail(error: unknown): void {
+  // What is outside the program is told in lines; only a bug has a stack.
+  process.stderr.write(
+    error instanceof StartError ? `${error.message.trimEnd()}\n` : `${String((error as Error).stack)}\n`,
+  )
+  process.exit(error instanceof StartError ? 2 : 1)
+}
