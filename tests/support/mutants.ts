@@ -3,7 +3,9 @@ import assert from 'node:assert/strict'
 import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { Subject } from './world.ts'
+import type * as fc from 'fast-check'
+import type { Plan, Subject } from './world.ts'
+import { deathsInMidLaunch } from './worldPlans.ts'
 
 export interface Mutant {
   /** What is broken, in words. */
@@ -11,6 +13,8 @@ export interface Mutant {
   readonly file: string
   readonly replace: string
   readonly by: string
+  /** Where it shows often enough; absent: anywhere. */
+  readonly plans?: fc.Arbitrary<Plan>
 }
 
 const root = join(import.meta.dirname, '../..')
@@ -105,6 +109,7 @@ export const mutants: readonly Mutant[] = [
     file: decide,
     replace: `return isAnswered ? since : since + settings.actionTimeoutMs`,
     by: `return since`,
+    plans: deathsInMidLaunch,
   },
   {
     title: 'law 6: a removal settles the launch before it',

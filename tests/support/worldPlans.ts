@@ -46,3 +46,24 @@ export const plans: fc.Arbitrary<Plan> = fc.record({
   ),
   visibilityLagMs: fc.constantFrom(0, 0, 2_000, 10_000),
 })
+
+/** A hub that dies while a launch is on its way, and a user who does not want it any more when the next hub comes. */
+export const deathsInMidLaunch: fc.Arbitrary<Plan> = fc.record({
+  environments: fc.array(
+    fc.record({
+      launchAt: fc.constant(100),
+      stopAfterMs: fc.integer({ min: 100, max: 4_000 }),
+      pendingMs: fc.constant(1_000),
+      next: fc.constant({ what: 'nothing', afterMs: 0 } as const),
+    }),
+    { minLength: 1, maxLength: 2 },
+  ),
+  answers: fc.constant([
+    { effectMs: 20_000, answerMs: 20_000, lost: 'never' } as const,
+    { effectMs: 10, answerMs: 20, lost: 'never' } as const,
+  ]),
+  outages: fc.constant([]),
+  blind: fc.constant([]),
+  crashes: fc.integer({ min: 2, max: 12 }).map((call): Plan['crashes'] => [{ call, when: 'during', downMs: 0 }]),
+  visibilityLagMs: fc.constant(0),
+})

@@ -6,7 +6,7 @@ import { openStore } from '../../hub/store/index.ts'
 import { breed, mutants } from '../support/mutants.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 import { live, type Plan, type Subject } from '../support/world.ts'
-import { plans } from '../support/worldPlans.ts'
+import { deathsInMidLaunch, plans } from '../support/worldPlans.ts'
 
 async function holds(plan: Plan, subject: Subject): Promise<void> {
   const { violations } = await live(plan, subject)
@@ -20,6 +20,10 @@ test('the loop obeys the laws through lost answers, delays, outages, crashes at 
     fc.asyncProperty(plans, (plan) => holds(plan, subject)),
     { numRuns: 60, endOnFailure: true },
   )
+  await fc.assert(
+    fc.asyncProperty(deathsInMidLaunch, (plan) => holds(plan, subject)),
+    { numRuns: 20, endOnFailure: true },
+  )
   t.pass()
 })
 
@@ -28,7 +32,7 @@ for (const mutant of mutants) {
     t.timeout(600_000)
     const subject = await breed(mutant, await temporaryFolder(t))
     const found = await fc.check(
-      fc.asyncProperty(plans, (plan) => holds(plan, subject)),
+      fc.asyncProperty(mutant.plans ?? plans, (plan) => holds(plan, subject)),
       { numRuns: 400, seed: 42, endOnFailure: true },
     )
     t.true(found.failed, 'it lives: the properties miss this')

@@ -1,0 +1,208 @@
+/** The two private listeners: proxies follow the table, agents report; whoever has no key or secret gets nothing. */
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { request } from 'node:https'
+import { connect } from 'node:tls'
+import test, { type ExecutionContext } from 'ava'
+import { WebSocket } from 'ws'
+import { attachFeed, type FeedLimits } from '../../hub/http/feed.ts'
+import { agentsServer } from '../../hub/http/agents.ts'
+import { Problem } from '../../hub/domain/problem.ts'
+import { createRouteTable } from '../../hub/reconcile/route-table.ts'
+import { agentKey, pskClient } from '../../images/agent/link.ts'
+import { hubMessageSchema, type HubMessage, type Revocation, type Route } from '../../proxy/feed.ts'
+import { portOf } from '../support/fakeAgents.ts'
+import { silentLog } from '../support/spawnerSubject.ts'
+import { until } from '../support/until.ts'
+
+const secret = 'only the proxies know this'
+
+function route(id: string, generation = 1): Route {
+  return {
+    id,
+    generation,
+    prefix: `/user/alice/${id}/`,
+    host: null,
+    owner: { id: 'u', name: 'alice' },
+    target: { kind: 'psk', host: '127.0.0.1', port: 4_000, identity: id },
+  }
+}
+
+async function startFeed(t: ExecutionContext, limits: Partial<FeedLimits> = {}) {
+  const saved: Revocation[] = []
+  const activity: Readonly<Record<string, number>>[] = []
+  const routes = createRouteTable({ save: async (each) => void saved.push(each), now: () => new Date() })
+  const server = createServer((_request, response) => response.writeHead(404).end())
+  const environments = { active: async (at: Readonly<Record<string, number>>) => void activity.push(at) }
+  const feed = attachFeed(server, { routes, environments, secret, log: silentLog, limits })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = `ws://127.0.0.1:${portOf(server)}/proxy/feed`
+  t.teardown(() => {
+    feed.close()
+    server.closeAllConnections()
+    server.close()
+  })
+  return { routes, saved, activity, url }
+}
+
+async function follow(t: ExecutionContext, url: string): Promise<{ socket: WebSocket; heard: HubMessage[] }> {
+  const heard: HubMessage[] = []
+  const socket = new WebSocket(url, { headers: { authorization: `Bearer ${secret}` } })
+  socket.on('message', (data: Buffer) => heard.push(hubMessageSchema.parse(JSON.parse(data.toString()))))
+  t.teardown(() => socket.terminate())
+  await once(socket, 'open')
+  return { socket, heard }
+}
+
+test('a proxy gets the whole table, then each change in order; settled waits for its word', async (t) => {
+  const { routes, saved, activity, url } = await startFeed(t)
+  routes.put(route('a'))
+  await routes.settled(AbortSignal.timeout(1_000))
+  const { socket, heard } = await follow(t, url)
+  await until('the table came', () => heard.length === 1)
+  routes.put(route('b'))
+  routes.delete('a')
+  routes.delete('never there')
+  const revocation: Revocation = { kind: 'login', subject: 'l', at: Date.now(), until: Date.now() + 60_000 }
+  await routes.revoke(revocation)
+  await routes.revoke(revocation)
+  await until('the changes came', () => heard.length === 4)
+  t.deepEqual(
+    heard.map(({ type }) => type),
+    ['table', 'put', 'delete', 'revoke'],
+  )
+  t.deepEqual(heard.map(({ seq }) => seq).slice(1), [2, 3, 4])
+  t.deepEqual(saved, [revocation, revocation])
+  await t.throwsAsync(routes.settled(AbortSignal.timeout(50)), undefined, 'it has acknowledged nothing')
+  const settled = routes.settled(AbortSignal.timeout(10_000))
+  socket.send(JSON.stringify({ type: 'ack', seq: 4 }))
+  await t.notThrowsAsync(settled)
+  socket.send(JSON.stringify({ type: 'activity', at: { b: 5 } }))
+  await until('the activity came', () => activity.length === 1)
+  const again = await follow(t, url)
+  await until('the table came again', () => again.heard.length === 1)
+  const [table] = again.heard
+  t.deepEqual(table?.type === 'table' && [table.routes.map(({ id }) => id), table.revocations.length], [['b'], 1])
+})
+
+test('a wrong secret, none, and another path get no table', async (t) => {
+  const { url } = await startFeed(t)
+  const rows: [string, string, Record<string, string>][] = [
+    ['none', url, {}],
+    ['wrong', url, { authorization: 'Bearer wrong' }],
+    ['the secret without its scheme', url, { authorization: secret }],
+  ]
+  for (const [title, address, headers] of rows) {
+    const socket = new WebSocket(address, { headers })
+    const [error] = (await once(socket, 'error')) as [Error]
+    t.regex(error.message, /401/, title)
+  }
+})
+
+test('nonsense from a proxy cuts it; one that reads too slowly is cut and can come again', async (t) => {
+  const { routes, url } = await startFeed(t, { mostWaitingBytes: 200_000, longestMessageBytes: 10_000 })
+  for (const nonsense of ['no json', '{"type":"table"}', Buffer.from('{"type":"ack","seq":1}'), 'x'.repeat(20_000)]) {
+    const { socket } = await follow(t, url)
+    socket.send(nonsense)
+    await once(socket, 'close')
+  }
+  const { socket } = await follow(t, url)
+  socket.pause()
+  const closed = once(socket, 'close')
+  const name = 'x'.repeat(50_000)
+  for (let index = 0; index < 400; index += 1) routes.put({ ...route('big', index), prefix: `/user/${name}/` })
+  socket.resume()
+  await closed
+  await routes.settled(AbortSignal.timeout(5_000))
+  const { heard } = await follow(t, url)
+  await until('the table came', () => heard[0]?.type === 'table')
+  t.pass()
+})
+
+const agentsKey = Buffer.alloc(32, 3)
+const report = { version: 1, port: 4_000, run: 'r', application: 'ready' }
+
+async function startAgents(t: ExecutionContext) {
+  const reports: { id: string; port: number; remoteAddress: string }[] = []
+  const alive = new Set(['live', 'refused', 'broken', 'gone'])
+  const server = agentsServer({
+    agentKeyOf: (id) => (alive.has(id) ? agentKey(agentsKey, id) : undefined),
+    environments: {
+      async reported(id, { port }, remoteAddress) {
+        if (id === 'refused') throw new Problem('forbidden', 'not from there')
+        if (id === 'gone') throw new Problem('notFound', 'ended')
+        if (id === 'broken') throw new Error('a secret of the database')
+        reports.push({ id, port, remoteAddress })
+      },
+    },
+    log: silentLog,
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { port: portOf(server), reports }
+}
+
+interface Sent {
+  readonly id?: string
+  readonly key?: Buffer
+  readonly method?: string
+  readonly path?: string
+  readonly body?: string
+}
+
+async function send(port: number, sent: Sent): Promise<{ status: number; text: string } | string> {
+  const {
+    id = 'live',
+    key = agentKey(agentsKey, id),
+    method = 'POST',
+    path = '/agent/report',
+    body = JSON.stringify(report),
+  } = sent
+  return await new Promise((resolve) => {
+    const call = request({ ...pskClient(id, key), host: '127.0.0.1', port, method, path, agent: false }, (response) => {
+      let text = ''
+      response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }))
+    })
+    call.on('error', () => resolve('refused'))
+    call.end(body)
+  })
+}
+
+test('who an agent is, its key says; everything else is refused', async (t) => {
+  const { port, reports } = await startAgents(t)
+  const rows: [string, Sent, number | 'refused'][] = [
+    ['a report', {}, 204],
+    ['an environment that is not live', { id: 'dead' }, 'refused'],
+    ['the key of another', { key: agentKey(agentsKey, 'refused') }, 'refused'],
+    ['a key of its own', { key: Buffer.alloc(32, 9) }, 'refused'],
+    ['a strange identity', { id: '../x', key: agentKey(agentsKey, '../x') }, 'refused'],
+    ['a host that the backend did not observe', { id: 'refused' }, 403],
+    ['one that ended in this moment', { id: 'gone' }, 410],
+    ['a fault of ours', { id: 'broken' }, 500],
+    ['another path', { path: '/agent/other' }, 404],
+    ['another method', { method: 'PUT' }, 405],
+    ['no JSON', { body: 'x' }, 400],
+    ['a field too many', { body: JSON.stringify({ ...report, host: '10.0.0.1' }) }, 400],
+    ['a port that is none', { body: JSON.stringify({ ...report, port: 70_000 }) }, 400],
+    ['too much', { body: JSON.stringify({ ...report, message: 'x'.repeat(70_000) }) }, 413],
+  ]
+  for (const [title, sent, expected] of rows) {
+    const answer = await send(port, sent)
+    t.is(typeof answer === 'string' ? answer : answer.status, expected, title)
+    t.false(JSON.stringify(answer).includes('secret'), title)
+  }
+  t.deepEqual(reports, [{ id: 'live', port: 4_000, remoteAddress: '127.0.0.1' }])
+})
+
+test('a client without a pre-shared key gets no connection', async (t) => {
+  const { port } = await startAgents(t)
+  const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false })
+  await once(socket, 'error')
+  t.pass()
+})
