@@ -7,6 +7,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { Registry } from 'prom-client'
+import type { Configuration } from '../../config/schema.ts'
 import { agentsServer } from '../../hub/http/agents.ts'
 import { createEnvironments, type Reconciled } from '../../hub/reconcile/index.ts'
 import { openStore, type Store } from '../../hub/store/index.ts'
@@ -27,9 +28,9 @@ export async function startReconciler(
   stateFolder: string,
   backendUrl: string,
   agentsPort: number,
-  agentsServed: { port: number } = { port: agentsPort },
+  database: Configuration['database'] = { type: 'sqlite' },
 ): Promise<Reconciler> {
-  const store = await openStore({ type: 'sqlite' }, { stateFolder, log: silentLog })
+  const store = await openStore(database, { stateFolder, log: silentLog })
   const base = spawnerContext({ hub: 'h' })
   const spawner = await fakeSpawner.create(
     { url: backendUrl, visibilityLagMs: 0 },
@@ -38,7 +39,7 @@ export async function startReconciler(
       bootstrap: (spec) => ({
         ...base.bootstrap(spec),
         key: agentKey(agentsKey, spec.id).toString('base64url'),
-        report: { host: '127.0.0.1', port: agentsServed.port },
+        report: { host: '127.0.0.1', port: agentsPort },
       }),
     },
   )
