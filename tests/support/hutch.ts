@@ -32,6 +32,8 @@ export interface HutchOptions {
   readonly env?: NodeJS.ProcessEnv
   /** It runs as root when the test does. Without it, it is an ordinary user's also then, and so is the state. */
   readonly asRoot?: boolean
+  /** argv that comes before: what gives it another view of the machine. */
+  readonly within?: readonly string[]
 }
 
 /**
@@ -61,11 +63,11 @@ async function withJupyter(
 
 /** Returns when the login page answers. Whoever calls stops it. */
 export async function runHutch(options: HutchOptions): Promise<RunningHutch> {
-  const { state, args = [], port } = options
+  const { state, args = [], port, within = [] } = options
   const listen = `127.0.0.1:${port ?? (await freePort())}`
   const program = [process.execPath, join(project, 'bin/hutch.js'), 'start', '--state', state, '--listen', listen]
   const { argv, env, cleanUp } = await userOf(options, [...program, ...args])
-  const [command = '', ...rest] = argv
+  const [command = '', ...rest] = [...within, ...argv]
   const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'], cwd: project, env })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()))
