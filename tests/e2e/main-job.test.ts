@@ -20,10 +20,7 @@ test('log in, launch with a proposal, plot its data, use a terminal, stop, delet
   await page.getByRole('heading', { name: 'My environments' }).waitFor()
   await picture(page, 'home-empty')
 
-  await page
-    .getByRole('link', { name: /Open an environment with/ })
-    .first()
-    .click()
+  await page.getByRole('link', { name: 'Open an environment with 20150042' }).click()
   await page.getByLabel('JupyterLab').check()
   t.true(await page.locator('input[name=proposals]').first().isChecked())
   await page.getByLabel('What shall it be called?').fill('First look')
