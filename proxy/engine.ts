@@ -87,6 +87,7 @@ export function createEngine(options: EngineOptions): Engine {
       logs.access(done)
     },
     refused: counters.refused,
+    bug,
   })
   let server: Server | undefined
   let answered = 0
@@ -143,10 +144,16 @@ export function createEngine(options: EngineOptions): Engine {
       }),
   }
 
+  function bug(error: unknown): void {
+    counters.refused(500)
+    logs.log.error({ err: error }, 'a connection was given up because of an error in the proxy')
+  }
+
   function poolFor(target: Target): Pool {
     return createPool({
       ...connector(target, agentsKey),
       deadlines,
+      bug,
       connectTimeoutMs: limits.connectMs,
       keepAliveMs: limits.upstreamIdleMs,
       mostBusy: limits.requestsPerTarget,

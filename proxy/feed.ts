@@ -6,7 +6,7 @@
 import { z } from 'zod'
 
 /** Where a route leads. `psk`: TLS 1.3 with a pre-shared key, identity = environment id (images/agent/link.ts). */
-export const targetSchema = z.discriminatedUnion('kind', [
+const targetSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('psk'), host: z.string(), port: z.int().min(1).max(65_535), identity: z.string() }),
   z.strictObject({ kind: z.literal('http'), url: z.url() }),
   z.strictObject({ kind: z.literal('unix'), path: z.string() }),

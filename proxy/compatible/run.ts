@@ -54,10 +54,12 @@ export async function runCompatible(options: CompatibleOptions, tools: Compatibl
   await restore(options, routes)
   const deadlines = watchDeadlines()
   const counters = createCounters()
+  const bug = (error: unknown): void => log.error(error instanceof Error ? String(error.stack) : String(error))
   const pools = createPools(({ target }) =>
     createPool({
       ...connector(target.kind === 'http' ? targetOf(target.url).target : target, undefined, clientTls),
       deadlines,
+      bug,
       connectTimeoutMs: defaults.connectMs,
       keepAliveMs: defaults.upstreamIdleMs,
       mostBusy: defaults.requestsPerTarget,
@@ -84,6 +86,7 @@ export async function runCompatible(options: CompatibleOptions, tools: Compatibl
       if (done.cause !== undefined) log.warn(`${done.status} ${done.request.method} ${done.request.path} ${done.cause}`)
     },
     refused: counters.refused,
+    bug,
   })
 
   const api = compatibleApi({

@@ -7,7 +7,7 @@ import { headLength, MessageError, parseRequestHead, type RequestHead } from '..
 import type { Forwarding } from './forwarding.ts'
 
 /** Who gets what the browser sends now. */
-export interface ClientUser {
+interface ClientUser {
   data(chunk: Buffer): void
   drained(): void
   /** It will send no more. */
@@ -71,7 +71,14 @@ export function serveClient(socket: Socket, forwarding: Forwarding): Client {
   deadlines.things.add(client)
   forwarding.clients.add(client)
   socket.setNoDelay(true)
-  socket.on('data', (chunk: Buffer) => client.handler.data(chunk))
+  socket.on('data', (chunk: Buffer) => {
+    try {
+      client.handler.data(chunk)
+    } catch (error) {
+      forwarding.bug(error)
+      socket.destroy()
+    }
+  })
   socket.on('drain', () => client.handler.drained())
   socket.on('end', () => {
     client.halfClosed = true
@@ -106,7 +113,7 @@ export function serveClient(socket: Socket, forwarding: Forwarding): Client {
     setImmediate(() => {
       if (closing || socket.destroyed) return
       socket.resume()
-      append(rest)
+      socket.emit('data', rest)
     })
   }
 

@@ -6,6 +6,7 @@ import { startExchange } from './exchange.ts'
 import type { Decision, Done, Forwarding, Gate, Limits, Live } from './forwarding.ts'
 import { readRequest, type Request, type RequestOptions } from './request.ts'
 import { collect, respond } from './respond.ts'
+import type { Bug } from './upstream.ts'
 
 export interface CreateForwardingOptions extends RequestOptions {
   readonly limits: Limits
@@ -13,6 +14,7 @@ export interface CreateForwardingOptions extends RequestOptions {
   readonly gate: Gate
   readonly done: (done: Done) => void
   readonly refused: (status: number) => void
+  readonly bug: Bug
 }
 
 export interface RunningForwarding {
@@ -42,6 +44,7 @@ export function createForwarding(options: CreateForwardingOptions): RunningForwa
     },
     refused: (_client, error) => options.refused(error.status),
     done: options.done,
+    bug: options.bug,
   }
   return {
     clients,

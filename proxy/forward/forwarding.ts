@@ -9,8 +9,9 @@ import type { Client } from './client.ts'
 import type { RequestRules, ResponseRules } from './fields.ts'
 import type { Pool } from './pool.ts'
 import type { Request } from './request.ts'
+import type { Bug } from './upstream.ts'
 
-export interface Incoming {
+interface Incoming {
   readonly client: Client
   readonly head: RequestHead
   readonly framing: Framing
@@ -94,4 +95,5 @@ export interface Forwarding {
   /** A message that was not understood, and so never became a request. */
   refused(client: Client, error: MessageError): void
   done(done: Done): void
+  readonly bug: Bug
 }

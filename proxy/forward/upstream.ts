@@ -31,7 +31,11 @@ export interface UpstreamOptions {
   /** 'secureConnect' for TLS. */
   readonly readyEvent: 'connect' | 'secureConnect'
   left(upstream: Upstream): void
+  readonly bug: Bug
 }
+
+/** Told of an error of our own; the connection where it happened is gone then, and all others go on. */
+export type Bug = (error: unknown) => void
 
 export function watchUpstream(socket: Socket, options: UpstreamOptions): Upstream {
   const { deadlines } = options
@@ -57,7 +61,14 @@ export function watchUpstream(socket: Socket, options: UpstreamOptions): Upstrea
   socket.on('data', (chunk: Buffer) => {
     // What comes unasked belongs to nobody.
     if (upstream.user === undefined) socket.destroy()
-    else upstream.user.data(chunk)
+    else {
+      try {
+        upstream.user.data(chunk)
+      } catch (error) {
+        options.bug(error)
+        socket.destroy()
+      }
+    }
   })
   socket.on('drain', () => upstream.user?.drained())
   socket.on('end', () => {

@@ -30,7 +30,7 @@ export class MessageError extends Error {
   }
 }
 
-export const mostFields = 200
+const mostFields = 200
 const headEnd = Buffer.from('\r\n\r\n')
 // RFC 9110 5.6.2
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/

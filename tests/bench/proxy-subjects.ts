@@ -5,7 +5,8 @@ import { once } from 'node:events'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { createConnection } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { WebSocketServer } from 'ws'
 import type { HubMessage, Route, Target } from '../../proxy/feed.ts'
 import { signEntry } from '../../proxy/ticket.ts'
@@ -25,11 +26,16 @@ export interface Subject {
 }
 
 const project = new URL('../..', import.meta.url).pathname
-const chp = join(project, 'node_modules/configurable-http-proxy/bin/configurable-http-proxy')
+const chp = join(
+  dirname(fileURLToPath(import.meta.resolve('configurable-http-proxy/package.json'))),
+  'bin/configurable-http-proxy',
+)
+/** Of util-linux. */
+const pin = program('taskset') ?? ''
 
 /** On the first core; the other ends have the second. */
 function pinned(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
-  const child = spawn('taskset', ['-c', '0', command, ...args], {
+  const child = spawn(pin, ['-c', '0', command, ...args], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, ...env },
   })

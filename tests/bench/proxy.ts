@@ -80,9 +80,9 @@ interface Bench {
   readonly subject: Subject
   readonly clients: Load
   readonly figures: Record<string, number>
-  head(method: string, path: string, more?: string): string
-  cpu(): Promise<number>
-  resident(): Promise<number>
+  readonly head: (method: string, path: string, more?: string) => string
+  readonly cpu: () => Promise<number>
+  readonly resident: () => Promise<number>
 }
 
 async function measure(subject: Subject, clients: Load, wanted: readonly string[]): Promise<Record<string, number>> {

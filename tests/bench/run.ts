@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { runHutch } from '../support/hutch.ts'
 import { logInAs } from '../support/scientist.ts'
 import { benchLaunch } from './launch.ts'
+import { benchProxy } from './proxy.ts'
 import { benchMemory, benchStart } from './start.ts'
 import { benchStorm } from './storm.ts'
 
@@ -26,6 +27,7 @@ try {
     }
   }
   if (isWanted('storm')) await benchStorm(folder)
+  if (isWanted('proxy')) await benchProxy(3, [])
 } finally {
   await rm(folder, { recursive: true, force: true })
 }
