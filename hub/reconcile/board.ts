@@ -1,6 +1,8 @@
 /** Every live row in memory, so that pages, routes and the loops ask no database; it follows the commits. */
 import type { EnvironmentId } from '../../spawners/spawner.ts'
 import { type Environment, readEnvironment } from '../domain/environment.ts'
+import type { Told } from '../domain/decide.ts'
+import { readObservation } from '../domain/observation.ts'
 import { routeOf } from '../domain/route.ts'
 import type { RouteTable } from '../domain/services.ts'
 import type { EnvironmentRow } from '../store/schema.ts'
@@ -8,6 +10,8 @@ import type { EnvironmentRow } from '../store/schema.ts'
 export interface Entry {
   readonly row: EnvironmentRow
   readonly environment: Environment
+  /** Of the row alone: most decisions need no more. */
+  readonly observation: Told | undefined
 }
 
 export interface Board {
@@ -109,8 +113,13 @@ export function createBoard(options: { routes: Pick<RouteTable, 'put' | 'delete'
 /** Read when somebody looks: a storm of changes is read once. */
 function read(row: EnvironmentRow): Entry {
   let environment: Environment | undefined
+  let observation: { told: Told | undefined } | undefined
   return {
     row,
+    get observation() {
+      observation ??= { told: readObservation(row.observation) }
+      return observation.told
+    },
     get environment() {
       environment ??= readEnvironment(row)
       return environment

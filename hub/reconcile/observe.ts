@@ -22,7 +22,7 @@ export interface ObserverOptions {
 }
 
 /** The backend is left alone this many times as long as the last observation took. */
-const restFactor = 3
+const restFactor = 5
 const shortestRestMs = 25
 
 export function createObserver({ context, memoryOf, consider, deposed }: ObserverOptions): Observer {

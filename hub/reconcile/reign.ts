@@ -47,9 +47,9 @@ export function createReign({ context, deposed }: ReignOptions): Reign {
     return made
   }
 
-  function stepOf({ row, environment }: Entry, memory: Memory): Step {
+  function stepOf({ row, observation }: Entry, memory: Memory): Step {
     const { answer } = memory
-    const told = answer.is === 'found' ? answer.observation : environment.observation
+    const told = answer.is === 'found' ? answer.observation : observation
     const hasAddress = told?.phase === 'running' && told.address !== undefined
     return decide(row, seenOf(memory, hasAddress), now().getTime(), rules)
   }

@@ -121,7 +121,7 @@ export function createReports(options: ReportsOptions): Reports {
   }
 }
 
-function observedHosts({ environment: { observation } }: Entry): readonly string[] | undefined {
+function observedHosts({ observation }: Entry): readonly string[] | undefined {
   return observation?.phase === 'running' ? observation.hosts : undefined
 }
 
