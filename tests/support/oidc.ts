@@ -187,7 +187,7 @@ function providerConfiguration(
 }
 
 function forging(self: TestProvider, callback: RequestListener): RequestListener {
-  const inside = createInsideFetch(callback, `${self.issuer}/`)
+  const inside = createInsideFetch(callback, [`${self.issuer}/`])
 
   async function answer(req: IncomingMessage, res: ServerResponse, path: string): Promise<void> {
     const chunks: Buffer[] = []

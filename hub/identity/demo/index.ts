@@ -7,6 +7,7 @@ import type { RequestListener } from 'node:http'
 import { join } from 'node:path'
 import { Provider, type ProviderContext } from 'oidc-provider'
 import type { Context } from 'koa'
+import { z } from 'zod'
 import { isLoopbackHost, isLoopbackUrl } from '../../../config/addresses.ts'
 import type { Log } from '../../../spawners/spawner.ts'
 import { createAdapters } from './adapter.ts'
@@ -15,6 +16,7 @@ import { interactions } from './interaction.ts'
 import { type DemoKeys, loadKeys } from './keys.ts'
 import { logoutPage, problemPage } from './page.ts'
 import { type DemoPerson, loadPeople } from './people.ts'
+import { keptInFile } from './private-file.ts'
 
 export interface DemoProvider {
   readonly issuer: string
@@ -50,7 +52,9 @@ export async function createDemoProvider(options: DemoOptions): Promise<DemoProv
   }
   const people = await loadPeople(join(stateFolder, 'demo-people.json'))
   const keys = await loadKeys(join(stateFolder, 'demo-keys.json'))
-  const issuer = new URL(demoPath, publicUrl).href.replace(/\/$/, '')
+  const base = new URL(demoPath, publicUrl).href
+  // People are who they are by the issuer too: it stays what it was first, on whatever port the hub listens today.
+  const issuer = await keptInFile(join(stateFolder, 'demo-issuer.json'), z.url(), () => base.replace(/\/$/, ''))
   // Both ends live in this process: the secret is made anew each time and written nowhere.
   const client = { id: clientId, secret: randomBytes(32).toString('base64url') }
   const provider = new Provider(issuer, providerConfiguration({ client, keys, people, publicUrl, now }))
@@ -60,7 +64,7 @@ export async function createDemoProvider(options: DemoOptions): Promise<DemoProv
   provider.on('server_error', (_ctx, error) => log.error({ err: error }, 'the demo provider failed'))
   provider.use(interactions({ provider, people, path: demoPath, publicOrigin: publicUrl.origin }))
   const callback = mounted(provider.callback(), publicUrl)
-  return { issuer, path: demoPath, callback, people, client, fetch: createInsideFetch(callback, `${issuer}/`) }
+  return { issuer, path: demoPath, callback, people, client, fetch: createInsideFetch(callback, [base, `${issuer}/`]) }
 }
 
 /** Strips the path, and makes the provider write its links with the public address, whatever Host the hub is sent. */

@@ -2,11 +2,13 @@
 import { createServer, request, type IncomingMessage, type RequestListener } from 'node:http'
 import { duplexPair, Readable } from 'node:stream'
 
-export function createInsideFetch(handler: RequestListener, prefix: string): typeof fetch {
+export function createInsideFetch(handler: RequestListener, prefixes: readonly string[]): typeof fetch {
   const server = createServer(handler)
   return async (input, init) => {
     const asked = new Request(input, init)
-    if (!asked.url.startsWith(prefix)) throw new TypeError(`only ${prefix} is inside, not ${asked.url}`)
+    if (!prefixes.some((prefix) => asked.url.startsWith(prefix))) {
+      throw new TypeError(`only ${prefixes.join(' and ')} is inside, not ${asked.url}`)
+    }
     const body = asked.body ? Buffer.from(await asked.arrayBuffer()) : undefined
     const answer = await exchange(server, asked, body)
     const status = answer.statusCode ?? 502
