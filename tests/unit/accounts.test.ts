@@ -126,7 +126,7 @@ test('demo: as root each has a uid, a gid and a home of their own, always the sa
   const [p42] = found[0]?.groups.filter((group) => group.name === 'p20150042') ?? []
   const shared = await stat(join(stateFolder, 'proposals/20150042/processed'))
   t.deepEqual([shared.gid, shared.mode & 0o7777], [p42?.gid, 0o2770])
-  t.is((await stat(join(stateFolder, 'proposals/20150042/processed/p123.ipynb'))).gid, p42?.gid)
+  t.is((await stat(join(stateFolder, 'proposals/20150042/processed/p123.ipynb'))).gid, p42?.gid ?? -1)
   t.is((await stat(join(stateFolder, 'proposals/20150042/raw'))).uid, 0)
 
   await chown(join(stateFolder, 'homes/marie'), 12_001, 12_001)
