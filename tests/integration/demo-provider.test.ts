@@ -79,10 +79,11 @@ test('on another port people stay who they are: the issuer is what it was', asyn
   const first = await createDemoProvider(options(here))
   const moved = await createDemoProvider(options(here, { publicUrl: new URL('http://127.0.0.1:10/') }))
   t.is(moved.issuer, first.issuer)
-  const metadata = await (await moved.fetch(`${moved.issuer}/.well-known/openid-configuration`)).json()
-  t.is(metadata.issuer, first.issuer)
-  t.is(metadata.authorization_endpoint, 'http://127.0.0.1:10/hub/demo/auth')
-  t.is((await moved.fetch(metadata.jwks_uri)).status, 200)
+  const discovery = await moved.fetch(`${moved.issuer}/.well-known/openid-configuration`)
+  const metadata = (await discovery.json()) as Record<string, string>
+  t.is(metadata['issuer'], first.issuer)
+  t.is(metadata['authorization_endpoint'], 'http://127.0.0.1:10/hub/demo/auth')
+  t.is((await moved.fetch(metadata['jwks_uri'] ?? '')).status, 200)
 })
 
 test('passwords are of this installation, and the same after a restart', async (t) => {
