@@ -40,14 +40,11 @@ test('log in, launch with a proposal, plot its data, use a terminal, stop, delet
 
   const environment = new URL(page.url()).pathname.split('/').slice(0, 4).join('/')
   await page.goto(`${hutch.url}${environment}/_hutch/terminal/`)
-  const rows = page.locator('.xterm-rows').first()
-  await rows.waitFor()
-  await page.keyboard.type('whoami; id -u; pwd\n')
-  await page.waitForFunction(() =>
-    /ada/.test(
-      String((globalThis as unknown as { document: { body: { innerText: string } } }).document.body.innerText),
-    ),
-  )
+  const screen = page.locator('.xterm-rows').first()
+  await screen.getByText('ada@').waitFor()
+  await page.keyboard.type('whoami; id -un; ls ../raw\n')
+  await screen.getByText('P123_D2O_10_percent.xml').waitFor()
+  t.is((await screen.locator('> div').allTextContents()).filter((line) => line.trim() === 'ada').length, 2)
   await picture(page, 'terminal')
 
   await page.goto(`${hutch.url}/hub/home`)
