@@ -130,11 +130,12 @@ const badBodies: [name: string, body: string][] = [
 
 test('chunks that are framed wrongly break the request off before a second one can hide in it', async (t) => {
   for (const [name, body] of badBodies) {
-    const behind = await recorder(t, () => {})
+    const behind = await recorder(t)
     const proxy = await sharedProxy(t)
     await proxy.hub.put(route('e1', behind.target, { generation: (generation += 1) }))
-    const hidden = 'GET /user/alice/e1/hidden HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'
-    const head = `${post}Cookie: ${proxy.entry(route('e1', behind.target))}\r\nTransfer-Encoding: chunked\r\n\r\n`
+    const cookie = `Cookie: ${proxy.entry(route('e1', behind.target))}\r\n`
+    const hidden = `GET /user/alice/e1/hidden HTTP/1.1\r\nHost: 127.0.0.1\r\n${cookie}\r\n`
+    const head = `${post}${cookie}Transfer-Encoding: chunked\r\n\r\n`
     const answer = await raw(proxy.port, head + body + hidden, { end: true })
     t.true(answer === '' || /^HTTP\/1.1 4\d\d /.test(answer), `${name}: ${answer.slice(0, 80)}`)
     t.false(behind.received().includes('hidden'), name)
