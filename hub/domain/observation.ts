@@ -5,7 +5,7 @@ import type { Told } from './decide.ts'
 
 export type RowChange = Partial<Omit<NewEnvironment, 'id'>>
 
-export function writeObservation(observation: Observation): string {
+function writeObservation(observation: Observation): string {
   return JSON.stringify(observation)
 }
 

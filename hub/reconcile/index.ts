@@ -23,7 +23,7 @@ import { createEnvironmentsService, type LiveEnvironments } from './service.ts'
 import { createStopAll, type StopAllOptions } from './stop-all.ts'
 import { realTimers, type Timers } from './timers.ts'
 
-export { reconcileSettings, type ReconcileSettings } from './settings.ts'
+export { reconcileSettings } from './settings.ts'
 
 export interface ReconcileOptions {
   readonly store: Store

@@ -14,7 +14,7 @@ export const realTimers: Timers = {
   },
 }
 
-export class DeadlineExceeded extends Error {
+class DeadlineExceeded extends Error {
   override readonly name = 'DeadlineExceeded'
 }
 

@@ -11,7 +11,7 @@ import { StateError } from './state-error.ts'
 import type { Tables } from './schema.ts'
 
 /** `tell`: other hubs hear of it when it is committed. */
-export type Work<T> = (trx: Transaction<Tables>, tell: (change: Change) => void) => Promise<T>
+type Work<T> = (trx: Transaction<Tables>, tell: (change: Change) => void) => Promise<T>
 
 export interface Writer {
   /**
