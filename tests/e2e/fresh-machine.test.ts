@@ -7,9 +7,10 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ChildProcess } from 'node:child_process'
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import { freshMachine, type FreshMachine } from '../support/fresh-machine.ts'
 import { freePort } from '../support/hutch.ts'
+import { logInAs } from '../support/scientist.ts'
 import { until } from '../support/until.ts'
 
 const project = new URL('../..', import.meta.url).pathname
@@ -21,16 +22,18 @@ test('npm install && npm start, and again', async (t) => {
   clone(machine)
   t.log(`Node ${machine.node} and python3, nothing else`)
   const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
 
   const first = follow(machine.start(`cd hutch && npm install && npm start -- --listen 127.0.0.1:${port}`))
   const firstMs = await first.url(480_000)
-  const page = await fetch(`http://127.0.0.1:${port}/hub/login`)
+  const page = await fetch(`${url}/hub/login`)
   t.is(page.status, 200)
   t.regex(first.output(), /JupyterLab is set up once/)
   t.regex(first.output(), /Log in as one of\n\s+ada\s+\S+\n/)
   t.notRegex(first.output(), /\n\s+at .*:\d+:\d+/)
   const passwords = passwordsIn(first.output())
   t.is(passwords.length, 3)
+  await openEnvironment(t, url, passwords[0] ?? '', 'jupyterlab')
   await first.interrupt()
   t.regex(first.output(), /stopping …/)
   await noProcessesOf(machine)
@@ -45,7 +48,7 @@ test('npm install && npm start, and again', async (t) => {
 
   const second = follow(machine.start(`cd hutch && npm start -- --listen 127.0.0.1:${port}`))
   const secondMs = await second.url(120_000)
-  t.is((await fetch(`http://127.0.0.1:${port}/hub/login`)).status, 200)
+  t.is((await fetch(`${url}/hub/login`)).status, 200)
   t.deepEqual(passwordsIn(second.output()), passwords)
   await second.interrupt()
   t.regex(second.output(), /stopping …/)
@@ -54,7 +57,11 @@ test('npm install && npm start, and again', async (t) => {
   removePython(machine, state)
   const third = follow(machine.start(`cd hutch && npm start -- --listen 127.0.0.1:${port}`))
   await third.url(120_000)
-  t.is((await fetch(`http://127.0.0.1:${port}/hub/login`)).status, 200)
+  t.is((await fetch(`${url}/hub/login`)).status, 200)
+  await openEnvironment(t, url, passwords[0] ?? '', 'terminal')
+  await t.throwsAsync(openEnvironment(t, url, passwords[0] ?? '', 'jupyterlab'), {
+    message: /JupyterLab is missing: this machine has no Python 3; install python3/,
+  })
   await third.interrupt()
   t.regex(third.output(), /stopping …/)
   await noProcessesOf(machine)
@@ -85,6 +92,13 @@ function clone({ root, home }: FreshMachine): void {
     const done = spawnSync(command, args, { encoding: 'utf8', timeout: 120_000 })
     if (done.status !== 0) throw new Error(`${command} failed: ${done.stderr}`)
   }
+}
+
+/** Left running: Ctrl-C has to end it too. */
+async function openEnvironment(t: ExecutionContext, url: string, password: string, profile: string): Promise<void> {
+  const scientist = await logInAs(url, 'ada', password)
+  const launched = await scientist.launch({ profile, flavour: 'small', proposals: ['20150042'] })
+  t.is((await scientist.enter(launched)).status, 200)
 }
 
 /** Also what was set up with it. */

@@ -49,7 +49,10 @@ export function freshMachine(t: ExecutionContext): FreshMachine | undefined {
   if (!available(t, 'debootstrap', debootstrap, 'apt-get install debootstrap')) return undefined
   if (!available(t, 'Node 20 with npm', node, 'install Node 20 beside the project’s own')) return undefined
   const root = mkdtempSync(join(tmpdir(), 'hutch-fresh-'))
-  t.teardown(() => rmSync(root, { recursive: true, force: true, maxRetries: 5 }))
+  t.teardown(() => {
+    for (const { pid } of living()) process.kill(pid, 'SIGKILL')
+    rmSync(root, { recursive: true, force: true, maxRetries: 5 })
+  })
   copyTree(baseSystem(debootstrap ?? ''), root)
   const version = installNode(root, node ?? '')
   const home = '/home/somebody'
@@ -138,7 +141,12 @@ const networkVariables =
 
 function start(root: string, home: string, line: string): ChildProcess {
   const variables = Object.entries(process.env).filter(([name]) => networkVariables.test(name))
-  const env = { HOME: home, PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', LANG: 'C.UTF-8', ...Object.fromEntries(variables) }
+  const env = {
+    HOME: home,
+    PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin',
+    LANG: 'C.UTF-8',
+    ...Object.fromEntries(variables),
+  }
   // A mount namespace of its own: what is mounted in it goes with the last process.
   const inside =
     'mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && exec chroot --userspec="$2:$2" "$1" /bin/sh -c "cd && $3"'
@@ -147,10 +155,14 @@ function start(root: string, home: string, line: string): ChildProcess {
 }
 
 function processes(): string[] {
+  return living().map(({ command }) => command)
+}
+
+function living(): { pid: number; command: string }[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && ownerOf(name) === uid)
-    .map((name) => commandOf(name))
-    .filter((command) => command !== '')
+    .map((name) => ({ pid: Number(name), command: commandOf(name) }))
+    .filter(({ command }) => command !== '')
 }
 
 function ownerOf(pid: string): number | undefined {
