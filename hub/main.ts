@@ -5,6 +5,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { createServer, type RequestListener } from 'node:http'
 import { join } from 'node:path'
+import type Koa from 'koa'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Configuration } from '../config/schema.ts'
 import { readSecretFile } from '../config/secret.ts'
@@ -146,7 +147,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
 
   const hubSocket = join(folder.run, 'hub.sock')
   const feedSocket = join(folder.run, 'feed.sock')
-  const hubServer = createServer(withDemo(app.callback(), demo))
+  const hubServer = createServer(withDemo(listener(app), demo))
   const feedServer = createServer((_request, response) => response.writeHead(404).end())
   attachFeed(feedServer, {
     routes: reconciler.routes,
@@ -245,8 +246,17 @@ async function clientSecrets({ login }: Configuration): Promise<Record<string, s
   return secrets
 }
 
+/** Koa answers every error itself: the promise never rejects. */
+function listener(app: Koa): RequestListener {
+  const handle = app.callback()
+  return (request, response) => void handle(request, response)
+}
+
 /** The demo provider reads bodies and sets headers itself, so it comes before Koa. */
 function withDemo(hub: RequestListener, demo: DemoProvider | undefined): RequestListener {
   if (demo === undefined) return hub
-  return (request, response) => (request.url?.startsWith(demo.path) ? demo.callback : hub)(request, response)
+  return (request, response) => {
+    const one = request.url?.startsWith(demo.path) ? demo.callback : hub
+    one(request, response)
+  }
 }

@@ -81,7 +81,7 @@ export interface Mount {
 }
 
 /** What the agent starts. `terminal` starts nothing: the agent's own web terminal is the application. */
-export type ApplicationKind = 'notebook' | 'terminal' | 'desktop' | 'web'
+type ApplicationKind = 'notebook' | 'terminal' | 'desktop' | 'web'
 
 export interface Application {
   readonly kind: ApplicationKind

@@ -18,6 +18,7 @@ const { values: options } = parseArgs({
 
 const checks: readonly (readonly [title: string, ...argv: string[]])[] = [
   ['types', 'tsc'],
+  ['types of the tests', 'tsc', '-p', 'tests'],
   ['lint', 'oxlint', '--type-aware', '--deny-warnings'],
   ['format', 'oxfmt', '--check'],
   ['dead code', 'knip'],

@@ -12,7 +12,7 @@ import type { Told } from './decide.ts'
 import { endMessages } from './end-messages.ts'
 import { readObservation } from './observation.ts'
 
-export type Wanted = Readonly<{ is: 'present' }> | Readonly<{ is: 'absent'; reason: EndReason; since: Date }>
+type Wanted = Readonly<{ is: 'present' }> | Readonly<{ is: 'absent'; reason: EndReason; since: Date }>
 
 /** What a page shows; derived from wanted × observed × agent, never stored. */
 export type State =

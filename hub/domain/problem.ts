@@ -2,7 +2,7 @@
  * Errors are rows of one table (RFC 9457). `detail` is for the user and says what to do; `cause` is for the log.
  * Never match on messages: match on `type`.
  */
-export const problems = {
+const problems = {
   badRequest: { status: 400, title: 'The request is not understood' },
   notLoggedIn: { status: 401, title: 'Log in first' },
   forbidden: { status: 403, title: 'This is not allowed' },

@@ -16,7 +16,7 @@ export interface Tables {
   meta: MetaTable
 }
 
-export interface UsersTable {
+interface UsersTable {
   id: string
   /** Unique, URL-safe: [a-z][a-z0-9._-]{0,63}. Also the default account name. */
   name: string
@@ -28,7 +28,7 @@ export interface UsersTable {
   last_activity_at: number | null
 }
 
-export interface IdentitiesTable {
+interface IdentitiesTable {
   issuer: string
   subject: string
   user_id: string
@@ -37,7 +37,7 @@ export interface IdentitiesTable {
   linked_at: number
 }
 
-export interface LoginsTable {
+interface LoginsTable {
   /** Public id: in tickets, entries, revocations and lists. */
   id: string
   /** sha256 (base64url) of what the hub's cookie holds; the cookie's value itself is never stored. */
@@ -55,7 +55,7 @@ export interface LoginsTable {
   address: string
 }
 
-export interface TokensTable {
+interface TokensTable {
   id: string
   secret_hash: string
   user_id: string
@@ -68,7 +68,7 @@ export interface TokensTable {
   revoked_at: number | null
 }
 
-export interface EnvironmentsTable {
+interface EnvironmentsTable {
   id: string
   user_id: string
   /** The last part of its URL: /user/{name}/{server}/. The id, unless an API client named it. */
@@ -124,14 +124,14 @@ export interface EnvironmentsTable {
   log_tail: string | null
 }
 
-export interface RevocationsTable {
+interface RevocationsTable {
   kind: string
   subject: string
   at: number
   until: number
 }
 
-export interface LeasesTable {
+interface LeasesTable {
   /** The spawner's name. */
   name: string
   holder: string
@@ -139,7 +139,7 @@ export interface LeasesTable {
   expires_at: number
 }
 
-export interface AuditTable {
+interface AuditTable {
   id: Generated<number>
   at: number
   /** User name, 'token:<id>' or 'hub'. */
@@ -150,13 +150,12 @@ export interface AuditTable {
   detail: string
 }
 
-export interface MetaTable {
+interface MetaTable {
   key: string
   value: string
 }
 
 export type UserRow = Selectable<UsersTable>
-export type IdentityRow = Selectable<IdentitiesTable>
 export type LoginRow = Selectable<LoginsTable>
 export type TokenRow = Selectable<TokensTable>
 export type EnvironmentRow = Selectable<EnvironmentsTable>

@@ -51,13 +51,13 @@ export async function manageProxy(options: ManagedProxyOptions): Promise<Managed
     .digest('hex')
   const record = join(runFolder, 'proxy-process.json')
   let current = await adopt(record, digest, options)
-  let stopping = false
+  const stopping = new AbortController()
   if (current === undefined) current = await start()
   const watching = watch()
 
   return {
     async stop() {
-      stopping = true
+      stopping.abort()
       if (current !== undefined) await stopProcess(current, drainMs + 2_000)
       await watching
     },
@@ -72,13 +72,13 @@ export async function manageProxy(options: ManagedProxyOptions): Promise<Managed
 
   async function watch(): Promise<void> {
     let failures = 0
-    while (!stopping) {
+    while (!stopping.signal.aborted) {
       await sleep(250, undefined, { ref: false })
       if (current !== undefined && (await isAlive(current))) {
         await boundLog(options.logFile)
         continue
       }
-      if (stopping) return
+      if (stopping.signal.aborted) return
       log.warn({ pid: current?.pid }, 'the proxy ended; it is started again')
       current = await start().catch((error: unknown) => {
         log.error({ err: error }, 'the proxy did not start; it is tried again')
@@ -117,12 +117,12 @@ async function launch(options: ManagedProxyOptions): Promise<ProcessIdentity> {
     stdio: ['ignore', output, output],
   })
   closeSync(output)
-  let exitCode: number | undefined
-  child.on('exit', (code) => (exitCode = code ?? 1))
-  child.on('error', () => (exitCode = 1))
+  const ended: { exitCode?: number } = {}
+  child.on('exit', (code) => (ended.exitCode = code ?? 1))
+  child.on('error', () => (ended.exitCode = 1))
   child.unref()
   const deadline = performance.now() + startTimeoutMs
-  while (exitCode === undefined && performance.now() < deadline) {
+  while (ended.exitCode === undefined && performance.now() < deadline) {
     if (child.pid !== undefined && (await answers(options.controlSocket))) {
       const identity = await identify(child.pid)
       if (identity !== undefined) return identity
@@ -132,7 +132,7 @@ async function launch(options: ManagedProxyOptions): Promise<ProcessIdentity> {
   child.kill('SIGKILL')
   throw new ProxyFailed(
     (await lastLine(options.logFile, startedAtByte)) ?? 'The proxy did not come up in time',
-    exitCode === saidWhy ? unavailable : 1,
+    ended.exitCode === saidWhy ? unavailable : 1,
   )
 }
 

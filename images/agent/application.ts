@@ -6,7 +6,7 @@ import type { LastLines } from './last-lines.ts'
 import { sendSignal } from './processes.ts'
 
 /** `failed` before it was ready or with another code than 0; messages are for the user. */
-export type Exit = Readonly<{ is: 'ended' | 'failed'; code: number; message: string }>
+type Exit = Readonly<{ is: 'ended' | 'failed'; code: number; message: string }>
 
 export interface RunningApplication {
   /** Resolves once it answers; undefined: it ended, or was stopped, before. Rejects never. */

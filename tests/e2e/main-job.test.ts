@@ -35,7 +35,7 @@ test('log in, launch with a proposal, plot its data, use a terminal, stop, delet
   const width = await page
     .locator('.jp-OutputArea-output img')
     .first()
-    .evaluate((image) => (image as { naturalWidth: number }).naturalWidth)
+    .evaluate((image) => (image as HTMLImageElement).naturalWidth)
   t.true(width > 100, 'the plot of the measured data is drawn')
 
   const environment = new URL(page.url()).pathname.split('/').slice(0, 4).join('/')

@@ -11,7 +11,8 @@ export interface Launched {
 
 export interface Scientist {
   readonly jar: Jar
-  /** JSON from the hub's API for pages. */
+  /** JSON from the hub's API for pages; the caller says what it is. */
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
   api<T>(method: string, path: string, body?: object): Promise<{ status: number; body: T }>
   launch(choices: {
     profile: string
