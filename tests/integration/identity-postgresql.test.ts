@@ -3,16 +3,15 @@ import test from 'ava'
 import { available } from '../support/component.ts'
 import { createJar, type Jar } from '../support/browser-jar.ts'
 import { startHub, type TestHub } from '../support/identity.ts'
-import { findPostgresql, type Postgresql, startPostgresql } from '../support/identity-postgresql.ts'
 import { ada, startProvider, type TestProvider } from '../support/oidc.ts'
+import { postgresServer, type PostgresServer } from '../support/postgres.ts'
 
-let server: Postgresql | undefined
+let server: PostgresServer | undefined
 
 test.before(async () => {
-  const initdb = await findPostgresql()
-  if (initdb !== undefined) server = await startPostgresql(initdb)
+  server = await postgresServer()
 })
-test.after.always(() => server?.stop())
+test.after.always(() => server?.close())
 
 async function hubs(t: Parameters<typeof startHub>[0]): Promise<[TestHub, TestHub] | undefined> {
   if (!available(t, 'PostgreSQL', server, 'apt-get install postgresql')) return undefined

@@ -1,13 +1,16 @@
 /** A real PostgreSQL of a test's own: a temporary folder, a unix socket, an unprivileged account. */
 import { execFile, spawn } from 'node:child_process'
-import { chmod, chown, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { chmod, chown, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ExecutionContext } from 'ava'
+import { Client } from 'pg'
 import { openStore, type Store } from '../../hub/store/index.ts'
 import type { Configuration } from '../../config/schema.ts'
 import { available, program } from './component.ts'
+import { freePort } from './hutch.ts'
 import { silentLog } from './spawnerSubject.ts'
 import { temporaryFolder } from './temporary.ts'
 import { until } from './until.ts'
@@ -16,65 +19,109 @@ const run = promisify(execFile)
 
 export type PostgresConfiguration = Extract<Configuration['database'], { type: 'postgresql' }>
 
+export interface PostgresServer {
+  /** Its database `hutch`, on a unix socket that only this account reaches. */
+  readonly configuration: PostgresConfiguration
+  /** The same on TCP, for a hub of another account. */
+  readonly tcp: PostgresConfiguration
+  /** A new, empty database. */
+  database(): Promise<PostgresConfiguration>
+  /** At once, whoever is connected. */
+  stop(): Promise<void>
+  /** Again, after stop(). */
+  start(): Promise<void>
+  /** Stops it and removes its folder. */
+  close(): Promise<void>
+}
+
 /** Undefined: it is not installed, and the test has said so. `password`: what the role must give; absent: nothing. */
 export async function startPostgres(
   t: ExecutionContext,
   password?: string,
 ): Promise<PostgresConfiguration | undefined> {
+  return (await startPostgresServer(t, password))?.configuration
+}
+
+/** As startPostgres; closed when the test ends. */
+export async function startPostgresServer(t: ExecutionContext, password?: string): Promise<PostgresServer | undefined> {
+  const server = await postgresServer(password)
+  if (!available(t, 'PostgreSQL', server, 'apt-get install postgresql')) return undefined
+  if (server !== undefined) t.teardown(() => server.close())
+  return server
+}
+
+/** For several tests together. Undefined: it is not installed. Whoever calls closes it. */
+export async function postgresServer(password?: string): Promise<PostgresServer | undefined> {
   const binaries = await newestBinaries()
-  const initdb = program('initdb', binaries)
-  if (!available(t, 'PostgreSQL', initdb, 'apt-get install postgresql')) return undefined
+  const [initdb, postgres] = [program('initdb', binaries), program('postgres', binaries)]
+  if (initdb === undefined || postgres === undefined) return undefined
   const { uid, gid, prefix } = await account()
   const folder = await mkdtemp(join(tmpdir(), 'hutch-pg-'))
   await chmod(folder, 0o700)
   await chown(folder, uid, gid)
   const data = join(folder, 'data')
-  const [setup, ...setupArguments] = [
-    ...prefix,
-    initdb ?? '',
-    '-D',
-    data,
-    '-A',
-    'trust',
-    '-U',
-    'hutch',
-    '--no-sync',
-    '-E',
-    'UTF8',
-    '--locale=C',
-  ]
-  await run(setup ?? '', setupArguments, { cwd: folder })
-  const options = ['-D', data, '-k', folder, '-c', 'listen_addresses=', '-c', 'fsync=off', '-c', 'max_connections=150']
-  const [server, ...serverArguments] = [...prefix, program('postgres', binaries) ?? '', ...options]
-  const child = spawn(server ?? '', serverArguments, { cwd: folder, stdio: 'ignore' })
-  const exited = new Promise((resolve) => child.once('exit', resolve))
-  t.teardown(async () => {
-    // SIGQUIT: at once, whoever is connected.
-    child.kill('SIGQUIT')
-    await exited
-    await rm(folder, { recursive: true, force: true })
-  })
-  const psql = program('psql', binaries) ?? 'psql'
-  const ask = (sql: string): Promise<unknown> => run(psql, ['-h', folder, '-U', 'hutch', '-d', 'postgres', '-c', sql])
-  await until(
-    'PostgreSQL answers',
-    () =>
+  const make = [...prefix, initdb, '-D', data, '-A', 'trust', '-U', 'hutch', '--no-sync', '-E', 'UTF8', '--locale=C']
+  await run(make[0] ?? '', make.slice(1), { cwd: folder })
+  const port = await freePort()
+  const settings = ['listen_addresses=127.0.0.1', `port=${port}`, 'fsync=off', 'max_connections=150']
+  const serve = [...prefix, postgres, '-D', data, '-k', folder, ...settings.flatMap((setting) => ['-c', setting])]
+  const shared = { type: 'postgresql', port, user: 'hutch', tls: false, poolSize: 10 } as const
+  const configuration: PostgresConfiguration = { ...shared, host: folder, database: 'hutch' }
+  let secret: string | undefined
+  const ask = async (sql: string): Promise<void> => {
+    const { host, user } = configuration
+    const given = secret === undefined ? {} : { password: secret }
+    const client = new Client({ host, port, user, ...given, database: 'postgres', connectionTimeoutMillis: 5_000 })
+    try {
+      await client.connect()
+      await client.query(sql)
+    } finally {
+      await client.end()
+    }
+  }
+  let stop = async (): Promise<void> => undefined
+
+  async function start(): Promise<void> {
+    const child = spawn(serve[0] ?? '', serve.slice(1), { cwd: folder, stdio: 'ignore' })
+    const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+    stop = async () => {
+      // SIGQUIT: at once, whoever is connected.
+      child.kill('SIGQUIT')
+      await exited
+    }
+    const answers = (): Promise<boolean> =>
       ask('select 1').then(
         () => true,
         () => false,
-      ),
-    { timeoutMs: 60_000, everyMs: 100 },
-  )
+      )
+    await until('PostgreSQL answers', answers, { timeoutMs: 60_000, everyMs: 100 })
+  }
+
+  // On TCP anybody of this machine could come: nobody without a password.
+  await writeFile(join(data, 'pg_hba.conf'), 'local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n')
+  await start()
   await ask('create database hutch')
   if (password !== undefined) {
     await ask(`alter role hutch password '${password}'`)
-    const { writeFile } = await import('node:fs/promises')
-    await writeFile(join(data, 'pg_hba.conf'), 'local all all scram-sha-256\n')
-    await run(psql, ['-h', folder, '-U', 'hutch', '-d', 'postgres', '-c', 'select pg_reload_conf()']).catch(
-      () => undefined,
-    )
+    secret = password
+    await writeFile(join(data, 'pg_hba.conf'), 'local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n')
+    await ask('select pg_reload_conf()')
   }
-  return { type: 'postgresql', host: folder, port: 5432, database: 'hutch', user: 'hutch', tls: false, poolSize: 10 }
+  return {
+    configuration,
+    tcp: { ...configuration, host: '127.0.0.1' },
+    async database() {
+      const name = `t${randomBytes(8).toString('hex')}`
+      await ask(`create database ${name}`)
+      return { ...configuration, database: name }
+    },
+    start,
+    stop: () => stop(),
+    async close() {
+      await stop()
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 })
+    },
+  }
 }
 
 /** Both kinds of database, open; one that is not installed is left out. */

@@ -36,7 +36,11 @@ export async function logInAs(hubUrl: string, name: string, password: string): P
   if (!home.url.endsWith('/hub/home') && !home.trail.some((url) => url.endsWith('/hub/home'))) {
     throw new Error(`the login of ${name} ended at ${home.trail.join(' → ')} with ${home.status}`)
   }
+  return scientistWith(jar, hubUrl, name)
+}
 
+/** Somebody who is logged in already, perhaps at another hub of the same installation. */
+export function scientistWith(jar: Jar, hubUrl: string, name: string): Scientist {
   const api: Scientist['api'] = async (method, path, body) => {
     const cookie = jar.cookie('hutch-login') ?? ''
     const response = await fetch(`${hubUrl}/hub/api/v1${path}`, {
