@@ -5,6 +5,7 @@
 import type { Context, Middleware } from 'koa'
 import { Problem, type ProblemType } from '../domain/problem.ts'
 import type { Log } from '../../spawners/spawner.ts'
+import { StateError } from '../store/state-error.ts'
 import type { Pages } from './pages.ts'
 
 export function errors({ log, pages }: { log: Log; pages: Pages }): Middleware {
@@ -67,6 +68,8 @@ function methodNotAllowed(ctx: Context): Problem {
   return new Problem('methodNotAllowed', `${ctx.method} is not possible here. Use ${allowed || 'another method'}.`)
 }
 
+const retryStoreSeconds = 5
+
 const ofStatus: Readonly<Record<number, [ProblemType, string]>> = {
   400: ['badRequest', 'What was sent could not be read. Check it and send it again.'],
   401: ['notLoggedIn', 'Log in, then try again.'],
@@ -81,6 +84,10 @@ const ofStatus: Readonly<Record<number, [ProblemType, string]>> = {
 /** What a library threw becomes a row of the table too; anything unknown is our fault. */
 function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
+  if (error instanceof StateError) {
+    const detail = 'What is open goes on. Try again in a moment; if it lasts, tell your administrator.'
+    return new Problem('storeUnavailable', detail, { cause: error, retryAfter: retryStoreSeconds })
+  }
   const status = error instanceof Error && 'status' in error ? Number(error.status) : 500
   const known = ofStatus[status]
   if (known) return new Problem(known[0], known[1], { cause: error })
