@@ -32,6 +32,13 @@ export async function listenOn(server: Server, host: string, port: number): Prom
   await listening(server, () => server.listen(port, host))
 }
 
+/** Throws EADDRINUSE and its kin now, instead of after minutes of setting up. Port 0 is always free. */
+export async function requireFree({ host, port }: { host: string; port: number }): Promise<void> {
+  const server = createServer()
+  await listenOn(server, host, port)
+  await new Promise((resolve) => server.close(resolve))
+}
+
 async function listening(server: Server, listen: () => void): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)

@@ -1,11 +1,8 @@
 /**
- * The composition root: makes each room once, hands it what it needs, opens the sockets. Nothing else in the hub
- * opens a socket or holds state at module level. Start reading here.
+ * The composition root: makes each room once, hands it what it needs. Nothing else in the hub holds state at module
+ * level; sockets are opened in serve.ts. Start reading here.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
-import { createServer, type RequestListener } from 'node:http'
-import { join } from 'node:path'
-import type Koa from 'koa'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Configuration } from '../config/schema.ts'
 import { readSecretFile } from '../config/secret.ts'
@@ -14,24 +11,21 @@ import type { Log } from '../spawners/spawner.ts'
 import { createAccounts } from './accounts/index.ts'
 import { createApp } from './app.ts'
 import { createCatalogue } from './catalogue/index.ts'
-import { serveControl } from './control.ts'
-import { agentsServer } from './http/agents.ts'
-import { attachFeed } from './http/feed.ts'
 import { createLoginPage } from './http/login.ts'
 import { createDemoProvider, type DemoProvider } from './identity/demo/index.ts'
 import { createIdentity } from './identity/index.ts'
-import { createTokenMaker } from './identity/token-maker.ts'
 import { createLaunches } from './launch/index.ts'
-import { closer, keptPort, listenOn, listenOnSocket } from './listeners.ts'
+import { keptPort, requireFree } from './listeners.ts'
 import { createEnvironments, reconcileSettings, type Reconciled } from './reconcile/index.ts'
+import { type Rooms, serve } from './serve.ts'
 import { prepareAgent } from './setup/agent.ts'
-import { findOrInstallJupyter, type Jupyter } from './setup/jupyter.ts'
+import type { Jupyter } from './setup/jupyter.ts'
 import { lockStateFolder } from './setup/lock.ts'
-import { loadSecrets } from './setup/secrets.ts'
-import { prepareStateFolder } from './setup/state-folder.ts'
+import { loadSecrets, type Secrets } from './setup/secrets.ts'
+import { healthOf, jupyterFor, softwareOf } from './setup/software.ts'
+import { prepareStateFolder, type StateFolder } from './setup/state-folder.ts'
 import { createSpawners, type NamedSpawner } from './spawners.ts'
-import { openStore } from './store/index.ts'
-import { startProxy } from './supervise/start-proxy.ts'
+import { openStore, type Store } from './store/index.ts'
 
 export interface HubOptions {
   /** As config/load.ts gives it. */
@@ -58,24 +52,15 @@ const now = (): Date => new Date()
 export async function startHub(options: HubOptions): Promise<Hub> {
   const { configuration, log } = options
   await using opened = new AsyncDisposableStack()
-  const folder = await prepareStateFolder(configuration.state)
-  for (const warning of folder.warnings) log.warn({}, warning)
-  const lock = await lockStateFolder(folder.path)
-  opened.defer(() => lock.release())
-  const secrets = await loadSecrets(folder.path)
-  const publicUrl = publicUrlOf(configuration)
-  const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
-
-  const store = await openStore(configuration.database, { stateFolder: folder.path, log })
-  opened.defer(() => store.close())
-  const jupyter = await jupyterFor(options, folder.path)
-
-  const agentsPort = await keptPort(configuration.agents.listen, folder.path)
+  const ground = await layGround(options, opened)
+  // A new folder has no proxy of an earlier hub that may still hold the address.
+  if (ground.folder.fresh && configuration.proxy.managed) await requireFree(configuration.listen)
+  const jupyter = await jupyterFor(options, ground.folder.path)
+  const agentsPort = await keptPort(configuration.agents.listen, ground.folder.path)
   const spawners = await createSpawners({
     configuration,
-    agentsKey: secrets.agentsKey,
-    agent: await prepareAgent(folder.path),
+    agentsKey: ground.secrets.agentsKey,
+    agent: await prepareAgent(ground.folder.path),
     report: { host: configuration.agents.advertise ?? configuration.agents.listen.host, port: agentsPort },
     software: softwareOf(jupyter),
     log,
@@ -85,104 +70,90 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     for (const { spawner } of spawners.values()) await spawner.close?.()
   })
   const reconciler = createEnvironments({
-    store,
+    store: ground.store,
     spawners: new Map([...spawners].map(([name, { spawner }]) => [name, spawner])),
-    agentsKey: secrets.agentsKey,
+    agentsKey: ground.secrets.agentsKey,
     settings: reconcileSettings(configuration),
     now,
     log,
-    metrics: registry,
+    metrics: ground.registry,
   })
   opened.defer(() => reconciler.close())
+  const rooms = await makeRooms(ground, reconciler, spawners, jupyter)
+  await serve(ground, { ...rooms, reconciler, agentsPort }, opened)
+  if (!configuration.environments.outliveHub) opened.defer(() => stopLocal(reconciler, spawners, log))
+  log.info({ url: ground.publicUrl.href }, 'the hub is ready')
+  const everything = opened.move()
+  return { url: ground.publicUrl.href, people: rooms.demo?.people ?? [], close: () => everything.disposeAsync() }
+}
 
+/** What every room stands on. */
+export interface Ground {
+  readonly configuration: Configuration
+  readonly publicUrl: URL
+  readonly folder: StateFolder
+  readonly secrets: Secrets
+  readonly store: Store
+  readonly registry: Registry
+  readonly log: Log
+}
+
+async function layGround({ configuration, log }: HubOptions, opened: AsyncDisposableStack): Promise<Ground> {
+  const folder = await prepareStateFolder(configuration.state)
+  for (const warning of folder.warnings) log.warn({}, warning)
+  const lock = await lockStateFolder(folder.path)
+  opened.defer(() => lock.release())
+  const secrets = await loadSecrets(folder.path)
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  const store = await openStore(configuration.database, { stateFolder: folder.path, log })
+  opened.defer(() => store.close())
+  return { configuration, publicUrl: publicUrlOf(configuration), folder, secrets, store, registry, log }
+}
+
+async function makeRooms(
+  ground: Ground,
+  { environments, routes }: Reconciled,
+  spawners: ReadonlyMap<string, NamedSpawner>,
+  jupyter: Jupyter,
+): Promise<Pick<Rooms, 'identity' | 'app' | 'demo'>> {
+  const { configuration, publicUrl, folder, secrets, store, registry, log } = ground
+  const shared = { configuration, publicUrl, environments, now, log }
+  const inState = { stateFolder: folder.path, now, log }
   const demo = configuration.login.demo
-    ? await createDemoProvider({
-        stateFolder: folder.path,
-        publicUrl,
-        listenHost: configuration.listen.host,
-        now,
-        log,
-      })
+    ? await createDemoProvider({ ...inState, publicUrl, listenHost: configuration.listen.host })
     : undefined
   const identity = createIdentity({
+    ...shared,
     db: store.db,
-    configuration,
-    publicUrl,
     secrets: { loginKey: secrets.derive('logins'), clientSecrets: await clientSecrets(configuration) },
-    routes: reconciler.routes,
-    now,
+    routes,
     newId: randomUUID,
-    log,
     fetch,
     metrics: registry,
     ...(demo === undefined ? {} : { demo }),
     loginPage: createLoginPage({ hub: configuration.hub, now }),
   })
-  const catalogue = await createCatalogue(configuration.catalogue, { stateFolder: folder.path, now, log })
+  const catalogue = await createCatalogue(configuration.catalogue, inState)
   const launches = createLaunches({
-    configuration,
+    ...shared,
     spawners,
-    environments: reconciler.environments,
     catalogue,
-    accounts: createAccounts(configuration.accounts, { stateFolder: folder.path, now, log }),
+    accounts: createAccounts(configuration.accounts, inState),
     setup: { jupyter: () => healthOf(jupyter) },
-    now,
     newId: environmentId(randomBytes),
-    log,
   })
   const app = createApp({
-    configuration,
-    publicUrl,
+    ...shared,
     identity,
-    environments: reconciler.environments,
     launches,
     catalogue,
     admissionKey: secrets.admissionKey,
     registry,
     setup: () => ('missing' in jupyter ? [jupyter.missing] : []),
-    log,
-    now,
     newId: randomUUID,
   })
-
-  const hubSocket = join(folder.run, 'hub.sock')
-  const feedSocket = join(folder.run, 'feed.sock')
-  const hubServer = createServer(withDemo(listener(app), demo))
-  const feedServer = createServer((_request, response) => response.writeHead(404).end())
-  attachFeed(feedServer, {
-    routes: reconciler.routes,
-    environments: reconciler.environments,
-    secret: secrets.feedSecret,
-    log,
-  })
-  await reconciler.start()
-  const agentsListener = agentsServer({ ...reconciler, log })
-  opened.defer(closer(agentsListener))
-  await listenOn(agentsListener, configuration.agents.listen.host, agentsPort)
-  for (const [server, path] of [
-    [hubServer, hubSocket],
-    [feedServer, feedSocket],
-  ] as const) {
-    const close = closer(server)
-    await listenOnSocket(server, path)
-    opened.defer(close)
-  }
-  const control = await serveControl({
-    socketPath: join(folder.run, 'control.sock'),
-    registry,
-    createToken: createTokenMaker({ db: store.db, tokens: identity.tokens }),
-  })
-  opened.defer(closer(control))
-  if (configuration.proxy.managed) {
-    const proxy = await startProxy({ configuration, publicUrl, folder, secrets, hubSocket, feedSocket, log })
-    opened.defer(() => proxy.stop())
-  }
-  if (!configuration.environments.outliveHub) {
-    opened.defer(() => stopLocal(reconciler, spawners, log))
-  }
-  log.info({ url: publicUrl.href }, 'the hub is ready')
-  const everything = opened.move()
-  return { url: publicUrl.href, people: demo?.people ?? [], close: () => everything.disposeAsync() }
+  return { identity, app, demo }
 }
 
 const stopTimeoutMs = 30_000
@@ -208,55 +179,10 @@ function publicUrlOf({ publicUrl, listen }: Configuration): URL {
   return new URL(`http://${host}:${listen.port}/`)
 }
 
-/** Percent between two lines of progress. */
-const progressStep = 5
-
-/** Looked for only where a profile starts JupyterLab of this machine. */
-async function jupyterFor({ configuration, log, say, env, signal }: HubOptions, stateFolder: string): Promise<Jupyter> {
-  const isLocal = (name: string): boolean => configuration.spawners[name]?.type === 'local'
-  const wanted = Object.values(configuration.profiles).some(
-    ({ kind, argv, on }) => kind === 'notebook' && argv === undefined && Object.keys(on).some(isLocal),
-  )
-  if (!wanted) return { binFolder: '/usr/bin' }
-  let saidPercent = -progressStep
-  const progress = ({ percent, message }: { percent: number; message: string }): void => {
-    if (percent < saidPercent + progressStep && percent < 100) return
-    saidPercent = percent
-    say(`${String(percent).padStart(3)} %  ${message}`)
-  }
-  return await findOrInstallJupyter({ stateFolder, log, progress, signal, env })
-}
-
-function softwareOf(jupyter: Jupyter): { readOnlyPaths: string[]; path: string[] } {
-  if ('missing' in jupyter) return { readOnlyPaths: [], path: [] }
-  const { binFolder, folder } = jupyter
-  return { readOnlyPaths: folder === undefined ? [] : [folder], path: [binFolder] }
-}
-
-function healthOf(jupyter: Jupyter): { ok: boolean; message: string } {
-  if ('missing' in jupyter) return { ok: false, message: jupyter.missing }
-  return { ok: true, message: 'JupyterLab is there.' }
-}
-
 async function clientSecrets({ login }: Configuration): Promise<Record<string, string>> {
   const secrets: Record<string, string> = {}
   for (const [name, { clientSecretFile }] of Object.entries(login.providers)) {
     if (clientSecretFile !== undefined) secrets[name] = await readSecretFile(clientSecretFile)
   }
   return secrets
-}
-
-/** Koa answers every error itself: the promise never rejects. */
-function listener(app: Koa): RequestListener {
-  const handle = app.callback()
-  return (request, response) => void handle(request, response)
-}
-
-/** The demo provider reads bodies and sets headers itself, so it comes before Koa. */
-function withDemo(hub: RequestListener, demo: DemoProvider | undefined): RequestListener {
-  if (demo === undefined) return hub
-  return (request, response) => {
-    const one = request.url?.startsWith(demo.path) ? demo.callback : hub
-    one(request, response)
-  }
 }

@@ -1,0 +1,70 @@
+/** The hub's sockets: pages and API, the feed of proxies, agents' reports, commands; then the proxy in front. */
+import { createServer, type RequestListener } from 'node:http'
+import { join } from 'node:path'
+import type Koa from 'koa'
+import { serveControl } from './control.ts'
+import { agentsServer } from './http/agents.ts'
+import { attachFeed } from './http/feed.ts'
+import type { DemoProvider } from './identity/demo/index.ts'
+import type { Identity } from './identity/index.ts'
+import { createTokenMaker } from './identity/token-maker.ts'
+import { closer, listenOn, listenOnSocket } from './listeners.ts'
+import type { Ground } from './main.ts'
+import type { Reconciled } from './reconcile/index.ts'
+import { startProxy } from './supervise/start-proxy.ts'
+
+export interface Rooms {
+  readonly reconciler: Reconciled
+  readonly identity: Identity
+  readonly app: Koa
+  readonly demo: DemoProvider | undefined
+  /** Kept over restarts: agents that outlive this hub report to it. */
+  readonly agentsPort: number
+}
+
+/** Returns when browsers can come. What it opens is closed with `opened`, the last first. */
+export async function serve(ground: Ground, rooms: Rooms, opened: AsyncDisposableStack): Promise<void> {
+  const { configuration, publicUrl, folder, secrets, registry, store, log } = ground
+  const { reconciler, identity, app, demo, agentsPort } = rooms
+  await reconciler.start()
+  const agents = agentsServer({ ...reconciler, log })
+  opened.defer(closer(agents))
+  await listenOn(agents, configuration.agents.listen.host, agentsPort)
+
+  const hubSocket = join(folder.run, 'hub.sock')
+  const feedSocket = join(folder.run, 'feed.sock')
+  const hub = createServer(withDemo(listener(app), demo))
+  const feed = createServer((_request, response) => response.writeHead(404).end())
+  attachFeed(feed, { ...reconciler, secret: secrets.feedSecret, log })
+  for (const [server, path] of [
+    [hub, hubSocket],
+    [feed, feedSocket],
+  ] as const) {
+    opened.defer(closer(server))
+    await listenOnSocket(server, path)
+  }
+  const control = await serveControl({
+    socketPath: join(folder.run, 'control.sock'),
+    registry,
+    createToken: createTokenMaker({ db: store.db, tokens: identity.tokens }),
+  })
+  opened.defer(closer(control))
+  if (!configuration.proxy.managed) return
+  const proxy = await startProxy({ configuration, publicUrl, folder, secrets, hubSocket, feedSocket, log })
+  opened.defer(() => proxy.stop())
+}
+
+/** Koa answers every error itself: the promise never rejects. */
+function listener(app: Koa): RequestListener {
+  const handle = app.callback()
+  return (request, response) => void handle(request, response)
+}
+
+/** The demo provider reads bodies and sets headers itself, so it comes before Koa. */
+function withDemo(hub: RequestListener, demo: DemoProvider | undefined): RequestListener {
+  if (demo === undefined) return hub
+  return (request, response) => {
+    const one = request.url?.startsWith(demo.path) ? demo.callback : hub
+    one(request, response)
+  }
+}
