@@ -158,7 +158,9 @@ const mountRule = z.strictObject({
 const flavour = z.strictObject({
   title: z.string().describe('What the launch page calls it.'),
   cpu: z.number().positive().max(100_000).describe('Cores; fractions are allowed.'),
-  memory: bytes.describe('Memory with its unit, such as 4GiB; an environment that takes more is ended.'),
+  memory: bytes.describe(
+    'Memory with its unit, such as 4GiB. What takes more is ended: a kernel alone, or the environment with its application.',
+  ),
   gpus: z.int().min(0).max(1_000).default(0).describe('Whole GPUs.'),
   walltime: duration.optional().describe('The environment ends after this long. Absent: no limit of its own.'),
   processes: z.int().positive().default(4096).describe('Most processes and threads at once.'),
