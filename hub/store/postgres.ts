@@ -41,9 +41,12 @@ export async function openPostgres(database: PostgresConfiguration, log: Log): P
     types: parsers,
   }
   const pool = new Pool({ ...options, max: database.poolSize, idleTimeoutMillis: 30_000 })
-  // An idle connection that breaks is taken out of the pool; the next query opens another.
-  pool.on('error', (error) => log.warn({ err: error }, `PostgreSQL at ${server} closed a connection`))
+  // An idle connection that breaks is taken out of the pool; the next query opens another. Said below, for all.
+  pool.on('error', () => undefined)
   pool.on('connect', (client) => {
+    // The pool listens to idle ones only: the break of one in use would end the process. Only the message is logged,
+    // because the pool hangs the whole connection on the error.
+    client.on('error', ({ message }) => log.warn({ reason: message }, `a connection to PostgreSQL at ${server} broke`))
     const query = client.query.bind(client) as (...input: unknown[]) => Promise<unknown>
     const inWords = (...input: unknown[]): Promise<unknown> => stated(server, () => query(...input))
     Object.assign(client, { query: inWords })

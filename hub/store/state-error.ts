@@ -37,7 +37,7 @@ function said(server: string, sentence: string, cause: unknown): StateError {
 
 /** The pool's own errors carry no code. */
 function hasTimedOut(error: unknown): boolean {
-  return error instanceof Error && /timeout|Connection terminated/i.test(error.message)
+  return error instanceof Error && /timeout|Connection terminated|not queryable/i.test(error.message)
 }
 
 const postgresSentences: Readonly<Record<string, string>> = {
