@@ -7,6 +7,8 @@ export interface Jar {
   /** One request without following. */
   ask(url: string, options?: AskOptions): Promise<Page>
   cookie(name: string): string | undefined
+  /** The Cookie header for this address. */
+  header(url: string): string
   /** Every cookie's name. */
   names(): string[]
   set(name: string, value: string, path?: string): void
@@ -110,6 +112,7 @@ export function createJar(kept: readonly Cookie[] = []): Jar {
     ask,
     open,
     cookie: (name) => cookies.find((one) => one.name === name)?.value,
+    header: (url) => header(new URL(url)),
     names: () => cookies.map(({ name }) => name),
     set(name, value, path = '/hub/') {
       cookies = cookies.filter((one) => one.name !== name)

@@ -65,16 +65,14 @@ export async function openKernel(
 
 function settings({ jar }: Pick<Scientist, 'jar'>, { url }: Pick<Launched, 'url'>): object {
   const { origin } = new URL(url)
-  const cookies = (): string =>
-    ['hutch-entry', '_xsrf']
-      .flatMap((name) => (jar.cookie(name) === undefined ? [] : `${name}=${jar.cookie(name)}`))
-      .join('; ')
+  const cookies = (): string => jar.header(url)
+  const xsrf = (): string => /(?:^|; )_xsrf=([^;]*)/.exec(cookies())?.[1] ?? ''
   const withCookies = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
     const request = new Request(input, init)
     request.headers.set('cookie', cookies())
     request.headers.set('origin', origin)
     request.headers.set('sec-fetch-site', 'same-origin')
-    request.headers.set('x-xsrftoken', jar.cookie('_xsrf') ?? '')
+    request.headers.set('x-xsrftoken', xsrf())
     return await fetch(request)
   }
   class Socket extends WebSocket {

@@ -98,8 +98,7 @@ export function scientistWith(jar: Jar, hubUrl: string, name: string): Scientist
     socket(launched, path) {
       const url = new URL(path, launched.url)
       url.protocol = 'ws:'
-      const entry = jar.cookie('hutch-entry') ?? ''
-      return new WebSocket(url, { headers: { cookie: `hutch-entry=${entry}`, origin: hubUrl } })
+      return new WebSocket(url, { headers: { cookie: jar.header(launched.url), origin: hubUrl } })
     },
   }
 }
