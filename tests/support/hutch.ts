@@ -2,6 +2,8 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
+import http from 'node:http'
+import https from 'node:https'
 import { createServer } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -29,6 +31,8 @@ export interface HutchOptions {
   readonly state: string
   readonly args?: readonly string[]
   readonly port?: number
+  /** What browsers call it, when the configuration names it. */
+  readonly publicUrl?: string
   readonly env?: NodeJS.ProcessEnv
   /** It runs as root when the test does. Without it, it is an ordinary user's also then, and so is the state. */
   readonly asRoot?: boolean
@@ -73,7 +77,7 @@ export async function runHutch(options: HutchOptions): Promise<RunningHutch> {
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()))
   const ended = once(child, 'close').then(async () => await cleanUp())
   const running: RunningHutch = {
-    url: `http://${listen}`,
+    url: options.publicUrl ?? `http://${listen}`,
     state,
     process: child,
     output: () => output,
@@ -98,10 +102,7 @@ export async function runHutch(options: HutchOptions): Promise<RunningHutch> {
     `hutch answers at ${running.url}`,
     async () => {
       if (child.exitCode !== null) throw new Error(`hutch ended with ${child.exitCode}:\n${output}`)
-      return await fetch(`${running.url}/hub/login`).then(
-        (answer) => answer.status === 200,
-        () => false,
-      )
+      return await answers(listen, new URL(running.url))
     },
     { timeoutMs: 300_000, everyMs: 50 },
   ).catch(async (error: unknown) => {
@@ -109,6 +110,25 @@ export async function runHutch(options: HutchOptions): Promise<RunningHutch> {
     throw error
   })
   return running
+}
+
+/** Whether the login page is there. Asked at the listening address: no name but a browser's own need resolve. */
+async function answers(listen: string, { protocol, host }: URL): Promise<boolean> {
+  const ask = protocol === 'https:' ? https.request : http.request
+  return await new Promise((resolve) => {
+    const url = `${protocol}//${listen}/hub/login`
+    const asked = ask(
+      url,
+      { headers: { host }, rejectUnauthorized: false, timeout: 10_000, agent: false },
+      (answer) => {
+        answer.resume()
+        resolve(answer.statusCode === 200)
+      },
+    )
+    asked.on('timeout', () => asked.destroy())
+    asked.on('error', () => resolve(false))
+    asked.end()
+  })
 }
 
 interface StartedAs {
