@@ -65,23 +65,31 @@ export interface Environment {
 /** The row, read. What its state is follows from what is wanted, what was observed and whether its agent answers. */
 export function readEnvironment(row: EnvironmentRow): Environment {
   if (!isEnvironmentId(row.id)) throw new Error(`the store holds an environment with a strange id: ${row.id}`)
-  const spec: EnvironmentSpec = JSON.parse(row.spec)
-  const choices: Choices = JSON.parse(row.choices)
-  const proposals: string[] = JSON.parse(row.proposals)
+  const spec = once((): EnvironmentSpec => JSON.parse(row.spec))
+  const choices = once((): Choices => JSON.parse(row.choices))
+  const proposals = once((): string[] => JSON.parse(row.proposals))
   const observation = readObservation(row.observation)
   return {
     id: row.id,
     userId: row.user_id,
-    owner: spec.owner,
+    get owner() {
+      return spec().owner
+    },
     server: row.server,
     title: row.title,
     spawner: row.spawner,
     profile: row.profile,
     flavour: row.flavour,
     ...(row.image === null ? {} : { image: row.image }),
-    proposals,
-    choices,
-    spec,
+    get proposals() {
+      return proposals()
+    },
+    get choices() {
+      return choices()
+    },
+    get spec() {
+      return spec()
+    },
     wanted: readWanted(row),
     state: readState(row, observation),
     ...(observation === undefined ? {} : { observation }),
@@ -92,6 +100,12 @@ export function readEnvironment(row: EnvironmentRow): Environment {
     ...date('endsAt', row.ends_at),
     ...readAddress(row, observation),
   }
+}
+
+/** Limits ask for all that somebody has, and few look into one. */
+function once<T>(read: () => T): () => T {
+  let value: { read: T } | undefined
+  return () => (value ??= { read: read() }).read
 }
 
 function date<Name extends string>(name: Name, at: number | null): { [name in Name]?: Date } {

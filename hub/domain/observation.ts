@@ -12,14 +12,15 @@ function writeObservation(observation: Observation): string {
 /** Dates are ISO 8601 in the text. */
 export function readObservation(text: string | null): Told | undefined {
   if (text === null) return undefined
-  const observation: Told = JSON.parse(text, (key, value: unknown) => {
-    if (typeof value !== 'string') return value
-    if (key === 'address') return new URL(value)
-    return key === 'startedAt' || key === 'endedAt' || key === 'endsAt' || key === 'startEstimateAt'
-      ? new Date(value)
-      : value
-  })
-  return observation
+  const observation: Record<string, unknown> = JSON.parse(text)
+  // By name and not with a reviver: this is read for every environment, again and again.
+  for (const name of ['startedAt', 'endedAt', 'endsAt', 'startEstimateAt']) {
+    const at = observation[name]
+    if (typeof at === 'string') observation[name] = new Date(at)
+  }
+  const { address } = observation
+  if (typeof address === 'string') observation['address'] = new URL(address)
+  return observation as Told
 }
 
 /** What this observation changes in the row; undefined: nothing. */

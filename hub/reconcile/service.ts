@@ -1,6 +1,7 @@
 /** `Environments` of hub/domain/services.ts: the live ones from the board, the ended ones from the store. */
+import type { Transaction } from 'kysely'
 import type { EndReason, EnvironmentId } from '../../spawners/spawner.ts'
-import { readEnvironment } from '../domain/environment.ts'
+import { type Environment, readEnvironment } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
 import type { Environments } from '../domain/services.ts'
 import {
@@ -17,6 +18,7 @@ import {
   wantAbsent,
 } from '../store/environments.ts'
 import type { Store } from '../store/index.ts'
+import type { Tables } from '../store/schema.ts'
 import type { Board } from './board.ts'
 import type { Reports } from './reports.ts'
 
@@ -43,6 +45,7 @@ const activityStepMs = 30_000
 
 export function createEnvironmentsService({ store, board, reports, now }: ServiceOptions): LiveEnvironments {
   const usual = createUsualStarts(store, now)
+  const liveOf = createLiveOf(store)
   return {
     reported: (id, report, remoteAddress) => reports.reported(id, report, remoteAddress),
     usage: (id) => reports.usage(id),
@@ -54,20 +57,19 @@ export function createEnvironmentsService({ store, board, reports, now }: Servic
       const committed = await store.writer.write(
         `user ${row.user_id}`,
         async (trx, tell) => {
-          if (!(await lockUser(trx, store.type, row.user_id))) {
-            throw new Problem('forbidden', 'Your user does not exist any more. Log in again.')
-          }
-          const live = await liveRowsOf(trx, row.user_id)
-          admit(live.map(readEnvironment))
+          const live = await liveOf(trx, row.user_id)
+          admit(live)
           if (live.some((other) => other.server === row.server)) {
             throw new Problem('conflict', `An environment with the name ${row.server} is there already.`)
           }
           tell({ of: 'environments', ids: [row.id] })
-          return await insertRow(trx, row)
+          const inserted = await insertRow(trx, row)
+          live.unshift(readEnvironment(inserted))
+          return inserted
         },
         (inserted) => board.apply(inserted),
       )
-      return readEnvironment(committed)
+      return board.get(committed.id)?.environment ?? readEnvironment(committed)
     },
 
     async get(id) {
@@ -163,6 +165,24 @@ export function createEnvironmentsService({ store, board, reports, now }: Servic
         },
       )
     },
+  }
+}
+
+/**
+ * What a user has, newest first, as a transaction sees it: read once for all of the user's launches that are committed
+ * together (the writer puts them side by side), each of which adds its own.
+ */
+function createLiveOf(store: Store): (trx: Transaction<Tables>, userId: string) => Promise<Environment[]> {
+  const known = new WeakMap<Transaction<Tables>, { userId: string; live: Environment[] }>()
+  return async (trx, userId) => {
+    const before = known.get(trx)
+    if (before?.userId === userId) return before.live
+    if (!(await lockUser(trx, store.type, userId))) {
+      throw new Problem('forbidden', 'Your user does not exist any more. Log in again.')
+    }
+    const live = (await liveRowsOf(trx, userId)).map(readEnvironment)
+    known.set(trx, { userId, live })
+    return live
   }
 }
 
