@@ -1,17 +1,14 @@
 /** `hutch start` where something is wrong: one line for people, no stack trace, the right exit code. */
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { giveToOrdinary, ordinaryCommand } from '../support/asUser.ts'
 import { available, program } from '../support/component.ts'
+import { fails, startCommand } from '../support/failing-start.ts'
 import { freePort, startHutch } from '../support/hutch.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 import { until } from '../support/until.ts'
-
-const bin = new URL('../../bin/hutch.js', import.meta.url).pathname
 
 const small = `
 login: { demo: true }
@@ -27,29 +24,16 @@ async function configured(t: ExecutionContext, more = '') {
   return { folder, file, state: join(folder, 'state'), listen: `127.0.0.1:${await freePort()}` }
 }
 
-/** Runs it to its end, which must come by itself. */
-async function fails(t: ExecutionContext, argv: readonly string[]): Promise<{ code: number | null; lines: string[] }> {
-  for (const path of argv) await giveToOrdinary(path)
-  const [command = '', ...args] = await ordinaryCommand(argv)
-  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] })
-  t.teardown(() => child.kill('SIGKILL'))
-  let errors = ''
-  child.stderr.on('data', (data: Buffer) => (errors += data.toString()))
-  await once(child, 'close')
-  t.notRegex(errors, /^\s+at .*:\d+:\d+/m, 'a stack trace')
-  // The log is JSON and for machines.
-  return { code: child.exitCode, lines: errors.split('\n').filter((line) => line !== '' && !line.startsWith('{')) }
-}
-
-const start = (...args: readonly string[]): string[] => [process.execPath, bin, 'start', ...args]
-
 test('a port that is taken', async (t) => {
   const { file, state } = await configured(t)
   const other = createServer().listen(0, '127.0.0.1')
   t.teardown(() => other.close())
   await once(other, 'listening')
   const { port } = other.address() as { port: number }
-  const { code, lines } = await fails(t, start('--config', file, '--state', state, '--listen', `127.0.0.1:${port}`))
+  const { code, lines } = await fails(
+    t,
+    startCommand('--config', file, '--state', state, '--listen', `127.0.0.1:${port}`),
+  )
   t.is(code, 69, lines.join('\n'))
   t.is(lines.length, 1)
   t.regex(lines[0] ?? '', new RegExp(`^hutch: .*127\\.0\\.0\\.1:${port}.*taken`))
@@ -58,7 +42,7 @@ test('a port that is taken', async (t) => {
 test('a second hub on the same folder', async (t) => {
   const { file, state, listen } = await configured(t)
   const first = await startHutch(t, { state, args: ['--config', file] })
-  const { code, lines } = await fails(t, start('--config', file, '--state', state, '--listen', listen))
+  const { code, lines } = await fails(t, startCommand('--config', file, '--state', state, '--listen', listen))
   t.is(code, 69, lines.join('\n'))
   t.deepEqual(lines, [
     `hutch: another hub (process ${first.process.pid}) uses the state folder ${state}; stop it, or choose another with --state`,
@@ -68,7 +52,7 @@ test('a second hub on the same folder', async (t) => {
 
 test('a broken configuration', async (t) => {
   const { file } = await configured(t, 'hubb: {}\nlistne: x\n')
-  const { code, lines } = await fails(t, start('--config', file))
+  const { code, lines } = await fails(t, startCommand('--config', file))
   t.is(code, 78)
   t.deepEqual(lines, [
     `${file}:6:1  hubb: there is no such field; did you mean hub?`,
@@ -78,7 +62,7 @@ test('a broken configuration', async (t) => {
 
 test('a database that does not answer', async (t) => {
   const { file, state, listen } = await configured(t, 'database: { type: postgresql, host: 127.0.0.1, port: 1 }\n')
-  const { code, lines } = await fails(t, start('--config', file, '--state', state, '--listen', listen))
+  const { code, lines } = await fails(t, startCommand('--config', file, '--state', state, '--listen', listen))
   t.is(code, 69, lines.join('\n'))
   t.is(lines.length, 1)
   t.regex(lines[0] ?? '', /^hutch: PostgreSQL at 127\.0\.0\.1:1: nothing listens there/)
@@ -106,7 +90,7 @@ for (const [title, mount, expected, line] of [
     const sandbox = [bwrap ?? '', '--dev-bind', '/', '/', ...mount(state), '--chdir', folder]
     const { code, lines } = await fails(t, [
       ...sandbox,
-      ...start('--config', file, '--state', state, '--listen', listen),
+      ...startCommand('--config', file, '--state', state, '--listen', listen),
     ])
     t.is(code, expected, lines.join('\n'))
     t.is(lines.length, 1)
