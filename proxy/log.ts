@@ -80,7 +80,7 @@ export function createLogs(options: {
 /** Paths without their queries, which hold tickets, codes and tokens. */
 function accessFields({ request, status, kind, route, entry, bytesIn, bytesOut, cause }: Done): object {
   return {
-    id: request.id,
+    request: request.id,
     kind,
     method: request.method,
     host: request.host,
