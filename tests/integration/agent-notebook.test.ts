@@ -7,8 +7,8 @@ import { agentStatusSchema } from '../../images/agent/health.ts'
 import { readProcesses, treeOf } from '../../images/agent/processes.ts'
 import { startAgent, type RunningAgent } from '../support/agent.ts'
 import { bridgeTo, type Bridge } from '../support/agent-bridge.ts'
-import { jupyterClient, runCell } from '../support/jupyter-client.ts'
 import { jupyterBin } from '../support/jupyter.ts'
+import { openKernelAt } from '../support/kernel.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 import { until } from '../support/until.ts'
 
@@ -43,12 +43,11 @@ test.serial('a kernel runs cells; its sockets and files are private; nothing is 
   const early = treeOf(agent.process.pid ?? 0, await readProcesses()).map(({ pid }) => pid)
   t.deepEqual(await listeningPorts(early), [await agent.port()], "the agent's is the only port that is open")
   const before = Date.now()
-  const client = await jupyterClient(url)
-  t.teardown(() => client.close())
-  const kernel = await client.start()
-  t.is(await runCell(kernel, 'import os; print(6 * 7, os.getcwd())'), `42 ${home}\n`)
+  const kernel = await openKernelAt(url)
+  t.teardown(() => kernel.dispose())
+  t.is(await kernel.run('import os; print(6 * 7, os.getcwd())'), `42 ${home}`)
 
-  const [runtime = ''] = (await runCell(kernel, 'print(os.environ["JUPYTER_RUNTIME_DIR"])')).split('\n')
+  const runtime = await kernel.run('print(os.environ["JUPYTER_RUNTIME_DIR"])')
   t.is((await stat(runtime)).mode & 0o777, 0o700)
   t.is((await stat(join(runtime, '../app.sock'))).mode & 0o777, 0o600)
   t.true((await readdir(runtime)).some((name) => /^kernel-.*-ipc-\d$/.test(name)))
@@ -58,9 +57,9 @@ test.serial('a kernel runs cells; its sockets and files are private; nothing is 
   t.like(JSON.parse(await readFile(join(runtime, connection), 'utf8')), { transport: 'ipc' })
 
   await kernel.restart()
-  t.is(await runCell(kernel, 'print("again")'), 'again\n')
-  const sleeping = kernel.requestExecute({ code: 'import time; time.sleep(600)' })
-  await until('the kernel is busy', () => kernel.status === 'busy')
+  t.is(await kernel.run('print("again")'), 'again')
+  const sleeping = t.throwsAsync(kernel.run('import time; time.sleep(600)'), { message: /KeyboardInterrupt/ })
+  await until('the kernel is busy', () => kernel.activity() === 'busy')
   const busy = await until(
     'a busy kernel is activity',
     async () => {
@@ -71,10 +70,10 @@ test.serial('a kernel runs cells; its sockets and files are private; nothing is 
   )
   t.true(busy)
   await kernel.interrupt()
-  t.is((await sleeping.done).content.status, 'error')
-  t.is(await runCell(kernel, 'print("still")'), 'still\n')
+  await sleeping
+  t.is(await kernel.run('print("still")'), 'still')
 
-  client.close()
+  kernel.dispose()
   t.is(await agent.stop(), 0)
   const left = await readProcesses()
   t.deepEqual(

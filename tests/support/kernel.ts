@@ -1,4 +1,4 @@
-/** A kernel behind the proxy, spoken to with JupyterLab's own client library. */
+/** A kernel, at its agent or behind the proxy, spoken to with JupyterLab's own client library. */
 import { createRequire } from 'node:module'
 import { WebSocket } from 'ws'
 import type { Launched, Scientist } from './scientist.ts'
@@ -6,11 +6,14 @@ import type { Launched, Scientist } from './scientist.ts'
 /** What we use of it: its own declarations need a browser's and do not pass our strict check. */
 interface Kernel {
   readonly id: string
+  readonly status: string
   readonly connectionStatus: string
   requestExecute(content: { code: string }): {
     onIOPub: (message: { content: { text?: unknown } }) => void
     readonly done: Promise<{ content: { status: string } }>
   }
+  interrupt(): Promise<void>
+  restart(): Promise<void>
   dispose(): void
 }
 interface KernelManager {
@@ -29,16 +32,43 @@ export interface RemoteKernel {
   readonly id: string
   /** Runs the code and returns what it printed. Throws what it raised. */
   run(code: string): Promise<string>
+  /** Of the WebSocket: connected, connecting, disconnected. */
   readonly status: () => string
+  /** Of the kernel: idle, busy … */
+  readonly activity: () => string
+  interrupt(): Promise<void>
+  restart(): Promise<void>
   dispose(): void
 }
 
+/** Through the proxy, with the cookies that the scientist has at each request. `id`: of a kernel that is there. */
 export async function openKernel(
-  scientist: Pick<Scientist, 'jar'>,
-  launched: Pick<Launched, 'url'>,
+  { jar }: Pick<Scientist, 'jar'>,
+  { url }: Pick<Launched, 'url'>,
   id?: string,
 ): Promise<RemoteKernel> {
-  const manager = new services.KernelManager({ serverSettings: settings(scientist, launched) })
+  const { origin } = new URL(url)
+  const cookies = (): string =>
+    ['hutch-entry', '_xsrf']
+      .flatMap((name) => (jar.cookie(name) === undefined ? [] : `${name}=${jar.cookie(name)}`))
+      .join('; ')
+  const headers = () => ({ cookie: cookies(), origin, 'x-xsrftoken': jar.cookie('_xsrf') ?? '' })
+  return await connect(url, headers, id)
+}
+
+/** A new one where nobody asks who comes. `url` ends with the environment's prefix. */
+export async function openKernelAt(url: string): Promise<RemoteKernel> {
+  // Jupyter wants its own cookie back with whatever changes something.
+  const page = await fetch(`${url}lab`)
+  const [xsrf] = page.headers.getSetCookie().flatMap((cookie) => /^_xsrf=([^;]+)/.exec(cookie)?.[1] ?? [])
+  if (page.status !== 200 || xsrf === undefined) throw new Error(`${url}lab answers ${page.status}`)
+  return await connect(url, () => ({ cookie: `_xsrf=${xsrf}`, 'x-xsrftoken': xsrf }))
+}
+
+type Headers = () => Readonly<Record<string, string>>
+
+async function connect(url: string, headers: Headers, id?: string): Promise<RemoteKernel> {
+  const manager = new services.KernelManager({ serverSettings: settings(url, headers) })
   const kernel =
     id === undefined
       ? await manager.startNew({ name: 'python3' })
@@ -46,6 +76,9 @@ export async function openKernel(
   return {
     id: kernel.id,
     status: () => kernel.connectionStatus,
+    activity: () => kernel.status,
+    interrupt: () => kernel.interrupt(),
+    restart: () => kernel.restart(),
     async run(code) {
       const future = kernel.requestExecute({ code })
       let printed = ''
@@ -63,28 +96,24 @@ export async function openKernel(
   }
 }
 
-function settings({ jar }: Pick<Scientist, 'jar'>, { url }: Pick<Launched, 'url'>): object {
-  const { origin } = new URL(url)
-  const cookies = (): string => jar.header(url)
-  const xsrf = (): string => /(?:^|; )_xsrf=([^;]*)/.exec(cookies())?.[1] ?? ''
-  const withCookies = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
+function settings(url: string, headers: Headers): object {
+  const withHeaders = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
     const request = new Request(input, init)
-    request.headers.set('cookie', cookies())
-    request.headers.set('origin', origin)
+    for (const [name, value] of Object.entries(headers())) request.headers.set(name, value)
     request.headers.set('sec-fetch-site', 'same-origin')
-    request.headers.set('x-xsrftoken', xsrf())
     return await fetch(request)
   }
   class Socket extends WebSocket {
     constructor(address: string | URL, protocols?: string | string[]) {
-      super(address, protocols, { headers: { cookie: cookies(), origin } })
+      super(address, protocols, { headers: headers() })
     }
   }
   return services.ServerConnection.makeSettings({
     baseUrl: url,
     wsUrl: url.replace(/^http/, 'ws'),
     token: '',
-    fetch: withCookies,
+    appendToken: false,
+    fetch: withHeaders,
     WebSocket: Socket,
   })
 }
