@@ -45,7 +45,7 @@ const activityStepMs = 30_000
 
 export function createEnvironmentsService({ store, board, reports, now }: ServiceOptions): LiveEnvironments {
   const usual = createUsualStarts(store, now)
-  const liveOf = createLiveOf(store)
+  const liveOf = createLiveOf(store, board)
   return {
     reported: (id, report, remoteAddress) => reports.reported(id, report, remoteAddress),
     usage: (id) => reports.usage(id),
@@ -87,11 +87,7 @@ export function createEnvironmentsService({ store, board, reports, now }: Servic
     },
 
     async list(userId, { endedSince, limit }) {
-      const live = [...board.all()]
-        .filter(({ row }) => row.user_id === userId)
-        .toSorted((a, b) => b.row.requested_at - a.row.requested_at)
-        .slice(0, limit)
-        .map(({ environment }) => environment)
+      const live = liveOn(board, userId).slice(0, limit)
       const left = limit - live.length
       if (left <= 0) return live
       const ended = await endedRowsOf(store.db, userId, endedSince.getTime(), left)
@@ -172,18 +168,40 @@ export function createEnvironmentsService({ store, board, reports, now }: Servic
  * What a user has, newest first, as a transaction sees it: read once for all of the user's launches that are committed
  * together (the writer puts them side by side), each of which adds its own.
  */
-function createLiveOf(store: Store): (trx: Transaction<Tables>, userId: string) => Promise<Environment[]> {
+function createLiveOf(
+  store: Store,
+  board: Board,
+): (trx: Transaction<Tables>, userId: string) => Promise<Environment[]> {
   const known = new WeakMap<Transaction<Tables>, { userId: string; live: Environment[] }>()
+
+  async function read(trx: Transaction<Tables>, userId: string): Promise<Environment[]> {
+    switch (store.type) {
+      case 'postgresql':
+        return (await liveRowsOf(trx, userId)).map(readEnvironment)
+      case 'sqlite':
+        // This process alone writes, one commit after the other, and the board has heard of each before the next begins.
+        return liveOn(board, userId)
+    }
+  }
+
   return async (trx, userId) => {
     const before = known.get(trx)
     if (before?.userId === userId) return before.live
     if (!(await lockUser(trx, store.type, userId))) {
       throw new Problem('forbidden', 'Your user does not exist any more. Log in again.')
     }
-    const live = (await liveRowsOf(trx, userId)).map(readEnvironment)
+    const live = await read(trx, userId)
     known.set(trx, { userId, live })
     return live
   }
+}
+
+/** Newest first. */
+function liveOn(board: Board, userId: string): Environment[] {
+  return [...board.all()]
+    .filter(({ row }) => row.user_id === userId)
+    .toSorted((a, b) => b.row.requested_at - a.row.requested_at)
+    .map(({ environment }) => environment)
 }
 
 function noSuch(): Problem {
