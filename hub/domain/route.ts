@@ -1,5 +1,6 @@
 /** Where an environment's route leads, from its row alone. Pure. */
 import type { Route, Target } from '../../proxy/feed.ts'
+import { environmentHost } from './environment-host.ts'
 import type { Environment } from './environment.ts'
 
 /**
@@ -13,7 +14,7 @@ export function routeOf(environment: Environment, hosts: string | undefined): Ro
     id,
     generation: address.generation,
     prefix: spec.prefix,
-    host: hosts?.replaceAll('{user}', owner) ?? null,
+    host: hosts === undefined ? null : environmentHost(hosts, owner),
     owner: { id: userId, name: owner },
     target: targetOf(environment, address),
   }

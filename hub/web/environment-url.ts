@@ -1,5 +1,6 @@
 /** Where an environment answers. One rule for redirects, links, the entry form and its Content-Security-Policy. */
 import type { Configuration } from '../../config/schema.ts'
+import { environmentHost } from '../domain/environment-host.ts'
 import type { Environment } from '../domain/environment.ts'
 
 /** Its origin: the hub's own, or the owner's own host name where the configuration gives one. */
@@ -7,7 +8,7 @@ export function environmentOrigin(owner: string, configuration: Configuration, p
   const pattern = configuration.environments.hosts
   if (pattern === undefined) return publicUrl.origin
   const url = new URL(publicUrl.origin)
-  url.hostname = pattern.replaceAll('{user}', owner)
+  url.hostname = environmentHost(pattern, owner)
   return url.origin
 }
 
