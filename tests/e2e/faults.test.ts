@@ -1,21 +1,17 @@
 /** Deaths in the middle of work: real processes, a real kernel, kill -9. */
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { startHutch, type RunningHutch } from '../support/hutch.ts'
-import { openKernel } from '../support/kernel.ts'
-import { logInAs, type Scientist } from '../support/scientist.ts'
+import { openKernel, type RemoteKernel } from '../support/kernel.ts'
+import { logInAs, type Launched, type Scientist } from '../support/scientist.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 import { until } from '../support/until.ts'
 
 const notebook = { profile: 'jupyterlab', flavour: 'small', title: 'faults' }
 
 test('a kernel and its open WebSocket live through the death of the hub; a new hub finds everything', async (t) => {
-  const { hutch, ada } = await start(t)
-  const launched = await ada.launch(notebook)
-  await ada.enter(launched)
-  const kernel = await openKernel(ada, launched)
-  t.teardown(() => kernel.dispose())
+  const { hutch, ada, launched, kernel } = await startWithKernel(t)
   t.is(await kernel.run('x = 42; print(x)'), '42')
 
   await hutch.kill()
@@ -30,11 +26,7 @@ test('a kernel and its open WebSocket live through the death of the hub; a new h
 })
 
 test('after the death of the proxy the socket comes back by itself, to the same kernel', async (t) => {
-  const { hutch, ada } = await start(t)
-  const launched = await ada.launch(notebook)
-  await ada.enter(launched)
-  const kernel = await openKernel(ada, launched)
-  t.teardown(() => kernel.dispose())
+  const { hutch, ada, launched, kernel } = await startWithKernel(t)
   await kernel.run('x = 42')
   process.kill(await proxyPid(hutch), 'SIGKILL')
   await until('the socket is connected again', () => kernel.status() !== 'connected', { timeoutMs: 20_000 })
@@ -44,11 +36,7 @@ test('after the death of the proxy the socket comes back by itself, to the same 
 })
 
 test('after the death of both, nothing is lost, doubled or orphaned', async (t) => {
-  const { hutch, ada } = await start(t)
-  const launched = await ada.launch(notebook)
-  await ada.enter(launched)
-  const kernel = await openKernel(ada, launched)
-  t.teardown(() => kernel.dispose())
+  const { hutch, ada, launched, kernel } = await startWithKernel(t)
   await kernel.run('x = 42')
   const proxy = await proxyPid(hutch)
   await hutch.kill()
@@ -61,10 +49,22 @@ test('after the death of both, nothing is lost, doubled or orphaned', async (t) 
   t.deepEqual(await agentsOf(launched.id), [], 'Ctrl-C stopped what it started')
 })
 
-async function start(t: ExecutionContext): Promise<{ hutch: RunningHutch; ada: Scientist }> {
+interface Started {
+  readonly hutch: RunningHutch
+  readonly ada: Scientist
+  readonly launched: Launched
+  readonly kernel: RemoteKernel
+}
+
+async function startWithKernel(t: ExecutionContext): Promise<Started> {
   const hutch = await startHutch(t, { state: await temporaryFolder(t) })
   const passwords = await hutch.passwords()
-  return { hutch, ada: await logInAs(hutch.url, 'ada', passwords['ada'] ?? '') }
+  const ada = await logInAs(hutch.url, 'ada', passwords['ada'] ?? '')
+  const launched = await ada.launch(notebook)
+  await ada.enter(launched)
+  const kernel = await openKernel(ada, launched)
+  t.teardown(() => kernel.dispose())
+  return { hutch, ada, launched, kernel }
 }
 
 async function live(scientist: Scientist): Promise<string[]> {
@@ -79,7 +79,6 @@ async function proxyPid(hutch: RunningHutch): Promise<number> {
 
 /** Pids of processes whose environment names this id. */
 async function agentsOf(id: string): Promise<string[]> {
-  const { readdir } = await import('node:fs/promises')
   const found: string[] = []
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
     const variables = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')
