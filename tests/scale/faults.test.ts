@@ -72,11 +72,11 @@ async function scene(t: ExecutionContext): Promise<Scene> {
 }
 
 /** The ids of the launches that were answered; `over`: no more of them. */
-async function launch(scene: Scene, count: number, answered: Set<string>, over = () => false): Promise<void> {
+async function launch(scene: Scene, count: number, answered: Set<string>, over?: AbortSignal): Promise<void> {
   let next = 0
   const worker = async (_: unknown, index: number): Promise<void> => {
     const client = scene.clients[index % scene.clients.length]
-    while (next < count && !over() && client !== undefined) {
+    while (next < count && over?.aborted !== true && client !== undefined) {
       next += 1
       const choices = { profile: 'fake', flavour: 'small', proposals: [] }
       // A hub that dies meanwhile answers nothing, or its proxy says that it is away.
@@ -145,12 +145,12 @@ test.serial('kill -9 amid launches, six times', async (t) => {
   const it = await scene(t)
   const answered = new Set<string>()
   for (let life = 0; life < 6; life += 1) {
-    let isDead = false
+    const death = new AbortController()
     const goal = answered.size + 20 + life * 10
-    const launching = launch(it, many, answered, () => isDead)
+    const launching = launch(it, many, answered, death.signal)
     await until('launches are under way', () => answered.size >= goal, { ...patience, everyMs: 5 })
     await it.restart(() => {
-      isDead = true
+      death.abort()
       return launching
     })
   }
