@@ -76,7 +76,9 @@ async function launch(scene: Scene, count: number, answered: Set<string>, over?:
   let next = 0
   const worker = async (_: unknown, index: number): Promise<void> => {
     const client = scene.clients[index % scene.clients.length]
-    while (next < count && over?.aborted !== true && client !== undefined) {
+    if (client === undefined) return
+    while (next < count) {
+      if (over?.aborted === true) return
       next += 1
       const choices = { profile: 'fake', flavour: 'small', proposals: [] }
       // A hub that dies meanwhile answers nothing, or its proxy says that it is away.
