@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { mistakeLine } from '../../config/mistake.ts'
 import type { Configuration } from '../../config/schema.ts'
+import { garbageCollector } from '../../proxy/tidy.ts'
 import type { Hub } from '../main.ts'
 import { unreachableProviders } from '../setup/provider-check.ts'
 import { readArguments } from './arguments.ts'
@@ -10,6 +11,8 @@ import { exitCodes, explain } from './failure.ts'
 import { createLog } from './log.ts'
 import { loadSettings } from './settings.ts'
 import { listenForSignals } from './signals.ts'
+
+const settledMs = 3_000
 
 export const start: Command = {
   help: `Usage: hutch start [--config FILE] [--state DIR] [--listen ADDRESS:PORT]
@@ -54,6 +57,8 @@ Ctrl-C ends all that it started, but environments where the configuration says t
         signal: signals.first,
       })
       if (!signals.first.aborted) welcome(hub, terminal)
+      // Reading the program left garbage that a hub at rest would keep for hours.
+      setTimeout(garbageCollector(), settledMs).unref()
       const asking = unreachableProviders(configuration.login, { fetch, signal: signals.first })
       for (const line of await asking) log.warn({}, line)
       await aborted(signals.first)
