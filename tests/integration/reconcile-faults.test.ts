@@ -92,7 +92,7 @@ test.serial(
     await noneLost(t, second, backend)
     await second.stop()
 
-    backend.behave({ agentsSilentForMs: 8_000, reports: false })
+    backend.behave({ agentsSilentForMs: 30_000, reports: false })
     const third = await startReconciler(folder, backend.url, port)
     const states = async (): Promise<Set<string | undefined>> =>
       new Set(await Promise.all(ids.map(async (id) => (await third.environments.get(id))?.state.is)))
