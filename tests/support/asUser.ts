@@ -24,6 +24,8 @@ export async function giveToOrdinary(path: string): Promise<void> {
   const [first] = path.startsWith(`${tmpdir()}${sep}`) ? path.slice(tmpdir().length + 1).split(sep) : []
   if (!isRoot || first === undefined) return
   const top = join(tmpdir(), first)
+  // A checkout below the temporary folder stays whose it is: git refuses one that changed hands.
+  if (project === top || project.startsWith(`${top}${sep}`)) return
   await mkdir(top, { recursive: true })
   if ((await stat(top)).uid !== ordinaryUid) await chownAll(top)
 }
