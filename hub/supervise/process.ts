@@ -1,6 +1,6 @@
 /** A process told apart from a later one with the same pid: pid, start time and boot. */
-import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { processInfo, readBootId } from '../../spawners/local/processes.ts'
 
 export interface ProcessIdentity {
   readonly pid: number
@@ -11,13 +11,9 @@ export interface ProcessIdentity {
 
 /** Undefined when there is no such process, or only its zombie. */
 export async function identify(pid: number): Promise<ProcessIdentity | undefined> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)
-  // The command's name may hold spaces and parentheses: count from the last one.
-  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const [state, startTicks] = [fields?.[0], fields?.[19]]
-  if (startTicks === undefined || state === 'Z' || state === 'X') return undefined
-  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
-  return { pid, startTicks, bootId }
+  const info = await processInfo(pid)
+  if (info === undefined || info.isZombie) return undefined
+  return { pid, startTicks: info.startTime, bootId: await readBootId() }
 }
 
 export async function isAlive(wanted: ProcessIdentity): Promise<boolean> {

@@ -1,13 +1,12 @@
 /** Five hundred environments on the instant fake backend, and a hub that dies in the worst moments: none is lost. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { openStore } from '../../hub/store/index.ts'
 import { type FakeBackend, startFakeBackend } from '../support/fakeBackend.ts'
-import { portOf } from '../support/fakeAgents.ts'
+import { freePort } from '../support/hutch.ts'
 import { type Reconciler, startReconciler } from '../support/reconcilerProcess.ts'
 import { newRow } from '../support/rows.ts'
 import { silentLog } from '../support/spawnerSubject.ts'
@@ -40,15 +39,6 @@ async function scene(t: ExecutionContext): Promise<Scene> {
   const backend = await startFakeBackend()
   t.teardown(() => backend.close())
   return { folder, backend, port: await freePort() }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const port = portOf(server)
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 async function runAll(hub: Reconciler): Promise<void> {

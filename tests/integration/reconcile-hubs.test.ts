@@ -1,10 +1,8 @@
 /** Two hubs on one PostgreSQL, and stores that are not what they were: nothing doubled, nobody's work removed. */
-import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
 import { startFakeBackend } from '../support/fakeBackend.ts'
-import { portOf } from '../support/fakeAgents.ts'
+import { freePort } from '../support/hutch.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { type Reconciler, startReconciler } from '../support/reconcilerProcess.ts'
 import { newRow } from '../support/rows.ts'
@@ -13,15 +11,6 @@ import { until } from '../support/until.ts'
 import type { EnvironmentId } from '../../spawners/spawner.ts'
 
 const patience = { timeoutMs: 120_000, everyMs: 100 }
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const port = portOf(server)
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 async function addUser(hub: Reconciler): Promise<void> {
   const user = { id: 'u', name: 'alice', title: '', email: null, admin: 0, blocked_reason: null, created_at: 0 }
