@@ -9,11 +9,13 @@ import { runHutch, type RunningHutch } from './hutch.ts'
 import { readyJupyter } from './jupyter-on-path.ts'
 import { logInAs, type Scientist } from './scientist.ts'
 
-/** Numbers that no machine gives to anybody by itself. */
+/** Numbers that no machine gives to anybody by itself, of this test file alone: its tests count their processes. */
+const [firstUid, firstGid] = [20_000, 32_000].map((first) => first + (process.pid % 1_000) * 10) as [number, number]
+const groups = { p42: firstGid, p43: firstGid + 1, beamline: firstGid + 2 }
 export const people = {
-  ada: { uid: 23_001, groups: { p42: 33_042, beamline: 33_090 } },
-  marie: { uid: 23_002, groups: { p42: 33_042, p43: 33_043 } },
-  rosalind: { uid: 23_003, groups: { p43: 33_043 } },
+  ada: { uid: firstUid, groups: { p42: groups.p42, beamline: groups.beamline } },
+  marie: { uid: firstUid + 1, groups: { p42: groups.p42, p43: groups.p43 } },
+  rosalind: { uid: firstUid + 2, groups: { p43: groups.p43 } },
 } as const
 export type Name = keyof typeof people
 
