@@ -22,7 +22,8 @@ export interface AgentsOptions {
 const longestBodyBytes = 65_536
 const requestTimeoutMs = 10_000
 const keepAliveMs = 75_000
-const mostConnections = 4_096
+/** Each agent keeps one; beyond this many those hang up first that say nothing now, and they come back. */
+const mostConnections = 16_384
 
 /** Not listening yet. */
 export function agentsServer({ environments, agentKeyOf, log }: AgentsOptions): Server {
@@ -52,6 +53,7 @@ export function agentsServer({ environments, agentKeyOf, log }: AgentsOptions): 
     },
   )
   server.maxConnections = mostConnections
+  server.on('drop', () => server.closeIdleConnections())
   // Whoever has no key: nothing to tell to them, and too many to log each.
   server.on('tlsClientError', (error, socket) => {
     log.debug({ err: error, address: socket.remoteAddress }, 'a connection without a valid key was refused')

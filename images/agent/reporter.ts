@@ -1,7 +1,6 @@
 /** Tells the hub where the agent is and how it goes, for ever: an environment goes on without its hub. */
-import { request } from 'node:https'
 import type { AgentBootstrap, AgentReport } from './bootstrap.ts'
-import { pskClient } from './link.ts'
+import { createReportLine } from './report-line.ts'
 
 export interface Reporter {
   /** Something changed: report now. */
@@ -22,7 +21,6 @@ export interface ReporterOptions {
   readonly random?: () => number
 }
 
-const timeoutMs = 10_000
 const figuresAfterMs = 5_000
 
 export function createReporter(options: ReporterOptions): Reporter {
@@ -34,6 +32,7 @@ export function createReporter(options: ReporterOptions): Reporter {
     lastRetryMs = 60_000,
     random = Math.random,
   } = options
+  const line = createReportLine(options.bootstrap)
   const over = new AbortController()
   const arrived = new Set<(begun: number) => void>()
   let wake = (): void => undefined
@@ -56,7 +55,7 @@ export function createReporter(options: ReporterOptions): Reporter {
       isNudged = false
       begun += 1
       const mine = begun
-      const problem = await post(options.bootstrap, await snapshot(isUrgent), over.signal)
+      const problem = await line.post(await snapshot(isUrgent))
       if (over.signal.aborted) return
       if (problem === undefined) {
         if (failures > 0) say('the hub answers again')
@@ -98,43 +97,8 @@ export function createReporter(options: ReporterOptions): Reporter {
     },
     close() {
       over.abort()
+      line.close()
       wake()
     },
   }
-}
-
-/** Undefined: the hub took it. Otherwise what went wrong. */
-function post(
-  { id, key, report }: ReporterOptions['bootstrap'],
-  body: AgentReport,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const text = JSON.stringify(body)
-  return new Promise((resolve) => {
-    const sending = request(
-      {
-        ...pskClient(id, Buffer.from(key, 'base64url')),
-        host: report.host,
-        port: report.port,
-        method: 'POST',
-        path: '/agent/report',
-        headers: { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) },
-        agent: false,
-        signal,
-      },
-      (answer) => {
-        const status = answer.statusCode ?? 0
-        resolve(status >= 200 && status < 300 ? undefined : `it answers ${status}`)
-        // What it says is of no use; reading on would let a strange peer keep us busy.
-        sending.destroy()
-      },
-    )
-    const timer = setTimeout(() => sending.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs)
-    sending.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
-    sending.on('close', () => {
-      clearTimeout(timer)
-      resolve('the connection closed')
-    })
-    sending.end(text)
-  })
 }

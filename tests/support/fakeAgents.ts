@@ -1,11 +1,11 @@
 /** Fake: one listener that answers for every environment of the fake backend as its agent would, and reports for it. */
 import { once } from 'node:events'
-import { createServer as createHttpsServer, request } from 'node:https'
+import { createServer as createHttpsServer } from 'node:https'
 import { createServer, type Server, type Socket } from 'node:net'
-import { connect } from 'node:tls'
 import { WebSocketServer } from 'ws'
 import type { AgentBootstrap, AgentReport } from '../../images/agent/bootstrap.ts'
-import { pskClient, pskServer } from '../../images/agent/link.ts'
+import { pskServer } from '../../images/agent/link.ts'
+import { createReportLine, type ReportLine } from '../../images/agent/report-line.ts'
 
 export interface FakeAgents {
   readonly port: number
@@ -21,6 +21,7 @@ export interface FakeAgents {
 
 export async function startFakeAgents(): Promise<FakeAgents> {
   const bootstraps = new Map<string, AgentBootstrap>()
+  const lines = new Map<string, ReportLine>()
   const sockets = new Set<Socket>()
   let silentUntil = 0
 
@@ -51,17 +52,28 @@ export async function startFakeAgents(): Promise<FakeAgents> {
 
   return {
     port: listening,
-    add: (bootstrap) => bootstraps.set(bootstrap.id, bootstrap),
-    delete: (id) => bootstraps.delete(id),
+    add(bootstrap) {
+      lines.get(bootstrap.id)?.close()
+      bootstraps.set(bootstrap.id, bootstrap)
+      lines.set(bootstrap.id, createReportLine(bootstrap))
+    },
+    delete(id) {
+      lines.get(id)?.close()
+      lines.delete(id)
+      bootstraps.delete(id)
+    },
     silence(forMs) {
       silentUntil = Date.now() + forMs
       for (const socket of sockets) socket.destroy()
     },
     async report(id, application) {
-      const bootstrap = bootstraps.get(id)
-      return bootstrap !== undefined && (await send(bootstrap, { version: 1, port: listening, run: id, application }))
+      const line = lines.get(id)
+      if (line === undefined) return false
+      // A hub that is down is an ordinary thing here: the backend tries again.
+      return (await line.post({ version: 1, port: listening, run: id, application })) === undefined
     },
     async close() {
+      for (const line of lines.values()) line.close()
       for (const socket of sockets) socket.destroy()
       echo.close()
       port.close()
@@ -75,29 +87,4 @@ export function portOf(server: Server): number {
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('the server does not listen on a port')
   return address.port
-}
-
-function send(bootstrap: AgentBootstrap, report: AgentReport): Promise<boolean> {
-  const { host, port } = bootstrap.report
-  const psk = pskClient(bootstrap.id, Buffer.from(bootstrap.key, 'base64url'))
-  return new Promise((resolve) => {
-    const call = request({
-      method: 'POST',
-      host,
-      port,
-      path: '/agent/report',
-      headers: { 'content-type': 'application/json' },
-      timeout: 10_000,
-      createConnection: () => connect({ ...psk, host, port }),
-    })
-    call.on('response', (response) => {
-      response.resume()
-      resolve((response.statusCode ?? 500) < 300)
-    })
-    call.on('timeout', () => call.destroy())
-    // A hub that is down is an ordinary thing here: the backend tries again.
-    call.on('error', () => resolve(false))
-    call.on('close', () => resolve(false))
-    call.end(JSON.stringify(report))
-  })
 }

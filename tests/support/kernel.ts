@@ -48,11 +48,11 @@ export async function openKernel(
   id?: string,
 ): Promise<RemoteKernel> {
   const { origin } = new URL(url)
-  const cookies = (): string =>
-    ['hutch-entry', '_xsrf']
-      .flatMap((name) => (jar.cookie(name) === undefined ? [] : `${name}=${jar.cookie(name)}`))
-      .join('; ')
-  const headers = () => ({ cookie: cookies(), origin, 'x-xsrftoken': jar.cookie('_xsrf') ?? '' })
+  // By path: a jar that has been in two environments has two cookies of one name.
+  const headers = () => {
+    const cookie = jar.header(url)
+    return { cookie, origin, 'x-xsrftoken': /(?:^|; )_xsrf=([^;]+)/.exec(cookie)?.[1] ?? '' }
+  }
   return await connect(url, headers, id)
 }
 
