@@ -32,6 +32,7 @@ const limits = z
       .default(4_000)
       .describe('How long a connection to an environment is kept for the next request; below what servers keep.'),
     connections: positive.default(20_000).describe('Most connections of browsers, of each worker.'),
+    streamsPerConnection: positive.default(100).describe('Most requests at once on one connection of HTTP/2.'),
     requestsPerTarget: positive.default(512).describe('Most requests at once to one environment, of each worker.'),
     waitingPerTarget: positive.default(1_024).describe('Most requests that wait for one of those; beyond it 503.'),
   })

@@ -1,7 +1,12 @@
 /** One process that serves browsers: tables, gate and forwarding behind a listening socket. */
 import { readFile } from 'node:fs/promises'
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net'
-import { createSecureContext, createServer as createTlsServer, type Server as TlsServer } from 'node:tls'
+import {
+  createSecureContext,
+  createServer as createTlsServer,
+  type Server as TlsServer,
+  type TLSSocket,
+} from 'node:tls'
 import { createEntries } from './admission/entries.ts'
 import { createGate } from './admission/gate.ts'
 import { codeOf, StartError, type ProxyConfiguration } from './config.ts'
@@ -11,6 +16,7 @@ import { connector } from './forward/connect.ts'
 import { createForwarding } from './forward/create-forwarding.ts'
 import { createPool, type Pool } from './forward/pool.ts'
 import { trustedAddresses } from './forward/request.ts'
+import { serveHttp2 } from './http2/sessions.ts'
 import type { Logs } from './log.ts'
 import { createCounters, type Statistics } from './statistics.ts'
 import { createPools, type Tables } from './tables.ts'
@@ -89,6 +95,16 @@ export function createEngine(options: EngineOptions): Engine {
     refused: counters.refused,
     bug,
   })
+  const http2 = serveHttp2({
+    limits,
+    deadlines,
+    serve: forwarding.serve,
+    full: () => forwarding.clients.size >= limits.connections,
+    refused: counters.refused,
+    abused: (what, address) => logs.log.warn({ address, what }, 'a connection was ended: it asked too much'),
+  })
+  const serveTls = (socket: TLSSocket): void =>
+    socket.alpnProtocol === 'h2' ? http2.serve(socket) : forwarding.serve(socket)
   let server: Server | undefined
   let answered = 0
   const expiry = setInterval(() => {
@@ -110,10 +126,10 @@ export function createEngine(options: EngineOptions): Engine {
       server =
         tls === undefined
           ? createTcpServer({ allowHalfOpen: true, noDelay: true }, forwarding.serve)
-          : createTlsServer(
-              { ...(await readCertificate(tls)), ...tlsDefaults, allowHalfOpen: true },
-              forwarding.serve,
-            ).on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy())
+          : createTlsServer({ ...(await readCertificate(tls)), ...tlsDefaults, allowHalfOpen: true }, serveTls).on(
+              'tlsClientError',
+              (_error: Error, socket: Socket) => socket.destroy(),
+            )
       server.maxConnections = limits.connections
       // With several processes the kernel spreads connections over their sockets; one shared socket favours whoever
       // is awake already.
@@ -127,16 +143,19 @@ export function createEngine(options: EngineOptions): Engine {
       const until = performance.now() + configuration.drainMs
       server?.close()
       forwarding.drain()
+      http2.drain()
       while (forwarding.clients.size > 0 && performance.now() < until) {
         await new Promise((resolve) => setTimeout(resolve, 50))
       }
       for (const { socket } of forwarding.clients) socket.destroy()
+      http2.stop()
       clearInterval(expiry)
       deadlines.stop()
     },
     statistics: () =>
       counters.read({
-        hutch_proxy_connections: forwarding.clients.size,
+        hutch_proxy_connections: forwarding.clients.size - http2.streams + http2.connections,
+        hutch_proxy_http2_connections: http2.connections,
         [`hutch_proxy_live{kind="http"}`]: countLive('http'),
         [`hutch_proxy_live{kind="websocket"}`]: countLive('websocket'),
         hutch_proxy_resident_bytes: process.memoryUsage.rss(),
@@ -180,7 +199,7 @@ export function createEngine(options: EngineOptions): Engine {
   }
 }
 
-const tlsDefaults = { minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'], handshakeTimeout: 10_000 } as const
+const tlsDefaults = { minVersion: 'TLSv1.2', ALPNProtocols: ['h2', 'http/1.1'], handshakeTimeout: 10_000 } as const
 
 async function readCertificate(tls: {
   certificateFile: string

@@ -80,6 +80,7 @@ const help: Readonly<Record<string, readonly [type: string, text: string]>> = {
   hutch_proxy_sent_bytes_total: ['counter', 'Bytes of bodies and WebSockets to browsers.'],
   hutch_proxy_request_seconds: ['histogram', 'From the head of a request to the end of its answer.'],
   hutch_proxy_connections: ['gauge', 'Open connections of browsers.'],
+  hutch_proxy_http2_connections: ['gauge', 'Those of them that speak HTTP/2, with many requests each.'],
   hutch_proxy_live: ['gauge', 'Requests and WebSockets that go on now.'],
   hutch_proxy_routes: ['gauge', 'Routes in the table.'],
   hutch_proxy_feed_connected: ['gauge', '1 while the proxy follows the hub.'],

@@ -1,35 +1,14 @@
 /** The proxy at the edge: TLS of its own, a site's proxy in front of it, a path prefix. */
-import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { request } from 'node:https'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { connect } from 'node:tls'
 import test from 'ava'
+import { certificate } from '../support/certificate.ts'
 import { available, program } from '../support/component.ts'
 import { ask, route, startProxy, upstream } from '../support/proxy.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 import { until } from '../support/until.ts'
-
-const run = promisify(execFile)
-
-async function certificate(folder: string, name: string): Promise<void> {
-  const subject = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1']
-  const files = ['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')]
-  await run('openssl', [
-    'req',
-    '-x509',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:P-256',
-    '-nodes',
-    '-days',
-    '2',
-    ...subject,
-    ...files,
-  ])
-}
 
 async function subjectOf(port: number): Promise<string> {
   return await new Promise((resolve, reject) => {
@@ -44,10 +23,9 @@ async function subjectOf(port: number): Promise<string> {
 test('TLS: cookies are Secure, old versions are refused, SIGHUP reads a new certificate', async (t) => {
   if (!available(t, 'openssl', program('openssl'), 'apt-get install openssl')) return
   const folder = await temporaryFolder(t)
-  await certificate(folder, 'first')
+  const tls = await certificate(folder, 'first')
   const behind = await upstream(t, (asked, response) => response.end(String(asked.headers['x-forwarded-proto'])))
   const to = route('e1', behind.target)
-  const tls = { certificateFile: join(folder, 'cert.pem'), keyFile: join(folder, 'key.pem') }
   const proxy = await startProxy(t, { tls, publicUrl: 'https://127.0.0.1' }, { routes: [to] })
   const get = async (headers: Record<string, string>): Promise<{ status: number; cookie: string; body: string }> =>
     await new Promise((resolve, reject) => {
