@@ -71,7 +71,7 @@ export function readAnswer(method: string, taker: AnswerTaker): AnswerReader {
       return left === 0 ? finish() : undefined
     }
     let at = 0
-    while (at < chunk.length && !whole) at = stage === 'data' ? data(chunk, at) : gather(chunk, at)
+    while (at < chunk.length) at = stage === 'data' ? data(chunk, at) : gather(chunk, at)
     return undefined
   }
 
@@ -95,8 +95,11 @@ export function readAnswer(method: string, taker: AnswerTaker): AnswerReader {
     else if (stage === 'size') {
       left = Number.parseInt(text, 16)
       stage = left === 0 ? 'trailer' : 'data'
-    } else if (text === '') finish()
-    else {
+    } else if (text === '') {
+      finish()
+      // Nothing of this answer follows.
+      return chunk.length
+    } else {
       const { name, value } = parseFieldLine(text)
       trailers.push(name, value)
     }

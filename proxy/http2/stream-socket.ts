@@ -15,7 +15,7 @@ export interface StreamSocketOptions {
   readonly method: string
   readonly request: RequestBytes
   /** It is gone; `whole`: the answer was sent to its end. */
-  closed(whole: boolean): void
+  readonly closed: (whole: boolean) => void
 }
 
 const chunkEnd = Buffer.from('\r\n')

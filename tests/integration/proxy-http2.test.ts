@@ -488,9 +488,9 @@ test('Chromium loads a page over HTTP/2, and its WebSocket over HTTP/1.1', async
     const sent = await (await fetch('part', { method: 'POST', body: 'x'.repeat(300_000) })).text()
     const echo = await new Promise((resolve) => {
       const socket = new WebSocket(location.href.replace('http', 'ws'))
-      socket.onopen = () => socket.send('hello')
-      socket.onmessage = ({ data }) => resolve(data)
-      socket.onclose = () => resolve('closed')
+      socket.addEventListener('open', () => socket.send('hello'))
+      socket.addEventListener('message', ({ data }) => resolve(data))
+      socket.addEventListener('close', () => resolve('closed'))
     })
     const [navigation] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[]
     return { parts, sent, echo, protocol: navigation?.nextHopProtocol }
