@@ -2,11 +2,11 @@
 import { resolve } from 'node:path'
 import type { Configuration } from './schema.ts'
 
-type WithPaths = Partial<Pick<Configuration, 'state' | 'database' | 'login' | 'catalogue' | 'proxy'>>
+type WithPaths = Partial<Pick<Configuration, 'state' | 'database' | 'login' | 'catalogue' | 'services' | 'proxy'>>
 
 /** The same, with every path of a file or folder of the hub's own absolute. */
 export function absolutePaths<T extends WithPaths>(configuration: T, folder: string): T {
-  const { state, database, login, catalogue, proxy } = configuration
+  const { state, database, login, catalogue, services, proxy } = configuration
   const absolute: WithPaths = {}
   if (state !== undefined) absolute.state = resolve(folder, state)
   if (database?.type === 'postgresql') {
@@ -20,6 +20,14 @@ export function absolutePaths<T extends WithPaths>(configuration: T, folder: str
     absolute.login = { ...login, providers: Object.fromEntries(providers) as typeof login.providers }
   }
   if (catalogue?.type === 'file') absolute.catalogue = { ...catalogue, path: resolve(folder, catalogue.path) }
+  if (services !== undefined) {
+    absolute.services = Object.fromEntries(
+      Object.entries(services).map(([name, service]) => [
+        name,
+        { ...service, apiTokenFile: resolve(folder, service.apiTokenFile) },
+      ]),
+    )
+  }
   if (proxy?.tls !== undefined) {
     const { certificateFile, keyFile } = proxy.tls
     const tls = { certificateFile: resolve(folder, certificateFile), keyFile: resolve(folder, keyFile) }

@@ -6,7 +6,7 @@ import { readSecretFile, SecretFileError } from './secret.ts'
 
 /** Paths in the draft are absolute already. */
 export async function checkFiles(draft: Draft): Promise<Finding[]> {
-  const { database, login, catalogue, proxy } = draft
+  const { database, login, catalogue, services, proxy } = draft
   const checks: Promise<Finding[]>[] = []
   const secret = (path: Path, file: string | undefined) => {
     if (file !== undefined) checks.push(secretFinding(path, file))
@@ -17,6 +17,9 @@ export async function checkFiles(draft: Draft): Promise<Finding[]> {
   if (database?.type === 'postgresql') secret(['database', 'passwordFile'], database.passwordFile)
   for (const [name, provider] of Object.entries(login?.providers ?? {})) {
     secret(['login', 'providers', name, 'clientSecretFile'], provider.clientSecretFile)
+  }
+  for (const [name, { apiTokenFile }] of Object.entries(services ?? {})) {
+    checks.push(apiTokenFindings(['services', name, 'apiTokenFile'], apiTokenFile))
   }
   if (catalogue?.type === 'file') readable(['catalogue', 'path'], catalogue.path)
   readable(['proxy', 'tls', 'certificateFile'], proxy?.tls?.certificateFile)
@@ -32,6 +35,18 @@ async function secretFinding(path: Path, file: string): Promise<Finding[]> {
     return [{ path, message: error instanceof SecretFileError ? error.message : 'it can not be read' }]
   }
 }
+
+const shortestApiToken = 32
+
+/** Whoever guesses it is the service. */
+async function apiTokenFindings(path: Path, file: string): Promise<Finding[]> {
+  const found = await secretFinding(path, file)
+  if (found.length > 0 || isApiToken(await readSecretFile(file))) return found
+  const message = `holds no API token: at least ${shortestApiToken} letters, digits, _ or -, as \`openssl rand -hex 32\` makes them`
+  return [{ path, message }]
+}
+
+const isApiToken = (text: string): boolean => text.length >= shortestApiToken && /^[\w.~-]{1,512}$/.test(text)
 
 async function readableFinding(path: Path, file: string): Promise<Finding[]> {
   return await access(file, constants.R_OK).then(

@@ -3,6 +3,7 @@ import { BlockList, isIP } from 'node:net'
 import type { Draft } from './draft.ts'
 import type { Finding } from './mistake.ts'
 import { mountFindings } from './mount-rules.ts'
+import { roleMistakes } from './role-rules.ts'
 import { publicAddressFindings, isLoopbackHost, isLoopbackUrl, listensBeyondLoopback } from './addresses.ts'
 import { unknownName } from './words.ts'
 
@@ -21,6 +22,7 @@ export function checkRules(draft: Draft): Found {
       ...sandboxMistakes(draft),
       ...mountFindings(draft.mounts ?? []),
       ...trustedProxyMistakes(draft),
+      ...roleMistakes(draft),
       ...addresses.mistakes,
     ],
     warnings: [...addresses.warnings, ...emptyWarnings(draft), ...agentWarnings(draft)],

@@ -3,6 +3,7 @@
  * reference page and the JSON schema are generated from here. A spawner's own part is checked by its own schema.
  */
 import { z } from 'zod'
+import { scopeProblem } from './scopes.ts'
 import { bytes, duration, listenAddress } from './units.ts'
 
 const name = z
@@ -208,6 +209,70 @@ const spawner = z.looseObject({
   type: z.string().describe('local, docker, kubernetes, slurm, or the module path or package name of your own.'),
 })
 
+const scopes = z
+  .array(
+    z.string().superRefine((scope, context) => {
+      const problem = scopeProblem(scope)
+      if (problem !== undefined) context.addIssue(problem)
+    }),
+  )
+  .max(200)
+  .default([])
+
+const role = z.strictObject({
+  description: z.string().optional().describe('What it is for, for people.'),
+  like: z
+    .enum(['user', 'admin', 'support', 'local-contact'])
+    .optional()
+    .describe('Takes over the scopes of this role, which every hub has.'),
+  scopes: scopes.describe('What it allows, as in JupyterHub: read:users, servers!group=optics.'),
+  of: z
+    .array(z.string())
+    .default([])
+    .describe('Narrows every scope to the members of these groups: the users of an instrument, say. Empty: everybody.'),
+  users: z.array(z.string()).default([]).describe('Users who have it.'),
+  groups: z.array(z.string()).default([]).describe('Groups whose members have it.'),
+  services: z.array(z.string()).default([]).describe('Services that have it.'),
+})
+
+const roleName = z
+  .string()
+  .regex(/^[a-z][a-z0-9_~.-]{1,253}[a-z0-9]$/, 'must be lowercase letters, digits and _~.-, a letter first')
+
+const group = z.strictObject({
+  users: z
+    .array(z.string())
+    .default([])
+    .describe('Names of users. Those whom a login provider puts there come beside.'),
+})
+
+const service = z.strictObject({
+  apiTokenFile: secretFile.describe(
+    'Path of a file (chmod 600) that holds its API token and nothing else: at least 32 characters, as `openssl rand -hex 32` makes them.',
+  ),
+  url: z
+    .url()
+    .optional()
+    .describe(
+      'Where it listens, such as http://127.0.0.1:8800: the proxy leads /services/NAME/ there. Absent: it has no pages.',
+    ),
+  display: z.boolean().default(true).describe('Whether lists for people show it.'),
+  info: z
+    .record(z.string(), z.unknown())
+    .default({})
+    .describe('Whatever its readers should know; the hub makes nothing of it.'),
+  admin: z.boolean().default(false).describe('Whether it may do everything.'),
+  roles: z.array(z.string()).default([]).describe('Roles that it has.'),
+  scopes: scopes.describe('What it may do besides its roles.'),
+  redirectUri: z
+    .string()
+    .optional()
+    .describe('Where its login by OAuth leads back to. Absent: /services/NAME/oauth_callback.'),
+  clientScopes: scopes.describe(
+    "What its users' tokens may do there, besides entering it. Empty: they say who somebody is.",
+  ),
+})
+
 const database = z
   .discriminatedUnion('type', [
     z
@@ -327,6 +392,17 @@ export const configurationSchema = z.strictObject({
   profiles: z.record(name, profile).describe('What users pick on the launch page, by a short name.'),
   spawners: z.record(name, spawner).describe('Where environments run, by a short name that stays as it is.'),
   environments,
+  roles: z
+    .record(roleName, role)
+    .default({})
+    .describe(
+      'Who may do what, beside what everybody may (role user) and what administrators may (role admin): support staff, local contacts, services.',
+    ),
+  groups: z.record(z.string().min(1).max(255), group).default({}).describe('Groups of users, by name.'),
+  services: z
+    .record(name, service)
+    .default({})
+    .describe('Programs that use the API with a token of their own, as services of JupyterHub do.'),
   agents,
   proxy,
   log,

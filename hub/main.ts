@@ -126,7 +126,12 @@ async function makeRooms(
   const identity = createIdentity({
     ...shared,
     db: store.db,
-    secrets: { loginKey: secrets.derive('logins'), clientSecrets: await clientSecrets(configuration) },
+    secrets: {
+      loginKey: secrets.derive('logins'),
+      clientSecrets: await clientSecrets(configuration),
+      serversKey: secrets.derive('servers'),
+      serviceTokens: await serviceTokens(configuration),
+    },
     routes,
     newId: randomUUID,
     fetch,
@@ -185,4 +190,10 @@ async function clientSecrets({ login }: Configuration): Promise<Record<string, s
     if (clientSecretFile !== undefined) secrets[name] = await readSecretFile(clientSecretFile)
   }
   return secrets
+}
+
+async function serviceTokens({ services }: Configuration): Promise<Record<string, string>> {
+  const tokens: Record<string, string> = {}
+  for (const [name, { apiTokenFile }] of Object.entries(services)) tokens[name] = await readSecretFile(apiTokenFile)
+  return tokens
 }

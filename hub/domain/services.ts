@@ -3,6 +3,7 @@ import type { AgentReport } from '../../images/agent/bootstrap.ts'
 import type { HubMessage, Revocation, Route } from '../../proxy/feed.ts'
 import type { Account, EndReason, EnvironmentId } from '../../spawners/spawner.ts'
 import type { NewEnvironment } from '../store/schema.ts'
+import type { Permissions } from '../roles/permissions.ts'
 import type { Choices, Environment } from './environment.ts'
 
 export interface User {
@@ -22,11 +23,27 @@ export interface Visitor {
   readonly by: 'cookie' | 'token'
   /** Groups as the provider said at login. */
   readonly groups: readonly string[]
-  /** For tokens; a cookie has all of its user's. */
+  /** As a token has them; a cookie has all of its user's. */
   readonly scopes?: readonly string[]
+  /** Names of roles. */
+  readonly roles?: readonly string[]
+  /** What the visitor may do now: of a token never more than its user's. */
+  readonly permissions?: Permissions
+  /** With an environment's own token: the last part of its address. */
+  readonly server?: string
+  /** With a token that an environment or a service has: whose, and the browser's session that it was given in. */
+  readonly client?: Readonly<{ id: string; session?: string }>
   readonly expiresAt: Date
   /** The login provider's short name. */
   readonly provider?: string
+}
+
+/** A program of the facility that asks with a token of its own. In Koa: `ctx.state.service`. */
+export interface ServiceVisitor {
+  readonly name: string
+  readonly admin: boolean
+  readonly roles: readonly string[]
+  readonly permissions: Permissions
 }
 
 /** Environments: the store's rows and the loop behind them. hub/reconcile makes it. */

@@ -1,5 +1,6 @@
 /** /hub/api/v1: what the pages' scripts ask for, as JSON. Each input has a schema, each refusal is a Problem. */
 import { Router } from '@koa/router'
+import type { ScopeName } from '../../config/scopes.ts'
 import type { Catalogue, Environments, Launches, Visitor } from '../domain/services.ts'
 import { readChoices } from '../launch/choices.ts'
 import { jsonBody } from './body.ts'
@@ -18,7 +19,7 @@ export const answerDeadlineMs = 20_000
 
 export function apiRouter({ environments, own, launches, catalogue }: ApiOptions): Router {
   const router = new Router({ prefix: '/hub/api/v1' })
-  const permitted = (visitor: Visitor, scope: string): Visitor => {
+  const permitted = (visitor: Visitor, scope: ScopeName): Visitor => {
     requireScope(visitor, scope)
     return visitor
   }

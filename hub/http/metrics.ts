@@ -1,15 +1,16 @@
-/** /hub/metrics in Prometheus' text format, for administrators and tokens with the scope read:metrics. */
+/** /hub/metrics in Prometheus' text format, for whoever has the scope read:metrics. */
 import { Counter, Histogram, type Registry } from 'prom-client'
 import type { Middleware } from 'koa'
 import { Problem } from '../domain/problem.ts'
-import { requireScope, visitorOf } from './visitor.ts'
+import { allows } from '../roles/permissions.ts'
+import { permissionsAt } from './visitor.ts'
 
 export function metrics(registry: Registry): Middleware {
   return async (ctx, next) => {
     if (ctx.path !== '/hub/metrics' || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return next()
-    const visitor = visitorOf(ctx)
-    if (visitor.by === 'token') requireScope(visitor, 'read:metrics')
-    else if (!visitor.user.admin) throw new Problem('forbidden', 'Only administrators may read the metrics.')
+    if (!allows(permissionsAt(ctx), 'read:metrics')) {
+      throw new Problem('forbidden', 'This takes the scope read:metrics, which administrators and support staff have.')
+    }
     ctx.set('Cache-Control', 'no-store')
     ctx.body = await registry.metrics()
     ctx.type = registry.contentType

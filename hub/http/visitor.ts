@@ -1,7 +1,9 @@
 /** Who makes the request. The identity middleware has set it, or nobody is logged in. */
 import type { Context, Middleware } from 'koa'
 import { Problem } from '../domain/problem.ts'
-import type { Visitor } from '../domain/services.ts'
+import type { ScopeName } from '../../config/scopes.ts'
+import type { ServiceVisitor, Visitor } from '../domain/services.ts'
+import { allows, type Permissions } from '../roles/permissions.ts'
 
 /** @throws Problem 'notLoggedIn'; a navigation is then led to the login page (errors.ts). */
 export function visitorOf(ctx: Context): Visitor {
@@ -15,9 +17,20 @@ export function possibleVisitor(ctx: Context): Visitor | undefined {
   return visitor
 }
 
-/** A cookie may do all that its user may; a token only what its scopes name. */
-export function requireScope(visitor: Visitor, scope: string): void {
-  if (visitor.by === 'token' && !visitor.scopes?.includes(scope)) {
+function serviceOf(ctx: Context): ServiceVisitor | undefined {
+  const service: ServiceVisitor | undefined = ctx.state['service']
+  return service
+}
+
+/** What whoever asks may do, a person or a service. @throws Problem 'notLoggedIn' */
+export function permissionsAt(ctx: Context): Permissions {
+  return serviceOf(ctx)?.permissions ?? visitorOf(ctx).permissions ?? new Map()
+}
+
+/** Of the visitor's own. A cookie may do all that its user may; a token only what its scopes name. */
+export function requireScope({ by, user, groups, permissions }: Visitor, scope: ScopeName): void {
+  const own = { kind: 'user', name: user.name, groups } as const
+  if (by === 'token' && !(permissions && allows(permissions, scope, own))) {
     throw new Problem('forbidden', `This token lacks the scope ${scope}. Make one that has it.`)
   }
 }

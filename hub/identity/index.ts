@@ -7,6 +7,9 @@ import type { Registry } from 'prom-client'
 import type { Configuration } from '../../config/schema.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import type { RouteTable, Visitor } from '../domain/services.ts'
+import { type Access, createAccess } from '../roles/access.ts'
+import { createGroups } from '../roles/groups.ts'
+import { createRoleMembers } from '../roles/members.ts'
 import type { Tables } from '../store/schema.ts'
 import { cookieRules } from './cookies.ts'
 import { createLogins, type Logins } from './logins.ts'
@@ -19,14 +22,17 @@ import { createProviders } from './providers.ts'
 import { loginRoutes } from './routes.ts'
 import { createSignIn } from './sign-in.ts'
 import { createSignOut } from './sign-out.ts'
+import { createServerTokens, type ServerTokens } from './server-tokens.ts'
+import { createServiceTokens } from './service-tokens.ts'
 import { createTokens, type Tokens } from './tokens.ts'
 import { createUsers } from './users.ts'
 import { visitorMiddleware } from './visitor.ts'
+import { createVouching, type Vouching } from './vouching.ts'
 import type { DemoProvider } from './demo/index.ts'
 
 export interface IdentityOptions {
   readonly db: Kysely<Tables>
-  readonly configuration: Pick<Configuration, 'hub' | 'login' | 'environments'>
+  readonly configuration: Pick<Configuration, 'hub' | 'login' | 'environments' | 'roles' | 'groups' | 'services'>
   readonly publicUrl: URL
   readonly secrets: IdentitySecrets
   readonly routes: Pick<RouteTable, 'revoke'>
@@ -46,6 +52,10 @@ interface IdentitySecrets {
   readonly loginKey: Buffer
   /** By the provider's short name; none for a public client. */
   readonly clientSecrets: Readonly<Record<string, string>>
+  /** From which the tokens of environments are derived; 32 bytes, as loginKey. */
+  readonly serversKey: Buffer
+  /** API tokens of services, by name. */
+  readonly serviceTokens: Readonly<Record<string, string>>
 }
 
 export interface Identity {
@@ -54,6 +64,9 @@ export interface Identity {
   readonly router: Router
   readonly tokens: Tokens
   readonly logins: Logins
+  readonly access: Access
+  readonly vouching: Vouching
+  readonly serverTokens: ServerTokens
   /** Whether a login or token that was good a while ago still is: for streams that stay open. */
   readonly stillValid: (visitor: Visitor) => Promise<boolean>
 }
@@ -71,7 +84,15 @@ export function createIdentity(options: IdentityOptions): Identity {
   const pending = createPendingLogins({ key, rules, now })
   const { lifetime: lifetimeMs, idle: idleMs } = configuration.login
   const logins = createLogins({ db, providers, routes, lifetimeMs, idleMs, now, newId })
-  const tokens = createTokens({ db, providers, routes, now, newId })
+  const vouching = createVouching({ db, providers })
+  const serverTokens = createServerTokens(secrets.serversKey)
+  const tokens = createTokens({ db, vouching, serverTokens, routes, now, newId })
+  const access = createAccess({
+    configuration,
+    groups: createGroups({ db, configuration, now }),
+    members: createRoleMembers({ db, now }),
+  })
+  const services = createServiceTokens(secrets.serviceTokens)
   const users = createUsers({ db, providers, contact, now, newId })
   const metrics = createLoginMetrics(options.metrics)
   const steps = createSteps(providers, publicUrl)
@@ -84,10 +105,18 @@ export function createIdentity(options: IdentityOptions): Identity {
     metrics,
     log,
   })
-  const middleware = visitorMiddleware({ logins, tokens, rules, publicOrigin: publicUrl.origin, contact })
+  const middleware = visitorMiddleware({
+    logins,
+    tokens,
+    services,
+    access,
+    rules,
+    publicOrigin: publicUrl.origin,
+    contact,
+  })
   const stillValid = (visitor: Visitor): Promise<boolean> =>
     (visitor.by === 'cookie' ? logins : tokens).stillValid(visitor.login)
-  return { middleware, router, tokens, logins, stillValid }
+  return { middleware, router, tokens, logins, access, vouching, serverTokens, stillValid }
 }
 
 function configured({ configuration, secrets, fetch }: IdentityOptions, now: () => number): Provider[] {

@@ -1,17 +1,22 @@
 /** API tokens: shown once, stored as a hash, with scopes, an end, a note and the last use. */
 import type { Kysely } from 'kysely'
 import { z } from 'zod'
+import { nearest } from '../../config/nearest.ts'
+import { isScopeName, scopeNames, scopeProblem } from '../../config/scopes.ts'
 import { Problem } from '../domain/problem.ts'
 import type { RouteTable, Visitor } from '../domain/services.ts'
 import type { Tables, TokenRow } from '../store/schema.ts'
-import { groupsOf, parseClaims } from './claims.ts'
 import { createFreshCache } from './fresh-cache.ts'
-import type { Providers } from './providers.ts'
 import { hashSecret, newSecret } from './secrets.ts'
+import type { ServerTokens } from './server-tokens.ts'
 import { userOf } from './users.ts'
+import type { Vouching } from './vouching.ts'
 
 interface TokenInfo {
   readonly id: string
+  /** Who got it by OAuth; absent: its owner made it. */
+  readonly client?: string
+  readonly session?: string
   readonly scopes: readonly string[]
   readonly note: string
   readonly createdAt: Date
@@ -25,13 +30,17 @@ interface NewToken {
   readonly scopes: readonly string[]
   readonly note: string
   readonly expiresAt?: Date
+  /** For whom it is by OAuth; it ends with the login. */
+  readonly grant?: Readonly<{ client: string; session: string; login: string }>
 }
 
 export interface Tokens {
   /** `token` is shown once and kept nowhere. Throws Problem 'badRequest' with the field. */
   create(wanted: NewToken): Promise<{ id: string; token: string }>
-  /** The living ones, the newest first. */
+  /** The living ones, the newest first; those that were got by OAuth too. */
   list(userId: string): Promise<readonly TokenInfo[]>
+  /** Ends those that `client` got in `session`; the session alone: at all clients. */
+  revokeGrants(grants: Readonly<{ userId: string; client?: string; session: string }>): Promise<void>
   /** Of this user's own; another's, or none, is no error. Ends what it opened at the proxies too. */
   revoke(userId: string, id: string): Promise<void>
   /** Undefined: unknown, revoked, over. Marks the token as used, at most once a minute. */
@@ -42,7 +51,9 @@ export interface Tokens {
 
 export interface TokensOptions {
   readonly db: Kysely<Tables>
-  readonly providers: Providers
+  readonly vouching: Pick<Vouching, 'of'>
+  /** Absent: tokens of environments are unknown. */
+  readonly serverTokens?: ServerTokens
   readonly routes: Pick<RouteTable, 'revoke'>
   readonly now: () => number
   readonly newId: () => string
@@ -56,12 +67,13 @@ const mostPerUser = 200
 const mostAheadMs = 30 * 86_400_000
 
 export function createTokens(options: TokensOptions): Tokens {
-  const { db, providers, routes, now, newId } = options
+  const { db, vouching, serverTokens, routes, now, newId } = options
   const cache = createFreshCache<Visitor>({ freshMs: 1_000, most: 2_000, now })
 
-  async function create({ userId, scopes, note, expiresAt }: NewToken) {
+  async function create({ userId, scopes, note, expiresAt, grant }: NewToken) {
     check(scopes, note, expiresAt, now())
-    if ((await living(userId)).length >= mostPerUser) {
+    if (grant !== undefined) await forgetOver(userId)
+    else if ((await living(userId)).filter(({ kind }) => kind === 'api').length >= mostPerUser) {
       throw new Problem('conflict', `You have ${mostPerUser} tokens. Revoke one first.`)
     }
     const token = tokenPrefix + newSecret()
@@ -75,29 +87,77 @@ export function createTokens(options: TokensOptions): Tokens {
       expires_at: expiresAt?.getTime() ?? null,
       last_used_at: null,
       revoked_at: null,
+      kind: grant === undefined ? 'api' : 'oauth',
+      client_id: grant?.client ?? null,
+      session_id: grant?.session ?? null,
+      login: grant?.login ?? null,
     }
     await db.insertInto('tokens').values(row).execute()
     return { id: row.id, token }
   }
 
+  /** Each login leaves some behind; what is over is nobody's. */
+  async function forgetOver(userId: string): Promise<void> {
+    await db
+      .deleteFrom('tokens')
+      .where('user_id', '=', userId)
+      .where('kind', '=', 'oauth')
+      .where((row) => row.or([row('expires_at', '<', now()), row('revoked_at', 'is not', null)]))
+      .execute()
+  }
+
   async function find(token: string): Promise<Visitor | undefined> {
     if (!token.startsWith(tokenPrefix)) return undefined
     const hash = hashSecret(token)
-    const visitor = await cache.get(hash, () => load(hash))
+    const visitor = await cache.get(hash, () => loadServer(token) ?? load(hash))
     return visitor && visitor.expiresAt.getTime() > now() ? visitor : undefined
+  }
+
+  /** Of an environment that lives: it may say that it is in use, for its owner and nobody else. */
+  function loadServer(token: string): Promise<Visitor | undefined> | undefined {
+    const id = serverTokens?.idOf(token)
+    return id === undefined ? undefined : loadLiveServer(id)
+  }
+
+  async function loadLiveServer(id: string): Promise<Visitor | undefined> {
+    const row = await db
+      .selectFrom('environments')
+      .innerJoin('users', 'users.id', 'environments.user_id')
+      .select(['environments.server', 'users.id', 'users.name', 'users.title', 'users.email', 'users.admin'])
+      .select('users.blocked_reason')
+      .where('environments.id', '=', id)
+      .where('environments.ended_at', 'is', null)
+      .executeTakeFirst()
+    const worth = row && (await vouching.of(row.id))
+    if (!row || !worth) return undefined
+    return {
+      user: { ...userOf(row), admin: worth.admin },
+      login: `server-${id}`,
+      by: 'token',
+      groups: worth.groups,
+      scopes: ['users:activity!user', 'access:servers!server'],
+      server: row.server,
+      expiresAt: new Date(now() + mostAheadMs),
+    }
   }
 
   async function load(hash: string): Promise<Visitor | undefined> {
     const row = await db
       .selectFrom('tokens')
       .innerJoin('users', 'users.id', 'tokens.user_id')
+      .leftJoin('logins', 'logins.id', 'tokens.login')
       .select(['tokens.id as token', 'tokens.scopes', 'tokens.expires_at', 'tokens.last_used_at'])
+      .select(['tokens.kind', 'tokens.client_id', 'tokens.session_id'])
+      .select(['logins.revoked_at as login_revoked_at', 'logins.expires_at as login_expires_at'])
       .select(['users.id', 'users.name', 'users.title', 'users.email', 'users.admin', 'users.blocked_reason'])
       .where('tokens.secret_hash', '=', hash)
       .where('tokens.revoked_at', 'is', null)
       .executeTakeFirst()
     if (!row || isOver(row)) return undefined
-    const worth = await standing(row.id)
+    // Logging out ends what was opened with the login, and a row that is gone was over long ago.
+    const isGrant = row.kind === 'oauth'
+    if (isGrant && (row.login_revoked_at !== null || (row.login_expires_at ?? 0) <= now())) return undefined
+    const worth = await vouching.of(row.id)
     if (!worth) return undefined
     if (now() - (row.last_used_at ?? 0) >= usedEveryMs) {
       await db.updateTable('tokens').set({ last_used_at: now() }).where('id', '=', row.token).execute()
@@ -109,30 +169,13 @@ export function createTokens(options: TokensOptions): Tokens {
       groups: worth.groups,
       scopes: parseScopes(row.scopes),
       expiresAt: new Date(endOf(row)),
+      ...(row.client_id === null ? {} : { client: { id: row.client_id, ...sessionOf(row) } }),
     }
   }
 
   const isOver = ({ expires_at }: Pick<TokenRow, 'expires_at'>): boolean => expires_at !== null && expires_at <= now()
   const endOf = ({ expires_at }: Pick<TokenRow, 'expires_at'>): number =>
     Math.min(expires_at ?? Infinity, now() + mostAheadMs)
-
-  /** What the user's identities are worth today; undefined: nothing. */
-  async function standing(userId: string): Promise<{ admin: boolean; groups: readonly string[] } | undefined> {
-    const identities = await db
-      .selectFrom('identities')
-      .select(['issuer', 'subject', 'claims'])
-      .where('user_id', '=', userId)
-      .execute()
-    const vouched = identities.flatMap(({ issuer, subject, claims }) => {
-      const provider = providers.byIssuer(issuer)
-      return provider ? [{ issuer, subject, groups: groupsOf(parseClaims(claims), provider.configuration) }] : []
-    })
-    // Whoever vouched for this person is no longer configured: what they said does not count any more.
-    if (identities.length > 0 && vouched.length === 0) return undefined
-    const groups = vouched.flatMap(({ groups }) => groups)
-    const admin = vouched.some(({ issuer, subject }) => providers.isAdministrator(issuer, subject))
-    return { admin, groups: [...new Set(groups)] }
-  }
 
   async function living(userId: string): Promise<TokenRow[]> {
     const rows = await db
@@ -164,10 +207,28 @@ export function createTokens(options: TokensOptions): Tokens {
     await routes.revoke({ kind: 'login', subject: id, at: until, until })
   }
 
+  async function revokeGrants({
+    userId,
+    client,
+    session,
+  }: Readonly<{ userId: string; client?: string; session: string }>): Promise<void> {
+    let ended = db
+      .updateTable('tokens')
+      .set({ revoked_at: now() })
+      .where('user_id', '=', userId)
+      .where('kind', '=', 'oauth')
+      .where('session_id', '=', session)
+      .where('revoked_at', 'is', null)
+    if (client !== undefined) ended = ended.where('client_id', '=', client)
+    await ended.execute()
+    cache.clear()
+  }
+
   return {
     create,
     find,
     revoke,
+    revokeGrants,
     async stillValid(id) {
       const row = await db
         .selectFrom('tokens')
@@ -190,17 +251,27 @@ function check(scopes: readonly string[], note: string, expiresAt: Date | undefi
     throw new Problem('badRequest', detail, { field })
   }
   if (scopes.length === 0 || scopes.length > 64) refuse('scopes', 'Name between 1 and 64 scopes.')
-  const bad = scopes.find((scope) => !/^[a-z][a-z0-9:!=._/@-]{0,254}$/i.test(scope))
-  if (bad !== undefined) refuse('scopes', `“${bad.slice(0, 60)}” is not a scope. One looks like read:metrics.`)
+  const bad = scopes.find((scope) => scopeProblem(scope) !== undefined)
+  if (bad !== undefined) {
+    const meant = nearest(bad.split('!', 1)[0] ?? '', scopeNames)
+    const hint = meant === undefined || isScopeName(bad) ? 'One looks like read:metrics.' : `Did you mean ${meant}?`
+    refuse('scopes', `“${bad.slice(0, 60)}” ${scopeProblem(bad) ?? ''}. ${hint}`)
+  }
   if (note.length > 200) refuse('note', 'The note may have 200 characters.')
   if (expiresAt && !(expiresAt.getTime() > now)) refuse('expiresAt', 'The token must end in the future.')
 }
 
 const parseScopes = (text: string): string[] => z.array(z.string()).parse(JSON.parse(text))
 
+function sessionOf({ session_id }: Pick<TokenRow, 'session_id'>): { session?: string } {
+  return session_id === null ? {} : { session: session_id }
+}
+
 function infoOf(row: TokenRow): TokenInfo {
   return {
     id: row.id,
+    ...(row.client_id === null ? {} : { client: row.client_id }),
+    ...sessionOf(row),
     scopes: parseScopes(row.scopes),
     note: row.note,
     createdAt: new Date(row.created_at),

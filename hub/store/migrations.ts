@@ -26,7 +26,7 @@ async function refuseNewer(db: Kysely<unknown>, steps: Readonly<Record<string, M
 }
 
 function migrations(type: DatabaseType): Readonly<Record<string, Migration>> {
-  return { '0001-first': { up: (db) => first(db, type) } }
+  return { '0001-first': { up: (db) => first(db, type) }, '0002-roles': { up: roles } }
 }
 
 async function first(db: Kysely<unknown>, type: DatabaseType): Promise<void> {
@@ -162,4 +162,49 @@ async function environments(db: Kysely<unknown>): Promise<void> {
     .on('environments')
     .columns(['profile', 'spawner', 'ready_at'])
     .execute()
+}
+
+async function roles(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable('groups')
+    .addColumn('name', 'text', (column) => column.primaryKey())
+    .addColumn('properties', 'text', (column) => column.notNull())
+    .addColumn('created_at', 'bigint', (column) => column.notNull())
+    .execute()
+  await db.schema
+    .createTable('group_members')
+    .addColumn('group_name', 'text', (column) => column.notNull().references('groups.name'))
+    .addColumn('user_id', 'text', (column) => column.notNull().references('users.id'))
+    .addPrimaryKeyConstraint('group_members_key', ['group_name', 'user_id'])
+    .execute()
+  await db.schema.createIndex('group_members_user').on('group_members').column('user_id').execute()
+  await db.schema
+    .createTable('role_members')
+    .addColumn('role', 'text', (column) => column.notNull())
+    .addColumn('kind', 'text', (column) => column.notNull())
+    .addColumn('member', 'text', (column) => column.notNull())
+    .addPrimaryKeyConstraint('role_members_key', ['role', 'kind', 'member'])
+    .execute()
+  await db.schema
+    .alterTable('tokens')
+    .addColumn('kind', 'text', (column) => column.notNull().defaultTo('api'))
+    .execute()
+  for (const name of ['client_id', 'session_id', 'login']) {
+    await db.schema.alterTable('tokens').addColumn(name, 'text').execute()
+  }
+  await db.schema.createIndex('tokens_client').on('tokens').column('client_id').execute()
+  await db.schema
+    .createTable('oauth_codes')
+    .addColumn('code_hash', 'text', (column) => column.primaryKey())
+    .addColumn('client_id', 'text', (column) => column.notNull())
+    .addColumn('user_id', 'text', (column) => column.notNull().references('users.id'))
+    .addColumn('login', 'text', (column) => column.notNull())
+    .addColumn('session_id', 'text', (column) => column.notNull())
+    .addColumn('redirect_uri', 'text', (column) => column.notNull())
+    .addColumn('challenge', 'text')
+    .addColumn('scopes', 'text', (column) => column.notNull())
+    .addColumn('expires_at', 'bigint', (column) => column.notNull())
+    .addColumn('used_at', 'bigint')
+    .execute()
+  await db.schema.createIndex('oauth_codes_end').on('oauth_codes').column('expires_at').execute()
 }

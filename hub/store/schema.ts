@@ -9,6 +9,10 @@ export interface Tables {
   identities: IdentitiesTable
   logins: LoginsTable
   tokens: TokensTable
+  oauth_codes: OAuthCodesTable
+  groups: GroupsTable
+  group_members: GroupMembersTable
+  role_members: RoleMembersTable
   environments: EnvironmentsTable
   revocations: RevocationsTable
   leases: LeasesTable
@@ -66,6 +70,48 @@ interface TokensTable {
   expires_at: number | null
   last_used_at: number | null
   revoked_at: number | null
+  /** 'api': its owner made it. 'oauth': an environment or a service got it for them. */
+  kind: string
+  /** Of 'oauth': jupyterhub-user-ada-lab, service-culler. */
+  client_id: string | null
+  /** Of 'oauth': the jupyterhub-session-id and the login by which it was given; it ends with that login. */
+  session_id: string | null
+  login: string | null
+}
+
+interface OAuthCodesTable {
+  code_hash: string
+  client_id: string
+  user_id: string
+  login: string
+  session_id: string
+  redirect_uri: string
+  /** S256; null: the client sent none. */
+  challenge: string | null
+  /** JSON array of scope strings. */
+  scopes: string
+  expires_at: number
+  used_at: number | null
+}
+
+interface GroupsTable {
+  name: string
+  /** JSON object. */
+  properties: string
+  created_at: number
+}
+
+interface GroupMembersTable {
+  group_name: string
+  user_id: string
+}
+
+interface RoleMembersTable {
+  role: string
+  /** 'user' | 'group' */
+  kind: string
+  /** A name. */
+  member: string
 }
 
 interface EnvironmentsTable {

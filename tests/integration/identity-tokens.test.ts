@@ -121,6 +121,7 @@ test('two hundred tokens are enough', async (t) => {
   const userId = await userOf(hub)
   const row = {
     user_id: userId,
+    kind: 'api',
     scopes: '["self"]',
     note: '',
     created_at: 1,

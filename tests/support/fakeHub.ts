@@ -9,6 +9,7 @@ import type { ExecutionContext } from 'ava'
 import { Registry } from 'prom-client'
 import { type Configuration, type ConfigurationInput, configurationSchema } from '../../config/schema.ts'
 import { type AppOptions, createApp } from '../../hub/app.ts'
+import { permissionsOf } from '../../hub/roles/permissions.ts'
 import { createLoginPage } from '../../hub/http/login.ts'
 import type { Choices, Environment, State } from '../../hub/domain/environment.ts'
 import { Problem } from '../../hub/domain/problem.ts'
@@ -113,6 +114,7 @@ function fakeIdentity(
         groups: [],
         expiresAt: new Date(Date.now() + 3_600_000),
         ...(scopes ? { scopes } : {}),
+        permissions: permissionsOf(scopes ?? (found.admin ? ['read:metrics'] : [])),
       }
     )
   }

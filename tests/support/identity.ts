@@ -91,6 +91,9 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
           idle: 86_400_000,
           ...options.login,
         },
+        roles: {},
+        groups: {},
+        services: {},
         environments: {
           outliveHub: false,
           keepEnded: 1,
@@ -99,7 +102,12 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
         },
       },
       publicUrl,
-      secrets: { loginKey, clientSecrets: mapValues(made, (provider) => provider.clientSecret) },
+      secrets: {
+        loginKey,
+        clientSecrets: mapValues(made, (provider) => provider.clientSecret),
+        serversKey: loginKey,
+        serviceTokens: {},
+      },
       routes: {
         async revoke(revocation) {
           if (faults.revoke) throw new Error('the proxies can not be told')

@@ -134,7 +134,7 @@ test('the generated reference and schema are those of the schema', async (t) => 
 
 test('token opens the store when no hub runs, and knows who is not there', async (t) => {
   const state = await temporaryFolder(t)
-  const argv = ['token', '--user', 'ada', '--scope', 'a', '--expires', '30d', '--state', state]
+  const argv = ['token', '--user', 'ada', '--scope', 'read:users', '--expires', '30d', '--state', state]
   const nobody = await hutch(argv)
   t.is(nobody.code, 1)
   t.is(nobody.errors, 'hutch: there is no user ada; they are there after their first login')
@@ -156,7 +156,7 @@ test('token opens the store when no hub runs, and knows who is not there', async
   t.regex(made.printed, /^hutch_[\w-]{43}$/)
   const rows = await store.db.selectFrom('tokens').selectAll().execute()
   await store.close()
-  t.like(rows[0], { user_id: 'u1', scopes: '["a"]', secret_hash: hashSecret(made.printed) })
+  t.like(rows[0], { user_id: 'u1', scopes: '["read:users"]', secret_hash: hashSecret(made.printed) })
 })
 
 test('token says that a hub holds the folder when its socket is gone', async (t) => {
