@@ -31,7 +31,7 @@ export function createRoleMembers({ db, now }: { db: Kysely<Tables>; now: () => 
 
   return {
     async all() {
-      return (await cache.get('all', load)) ?? { user: new Map(), group: new Map() }
+      return (await cache.get('all', () => load())) ?? { user: new Map(), group: new Map() }
     },
     async give(role, kind, member) {
       await db

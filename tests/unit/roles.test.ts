@@ -1,6 +1,6 @@
 /** Scopes, filters and roles: what they mean, and laws that hold for whatever is thrown at them. */
 import test from 'ava'
-import fc from 'fast-check'
+import { array, assert, constantFrom, oneof, property, string, tuple } from 'fast-check'
 import { configurationSchema, type ConfigurationInput } from '../../config/schema.ts'
 import { isScopeName, type ScopeName, scopeNames, scopeProblem, withIncluded } from '../../config/scopes.ts'
 import { createAccess, tokenPermissions } from '../../hub/roles/access.ts'
@@ -35,7 +35,7 @@ const targets: readonly Target[] = [
 ]
 const every: readonly (Target | undefined)[] = [...targets, undefined]
 
-const filter = fc.constantFrom(
+const filter = constantFrom(
   '',
   '!user=ada',
   '!user=bob',
@@ -46,10 +46,10 @@ const filter = fc.constantFrom(
   '!server=bob/',
   '!service=culler',
 )
-const scope = fc.tuple(fc.constantFrom(...scopeNames), filter).map(([name, filters]) => `${name}${filters}`)
-const scopes = fc.array(scope, { maxLength: 8 })
+const scope = tuple(constantFrom(...scopeNames), filter).map(([name, filters]) => `${name}${filters}`)
+const scopes = array(scope, { maxLength: 8 })
 const permissions = scopes.map(permissionsOf)
-const owner = fc.constantFrom<Owner>({ kind: 'user', name: 'ada' }, { kind: 'service', name: 'culler' })
+const owner = constantFrom<Owner>({ kind: 'user', name: 'ada' }, { kind: 'service', name: 'culler' })
 
 function allowed(of: Permissions): Set<string> {
   const found = new Set<string>()
@@ -62,8 +62,8 @@ function allowed(of: Permissions): Set<string> {
 const isSubset = (inner: ReadonlySet<string>, outer: ReadonlySet<string>): boolean => inner.isSubsetOf(outer)
 
 test('law: what both allow is allowed by each of the two', (t) => {
-  fc.assert(
-    fc.property(permissions, permissions, (a, b) => {
+  assert(
+    property(permissions, permissions, (a, b) => {
       const both = allowed(intersect(a, b, inGroups))
       return isSubset(both, allowed(a)) && isSubset(both, allowed(b))
     }),
@@ -72,14 +72,12 @@ test('law: what both allow is allowed by each of the two', (t) => {
 })
 
 test('law: where at most one side has groups, nothing that both allow is lost', (t) => {
-  const withoutGroups = fc
-    .array(
-      scope.filter((each) => !each.includes('!group')),
-      { maxLength: 8 },
-    )
-    .map(permissionsOf)
-  fc.assert(
-    fc.property(permissions, withoutGroups, (a, b) => {
+  const withoutGroups = array(
+    scope.filter((each) => !each.includes('!group')),
+    { maxLength: 8 },
+  ).map(permissionsOf)
+  assert(
+    property(permissions, withoutGroups, (a, b) => {
       const both = intersect(a, b, inGroups)
       return isSubset(allowed(a).intersection(allowed(b)), allowed(both))
     }),
@@ -88,8 +86,8 @@ test('law: where at most one side has groups, nothing that both allow is lost', 
 })
 
 test('law: the intersection is monotone and does not care for the order', (t) => {
-  fc.assert(
-    fc.property(permissions, permissions, permissions, (a, more, b) => {
+  assert(
+    property(permissions, permissions, permissions, (a, more, b) => {
       const less = intersect(a, b, inGroups)
       const with_more = intersect(union([a, more]), b, inGroups)
       t.deepEqual(scopesOf(less), scopesOf(intersect(b, a, inGroups)))
@@ -100,8 +98,8 @@ test('law: the intersection is monotone and does not care for the order', (t) =>
 })
 
 test('law: expanding what was expanded changes nothing', (t) => {
-  fc.assert(
-    fc.property(scopes, owner, (some, whose) => {
+  assert(
+    property(scopes, owner, (some, whose) => {
       const once = scopesOf(expand(some, { owner: whose }))
       t.deepEqual(scopesOf(expand(once, { owner: whose })), once)
     }),
@@ -110,12 +108,12 @@ test('law: expanding what was expanded changes nothing', (t) => {
 })
 
 test('law: a token never has more than its owner, whatever it says', (t) => {
-  const said = fc.array(
-    fc.oneof(scope, fc.constantFrom('inherit', 'self', 'users!user', 'access:servers!server', 'x', 'users!user=')),
+  const said = array(
+    oneof(scope, constantFrom('inherit', 'self', 'users!user', 'access:servers!server', 'x', 'users!user=')),
     { maxLength: 8 },
   )
-  fc.assert(
-    fc.property(said, permissions, owner, (some, whose, of) => {
+  assert(
+    property(said, permissions, owner, (some, whose, of) => {
       const token = tokenPermissions({ scopes: some, owner: of, server: 'ada/lab' }, whose, inGroups(of.name))
       return isSubset(allowed(token), allowed(whose))
     }),
@@ -124,8 +122,8 @@ test('law: a token never has more than its owner, whatever it says', (t) => {
 })
 
 test('law: whatever text comes as a scope is no trouble, and gives nothing unless it is a scope', (t) => {
-  fc.assert(
-    fc.property(fc.oneof(fc.string(), fc.string({ unit: 'grapheme' })), (text) => {
+  assert(
+    property(oneof(string(), string({ unit: 'grapheme' })), (text) => {
       const made = permissionsOf([text])
       if (scopeProblem(text) !== undefined)
         t.is(allowed(expand([text], { owner: { kind: 'user', name: 'eve' } })).size, 0)
