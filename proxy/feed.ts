@@ -4,6 +4,7 @@
  * The hub sends a whole table on every connection, then changes in order; the proxy acknowledges.
  */
 import { z } from 'zod'
+import { isPlainPath } from './http/path.ts'
 
 /** Where a route leads. `psk`: TLS 1.3 with a pre-shared key, identity = environment id (images/agent/link.ts). */
 const targetSchema = z.discriminatedUnion('kind', [
@@ -12,6 +13,26 @@ const targetSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('unix'), path: z.string() }),
 ])
 export type Target = z.infer<typeof targetSchema>
+
+/** A path below the route's prefix, without a slash before it; empty: everything. */
+const place = z
+  .string()
+  .regex(/^(?![/])[\x21-\x7e]*$/)
+  .refine((path) => isPlainPath(`/${path}`) && !/[?#]/.test(path))
+const places = z.array(place).max(32)
+
+/**
+ * Where those may go who may only look (role viewer), each place with all below it. Whoever answers gets the header
+ * X-Hutch-Role, which a browser can not forge.
+ */
+const viewersSchema = z.strictObject({
+  /** GET and HEAD. */
+  read: places,
+  /** WebSockets that only listen: the proxy drops what the viewer sends, and nobody else has to. */
+  listen: places,
+  /** WebSockets both ways, where who answers lets a viewer change nothing. */
+  speak: places,
+})
 
 export const routeSchema = z.strictObject({
   /** The environment's id. */
@@ -25,6 +46,8 @@ export const routeSchema = z.strictObject({
   /** The owner's user id and name. */
   owner: z.strictObject({ id: z.string(), name: z.string() }),
   target: targetSchema,
+  /** Absent: nobody enters who may only look. */
+  viewers: viewersSchema.optional(),
 })
 export type Route = z.infer<typeof routeSchema>
 

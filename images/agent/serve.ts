@@ -79,6 +79,10 @@ export function serve(server: Server, options: ServeOptions): void {
         return ready.upgrade(incoming, socket, head)
       }
       case 'site':
+        // Said by the proxy, which lets no browser say it (proxy/admission/viewers.ts).
+        if (incoming.headers['x-hutch-role'] === 'viewer') {
+          return refuse(responseOn(incoming, socket), 403, 'You may only look here.')
+        }
         return await site.upgrade(route.path, incoming, socket, head)
       case 'health':
       case 'status':

@@ -12,6 +12,7 @@ import type { Entry } from '../ticket.ts'
 import { askForTicket, enter, enterPath, fits, longestFormBytes, nonceCookie, type Entering } from './enter.ts'
 import { entryCookie, type Entries } from './entries.ts'
 import { changesState, isForeign, isNavigation } from './origin.ts'
+import { overridesMethod, viewOf } from './viewers.ts'
 
 export interface GateOptions {
   readonly publicUrl: URL
@@ -78,19 +79,22 @@ export function createGate(options: GateOptions): Gate {
     if (found === undefined || tables.revocations.isRevoked(found.entry)) return notEntered(request, route)
     const { entry, by } = found
     if (!fits(entry, route)) return no(request, 'forbidden', 'This environment is not open to you.')
-    if (entry.role === 'viewer' && changesState(request)) return no(request, 'forbidden', 'You may only look here.')
+    const view = entry.role === 'viewer' ? viewOf(request, route) : undefined
+    if (entry.role === 'viewer' && view === undefined) return no(request, 'forbidden', 'You may only look here.')
     return {
       do: 'forward',
       pool: pools.of(route),
       request: {
         dropCookie: isReservedCookie,
         // Images made for JupyterHub check tokens of their own; behind an agent nobody needs one.
-        passAuthorization: route.target.kind === 'http' && by === 'cookie',
+        passAuthorization: route.target.kind === 'http' && by === 'cookie' && view === undefined,
+        ...(view === undefined ? {} : { drop: overridesMethod }),
         extra: whoEnters(entry),
       },
       response: { prefix: route.prefix },
       route,
       entry,
+      ...(view === 'listen' ? { listensOnly: true } : {}),
       active: () => options.active(route.id),
     }
   }

@@ -8,6 +8,8 @@ export interface RequestRules {
   /** Cookies that stay behind. */
   readonly dropCookie: ((name: string) => boolean) | undefined
   readonly passAuthorization: boolean
+  /** More fields that stay behind, by their names in lower case. */
+  readonly drop?: (name: string) => boolean
   /** More lines, each with its CRLF. */
   readonly extra: string
   /** False: X-Forwarded-* go through as they came, and none is added. Absent: they are overwritten. */
@@ -35,6 +37,7 @@ export function renderRequestHead(request: Request, rules: RequestRules): string
     const name = head.names[index] ?? ''
     const value = head.values[index] ?? ''
     if (droppedFromRequest.has(name) || nominated?.includes(name) || (overwrites && isForged(name))) continue
+    if (rules.drop?.(name) === true) continue
     if (name === 'cookie' && rules.dropCookie !== undefined) {
       const kept = cookiesWithout(value, rules.dropCookie)
       if (kept !== undefined) text += `Cookie: ${kept}\r\n`

@@ -28,6 +28,8 @@ export type Decision =
       /** Of an environment; absent: the hub. */
       route?: Route
       entry?: Entry
+      /** Of what the browser sends on a WebSocket no message goes on. */
+      listensOnly?: true
       /** Somebody did something there. */
       active?: () => void
     }>

@@ -4,6 +4,7 @@ import type { Client } from './client.ts'
 import { renderResponseHead } from './fields.ts'
 import type { Forward, Forwarding, Live } from './forwarding.ts'
 import type { Request } from './request.ts'
+import { dropMessages } from './listening.ts'
 import { openTunnel } from './tunnel.ts'
 import type { Upstream } from './upstream.ts'
 
@@ -34,6 +35,7 @@ export function startTunnel(start: TunnelStart): void {
     client,
     upstream,
     early: { fromClient: start.fromClient, fromUpstream: start.fromUpstream },
+    ...(decision.listensOnly === true ? { passed: dropMessages() } : {}),
     active: () => decision.active?.(),
     received: (bytes) => (bytesIn += bytes),
     sent: (bytes) => (bytesOut += bytes),

@@ -13,6 +13,8 @@ export interface TunnelOptions {
   readonly upstream: Upstream
   /** What came with the two heads. */
   readonly early: Readonly<{ fromClient?: Buffer; fromUpstream?: Buffer }>
+  /** What of the browser's bytes goes on; absent: all. */
+  readonly passed?: (chunk: Buffer) => Buffer
   /** A data frame from the browser. */
   active(): void
   sent(bytes: number): void
@@ -33,8 +35,9 @@ export function openTunnel(options: TunnelOptions): Tunnel {
   let gone = 0
 
   client.handler = {
-    data(chunk) {
-      options.received(chunk.length)
+    data(given) {
+      options.received(given.length)
+      const chunk = options.passed === undefined ? given : options.passed(given)
       if (fromBrowser.take(chunk)) options.active()
       if (!upstream.socket.write(chunk)) client.socket.pause()
     },

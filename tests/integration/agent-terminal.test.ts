@@ -162,18 +162,20 @@ test('what an attacker of the protocol sends harms nobody', async (t) => {
   t.notRegex(agent.output(), /unexpected/)
 })
 
-test('a foreign page does not get a terminal', async (t) => {
+test('a foreign page does not get a terminal, nor does who may only look', async (t) => {
   const agent = await startAgent(t)
   const port = await agent.untilReady()
   const link = { id: agent.id, key: agent.key, port }
   const path = `${agent.prefix}_hutch/terminal/ws`
-  for (const [origin, isLetIn] of [
-    ['https://evil.example', false],
-    ['null', false],
-    ['http://hutch.example.org:81', false],
-    ['https://hutch.example.org', true],
+  for (const [origin, role, isLetIn] of [
+    ['https://evil.example', 'owner', false],
+    ['null', 'owner', false],
+    ['http://hutch.example.org:81', 'owner', false],
+    ['https://hutch.example.org', 'viewer', false],
+    ['https://hutch.example.org', 'owner', true],
   ] as const) {
-    const socket = openingWebSocket(link, path, { headers: { host: 'hutch.example.org' }, origin })
+    const headers = { host: 'hutch.example.org', 'x-hutch-role': role }
+    const socket = openingWebSocket(link, path, { headers, origin })
     const result = await new Promise((resolve) => {
       socket.on('open', () => resolve(true))
       socket.on('unexpected-response', (_request, answer) =>

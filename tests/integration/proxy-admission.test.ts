@@ -270,3 +270,72 @@ test('upgrades are admitted like requests', async (t) => {
   t.regex(await attempt(`Cookie: ${cookie}\r\nOrigin: http://evil.example\r\n`), /^HTTP\/1.1 403 /)
   t.regex(await attempt(`Cookie: ${cookie}\r\nOrigin: null\r\n`), /^HTTP\/1.1 403 /)
 })
+
+test('a viewer reads and listens where the route says, changes nothing, and leaves when the share ends', async (t) => {
+  const echo = await upstream(t, (request, response) => response.end(JSON.stringify(request.headers)))
+  const sockets = new WebSocketServer({ server: echo.server })
+  const heard: string[] = []
+  sockets.on('connection', (socket, request) => {
+    socket.on('message', (data: Buffer) => {
+      heard.push(data.toString())
+      socket.send(`echo ${String(request.headers['x-hutch-role'])}`)
+    })
+    socket.send('hello')
+  })
+  const viewers = { read: ['lab', 'api/'], listen: ['api/kernels/'], speak: ['desktop/'] }
+  const open = route('e1', echo.target, { host: 'alice.localhost', viewers })
+  const closed = route('e2', echo.target, { host: 'alice.localhost' })
+  const proxy = await startProxy(t, { hosts: '{user}.localhost' }, { routes: [open, closed] })
+  const host = `alice.localhost:${proxy.port}`
+  const carol = { role: 'viewer' as const, user: { id: 'u-carol', name: 'carol' }, share: 's1', login: 'l-carol' }
+  const cookie = proxy.entry(open, carol)
+  const forged = { 'x-hutch-role': 'owner', x_hutch_role: 'owner', 'x-http-method-override': 'DELETE' }
+  const rows: [name: string, status: number, path: string, method?: string, headers?: Record<string, string>][] = [
+    ['reads', 200, 'lab'],
+    ['asks for a head', 200, 'api/status', 'HEAD'],
+    ['posts', 403, 'api/contents', 'POST'],
+    ['deletes', 403, 'api/contents/a', 'DELETE'],
+    ['patches', 403, 'api/contents/a', 'PATCH'],
+    ['asks with OPTIONS', 403, 'lab', 'OPTIONS'],
+    ['looks elsewhere', 403, 'terminals/1'],
+    ['opens the terminal', 403, '_hutch/terminal/'],
+  ]
+  for (const [name, status, path, method = 'GET'] of rows) {
+    const reply = await ask(`${proxy.url}${open.prefix}${path}`, { method, headers: { host, cookie, ...forged } })
+    t.is(reply.status, status, name)
+    if (status === 200 && method === 'GET') {
+      const seen = JSON.parse(reply.body) as Record<string, string>
+      t.is(seen['x-hutch-role'], 'viewer')
+      t.is(seen['x_hutch_role'], undefined)
+      t.is(seen['x-http-method-override'], undefined)
+      t.is(seen['x-hutch-user'], 'carol')
+    }
+  }
+  const elsewhere = proxy.entry(closed, carol)
+  t.is((await ask(`${proxy.url}${closed.prefix}lab`, { headers: { host, cookie: elsewhere } })).status, 403)
+
+  const socketAt = async (path: string): Promise<{ socket: WebSocket; got: string[]; code: () => number }> => {
+    const socket = new WebSocket(`ws://127.0.0.1:${proxy.port}${open.prefix}${path}`, { headers: { host, cookie } })
+    const got: string[] = []
+    let code = 0
+    socket.on('message', (data: Buffer) => got.push(data.toString()))
+    socket.on('close', (ended) => (code = ended))
+    socket.on('error', () => (code = 403))
+    await until('it opens or not', () => got.length > 0 || code !== 0)
+    return { socket, got, code: () => code }
+  }
+  t.is((await socketAt('terminals/websocket/1')).code(), 403)
+  const listening = await socketAt('api/kernels/1/channels')
+  listening.socket.send('run this')
+  const pong = new Promise((resolve) => listening.socket.once('pong', resolve))
+  listening.socket.ping()
+  await pong
+  const speaking = await socketAt('desktop/websockify')
+  speaking.socket.send('move')
+  await until('who may speak is heard', () => speaking.got.at(-1) === 'echo viewer')
+  t.deepEqual(heard, ['move'])
+  t.deepEqual(listening.got, ['hello'])
+  const at = Date.now()
+  await proxy.hub.revoke({ kind: 'share', subject: 's1', at, until: at + 60_000 })
+  await until('both are closed', () => listening.code() === 1008 && speaking.code() === 1008, { timeoutMs: 1_000 })
+})

@@ -1,7 +1,10 @@
 /** Laws of reading messages: where the network cuts them makes no difference, and nothing throws but what is named. */
 import test from 'ava'
 import * as fc from 'fast-check'
+import { viewOf, type View } from '../../proxy/admission/viewers.ts'
+import { routeSchema } from '../../proxy/feed.ts'
 import { followFrames } from '../../proxy/forward/frames.ts'
+import { dropMessages } from '../../proxy/forward/listening.ts'
 import { readBody } from '../../proxy/http/body.ts'
 import { cookiesWithout, cookieValues, isReservedCookie, mayEnvironmentSet } from '../../proxy/http/cookies.ts'
 import { MessageError, parseRequestHead } from '../../proxy/http/head.ts'
@@ -50,6 +53,55 @@ test('frames are counted alike, however they are cut, and the boundary is where 
   const half = followFrames()
   half.take(Buffer.from([0x82]))
   t.false(half.atBoundary)
+})
+
+test('of frames that only listen the control frames go on, whole, however they are cut', (t) => {
+  const frame = fc.record({
+    opcode: fc.constantFrom(0, 1, 2, 8, 9, 10),
+    size: fc.constantFrom(0, 1, 125, 126, 300, 65_536),
+    masked: fc.boolean(),
+  })
+  fc.assert(
+    fc.property(fc.array(frame, { maxLength: 6 }), places, (frames, at) => {
+      const passed = dropMessages()
+      const kept = cut(Buffer.concat(frames.map(rendered)), at).map((piece) => passed(piece))
+      return Buffer.concat(kept).equals(Buffer.concat(frames.filter(({ opcode }) => opcode >= 8).map(rendered)))
+    }),
+  )
+  t.pass()
+})
+
+test('viewers go where the route says, with methods that change nothing', (t) => {
+  const prefix = '/user/a/e1/'
+  const viewers = { read: ['lab', 'files/'], listen: ['api/kernels'], speak: ['desktop/'] }
+  const all = { read: [''], listen: [''], speak: [] }
+  const rows: [path: string, method: string, socket: boolean, view: View | undefined, everywhere: View | undefined][] =
+    [
+      ['lab', 'GET', false, 'read', 'read'],
+      ['lab/tree', 'HEAD', false, 'read', 'read'],
+      ['labs', 'GET', false, undefined, 'read'],
+      ['files/a', 'GET', false, 'read', 'read'],
+      ['files', 'GET', false, undefined, 'read'],
+      ['lab', 'POST', false, undefined, undefined],
+      ['lab', 'OPTIONS', false, undefined, undefined],
+      ['lab', 'PROPPATCH', false, undefined, undefined],
+      ['lab', 'GET', true, undefined, 'listen'],
+      ['api/kernels/1/channels', 'GET', true, 'listen', 'listen'],
+      ['api/kernels/1', 'GET', false, undefined, 'read'],
+      ['desktop/ws', 'GET', true, 'speak', 'listen'],
+    ]
+  for (const [path, method, socket, view, everywhere] of rows) {
+    const request = { path: prefix + path, method, upgrade: socket ? ('websocket' as const) : undefined }
+    t.is(viewOf(request, { prefix, viewers }), view, `${method} ${path}`)
+    t.is(viewOf(request, { prefix, viewers: all }), everywhere, `${method} ${path}, everywhere`)
+    t.is(viewOf(request, { prefix }), undefined, 'not open to viewers')
+  }
+  const target = { kind: 'unix', path: '/s' } as const
+  const good = { id: 'e1', generation: 1, prefix, host: null, owner: { id: 'u', name: 'u' }, target }
+  for (const bad of ['/lab', '../x', 'a/%2e%2e/b', 'a?b', 'a b', 'a\\b']) {
+    t.false(routeSchema.safeParse({ ...good, viewers: { ...all, read: [bad] } }).success, bad)
+  }
+  t.true(routeSchema.safeParse({ ...good, viewers }).success)
 })
 
 function rendered({ opcode, size, masked }: { opcode: number; size: number; masked: boolean }): Buffer {
