@@ -368,6 +368,35 @@ const log = z
   .describe("The hub's own log, on standard error.")
   .prefault({})
 
+const audit = z
+  .strictObject({
+    keep: duration.prefault('730d').describe('Lines of the audit trail are deleted after this long.'),
+    keepRefusals: duration
+      .prefault('90d')
+      .describe('Failed logins and other refusals are deleted after this long already.'),
+    syslog: z
+      .strictObject({
+        to: z
+          .string()
+          .regex(
+            /^(?:(?:udp|tcp):\/\/(?:[^\s/:@?#]+|\[[\da-f:]+\])(?::\d{1,5})?|unix:\/[^\s?#]+)$/i,
+            'must be udp://host:514, tcp://host:601 or unix:/path (a stream socket)',
+          )
+          .describe(
+            'Where each line is sent to as it is written: udp://host:514, tcp://host:601 (octet counting) or unix:/path (a stream socket; /dev/log is none).',
+          ),
+        facility: z
+          .enum(['auth', 'authpriv', 'audit', 'local0', 'local1', 'local2', 'local3'])
+          .default('authpriv')
+          .describe('The facility of the messages (RFC 5424).'),
+        hostname: z.string().max(255).optional().describe("The host that the messages name. Absent: this machine's."),
+      })
+      .optional()
+      .describe('A syslog daemon that is told of every line. Absent: none; hutch audit export has them all.'),
+  })
+  .describe('The audit trail: who did what to whom, when, from where.')
+  .prefault({})
+
 export const configurationSchema = z.strictObject({
   hub,
   state: z
@@ -405,6 +434,7 @@ export const configurationSchema = z.strictObject({
     .describe('Programs that use the API with a token of their own, as services of JupyterHub do.'),
   agents,
   proxy,
+  audit,
   log,
 })
 

@@ -4,8 +4,10 @@ import type { Router } from '@koa/router'
 import Koa, { type Middleware } from 'koa'
 import type { Registry } from 'prom-client'
 import type { Configuration } from '../config/schema.ts'
+import type { Audit } from './audit/index.ts'
 import type { Log } from '../spawners/spawner.ts'
 import type { Catalogue, Environments, Launches, Visitor } from './domain/services.ts'
+import { auditRefusals } from './http/audit-refusals.ts'
 import { apiRouter } from './http/api.ts'
 import { assets } from './http/assets.ts'
 import { body } from './http/body.ts'
@@ -41,6 +43,7 @@ export interface AppOptions {
   readonly environments: Environments
   readonly launches: Launches
   readonly catalogue: Catalogue
+  readonly audit: Pick<Audit, 'write' | 'note'>
   /** 32 bytes, shared with the proxy (proxy/ticket.ts). */
   readonly admissionKey: Buffer
   readonly registry: Registry
@@ -64,6 +67,7 @@ export function createApp(options: AppOptions): Koa {
     environments,
     launches,
     catalogue,
+    audit,
     registry,
     admissionKey,
     log,
@@ -73,7 +77,7 @@ export function createApp(options: AppOptions): Koa {
   } = options
   const web = createWeb({ hub: configuration.hub, now })
   const pages = createPages(web)
-  const own = ownEnvironments({ environments, configuration, publicUrl, now })
+  const own = ownEnvironments({ environments, audit, configuration, publicUrl, now })
   const notices = options.setup
   // The proxy alone reaches the hub; it overwrites X-Forwarded-*, and the last address is the one it saw itself.
   const app = new Koa({ proxy: true, maxIpsCount: 1 })
@@ -87,6 +91,7 @@ export function createApp(options: AppOptions): Koa {
   app.use(securityHeaders(publicUrl))
   app.use(requestMetrics(registry))
   app.use(errors({ log, pages }))
+  app.use(auditRefusals(audit))
   app.use(health({ environments }))
   app.use(assets(web.assets))
   app.use(identity.middleware)
@@ -102,8 +107,8 @@ export function createApp(options: AppOptions): Koa {
     homeRouter({ environments, own, catalogue, pages, notices, log }),
     launchRouter({ own, launches, catalogue, pages, notices, log }),
     waitingRouter({ configuration, publicUrl, environments, own, pages }),
-    sessionsRouter({ logins: identity.logins, pages }),
-    enterRouter({ configuration, publicUrl, own, pages, admissionKey, now, newId: newTicketId }),
+    sessionsRouter({ logins: identity.logins, audit, pages }),
+    enterRouter({ configuration, publicUrl, own, pages, audit, admissionKey, now, newId: newTicketId }),
   ])
   // Every router adds to what the path matched; any of them can tell what the path would have allowed.
   app.use(identity.router.allowedMethods())

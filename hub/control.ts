@@ -3,6 +3,8 @@ import { chmod, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { Registry } from 'prom-client'
 import { z } from 'zod'
+import { type AuditQuery, auditQuerySchema } from './audit/export.ts'
+import type { AuditLine } from './audit/entry.ts'
 import { Problem } from './domain/problem.ts'
 
 const tokenRequestSchema = z.strictObject({
@@ -13,17 +15,25 @@ const tokenRequestSchema = z.strictObject({
   note: z.string().max(200).default(''),
 })
 
+const pseudonymiseSchema = z.strictObject({ user: z.string().min(1).max(64) })
+
 export type TokenRequest = z.output<typeof tokenRequestSchema>
 
 export interface ControlOptions {
   readonly socketPath: string
   readonly registry: Registry
   createToken(wanted: TokenRequest): Promise<string>
+  auditPage(query: AuditQuery): Promise<readonly AuditLine[]>
+  /** By name; gives the pseudonym. */
+  pseudonymise(user: string): Promise<string>
 }
 
 const longestBodyBytes = 16_384
 
-/** POST /control/token → {token}; GET /metrics (Prometheus text); GET /health. */
+/**
+ * POST /control/token → {token}; GET /control/audit?after=… → {lines}; POST /control/pseudonymise {user} → {pseudonym};
+ * GET /metrics (Prometheus text); GET /health.
+ */
 export async function serveControl(options: ControlOptions): Promise<Server> {
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
     answer(options, request)
@@ -47,19 +57,33 @@ interface Answer {
 }
 
 async function answer(options: ControlOptions, request: IncomingMessage): Promise<Answer> {
-  switch (`${request.method} ${request.url}`) {
+  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://control.invalid')
+  switch (`${request.method} ${pathname}`) {
     case 'GET /health':
       return json(200, { status: 'ok' })
     case 'GET /metrics':
       return { status: 200, type: options.registry.contentType, body: await options.registry.metrics() }
     case 'POST /control/token': {
-      const wanted = tokenRequestSchema.safeParse(await readJson(request))
-      if (!wanted.success) throw new Problem('badRequest', z.prettifyError(wanted.error))
-      return json(201, { token: await options.createToken(wanted.data) })
+      const wanted = parse(tokenRequestSchema, await readJson(request))
+      return json(201, { token: await options.createToken(wanted) })
+    }
+    case 'GET /control/audit': {
+      const query = parse(auditQuerySchema, Object.fromEntries(searchParams))
+      return json(200, { lines: await options.auditPage(query) })
+    }
+    case 'POST /control/pseudonymise': {
+      const { user } = parse(pseudonymiseSchema, await readJson(request))
+      return json(200, { pseudonym: await options.pseudonymise(user) })
     }
     default:
-      throw new Problem('notFound', 'The control socket answers GET /health, GET /metrics and POST /control/token.')
+      throw new Problem('notFound', 'The control socket has nothing at this address. Is the hub of another release?')
   }
+}
+
+function parse<T>(schema: z.ZodType<T>, value: unknown): T {
+  const parsed = schema.safeParse(value)
+  if (!parsed.success) throw new Problem('badRequest', z.prettifyError(parsed.error))
+  return parsed.data
 }
 
 function failure(error: unknown): Answer {

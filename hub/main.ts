@@ -8,6 +8,7 @@ import type { Configuration } from '../config/schema.ts'
 import { readSecretFile } from '../config/secret.ts'
 import { environmentId } from '../spawners/common/environmentId.ts'
 import type { Log } from '../spawners/spawner.ts'
+import { type Audit, createAudit } from './audit/index.ts'
 import { createAccounts } from './accounts/index.ts'
 import { createApp } from './app.ts'
 import { createCatalogue } from './catalogue/index.ts'
@@ -94,6 +95,7 @@ export interface Ground {
   readonly folder: StateFolder
   readonly secrets: Secrets
   readonly store: Store
+  readonly audit: Audit
   readonly registry: Registry
   readonly log: Log
 }
@@ -108,7 +110,10 @@ async function layGround({ configuration, log }: HubOptions, opened: AsyncDispos
   collectDefaultMetrics({ register: registry })
   const store = await openStore(configuration.database, { stateFolder: folder.path, log })
   opened.defer(() => store.close())
-  return { configuration, publicUrl: publicUrlOf(configuration), folder, secrets, store, registry, log }
+  const audit = createAudit({ store, configuration: configuration.audit, now, log })
+  audit.start()
+  opened.defer(() => audit.close())
+  return { configuration, publicUrl: publicUrlOf(configuration), folder, secrets, store, audit, registry, log }
 }
 
 async function makeRooms(
@@ -117,8 +122,8 @@ async function makeRooms(
   spawners: ReadonlyMap<string, NamedSpawner>,
   jupyter: Jupyter,
 ): Promise<Pick<Rooms, 'identity' | 'app' | 'demo'>> {
-  const { configuration, publicUrl, folder, secrets, store, registry, log } = ground
-  const shared = { configuration, publicUrl, environments, now, log }
+  const { configuration, publicUrl, folder, secrets, store, audit, registry, log } = ground
+  const shared = { configuration, publicUrl, environments, audit, now, log }
   const inState = { stateFolder: folder.path, now, log }
   const demo = configuration.login.demo
     ? await createDemoProvider({ ...inState, publicUrl, listenHost: configuration.listen.host })

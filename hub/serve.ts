@@ -2,6 +2,8 @@
 import { createServer, type RequestListener } from 'node:http'
 import { join } from 'node:path'
 import type Koa from 'koa'
+import { auditExporter } from './audit/export.ts'
+import { pseudonymise } from './audit/pseudonymise.ts'
 import { serveControl } from './control.ts'
 import { agentsServer } from './http/agents.ts'
 import { attachFeed } from './http/feed.ts'
@@ -24,7 +26,7 @@ export interface Rooms {
 
 /** Returns when browsers can come. What it opens is closed with `opened`, the last first. */
 export async function serve(ground: Ground, rooms: Rooms, opened: AsyncDisposableStack): Promise<void> {
-  const { configuration, publicUrl, folder, secrets, registry, store, log } = ground
+  const { configuration, publicUrl, folder, secrets, registry, store, audit, log } = ground
   const { reconciler, identity, app, demo, agentsPort } = rooms
   await reconciler.start()
   const agents = agentsServer({ ...reconciler, log })
@@ -47,6 +49,9 @@ export async function serve(ground: Ground, rooms: Rooms, opened: AsyncDisposabl
     socketPath: join(folder.run, 'control.sock'),
     registry,
     createToken: createTokenMaker({ db: store.db, tokens: identity.tokens }),
+    auditPage: auditExporter(store.db),
+    pseudonymise: (user) =>
+      pseudonymise({ store, audit, routes: reconciler.routes, now: () => new Date() }, user, { who: 'hub' }),
   })
   opened.defer(closer(control))
   if (!configuration.proxy.managed) return

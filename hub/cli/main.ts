@@ -21,6 +21,14 @@ const commands: Readonly<Record<string, Readonly<{ summary: string; load: () => 
     summary: "makes a token for scripts that use the hub's API",
     load: async () => (await import('./token.ts')).token,
   },
+  audit: {
+    summary: 'prints the audit trail as JSON lines',
+    load: async () => (await import('./audit.ts')).audit,
+  },
+  user: {
+    summary: "makes a person's records anonymous",
+    load: async () => (await import('./user.ts')).user,
+  },
   agent: {
     summary: 'writes what runs inside environments to a folder, for images and shared disks',
     load: async () => (await import('./agent.ts')).agent,

@@ -6,24 +6,12 @@ import type { TokenRequest } from '../control.ts'
 
 import { createTokenMaker } from '../identity/token-maker.ts'
 import { createTokens } from '../identity/tokens.ts'
-import { lockStateFolder } from '../setup/lock.ts'
-import { prepareStateFolder } from '../setup/state-folder.ts'
-import { openStore, type Store } from '../store/index.ts'
+import type { Store } from '../store/index.ts'
+import { offline } from './offline.ts'
 
 /** Throws StateFolderTaken when a hub runs after all, and a Problem when there is no such user. */
 export async function makeOfflineToken(configuration: Configuration, wish: TokenRequest, log: Log): Promise<string> {
-  const { path } = await prepareStateFolder(configuration.state)
-  const lock = await lockStateFolder(path)
-  try {
-    const store = await openStore(configuration.database, { stateFolder: path, log })
-    try {
-      return await make(store, wish)
-    } finally {
-      await store.close()
-    }
-  } finally {
-    lock.release()
-  }
+  return await offline(configuration, log, (store) => make(store, wish))
 }
 
 async function make({ db }: Store, wish: TokenRequest): Promise<string> {

@@ -1,11 +1,12 @@
 /** `hutch token`: asks the running hub through its control socket, or opens the store of one that does not run. */
-import { request } from 'node:http'
 import { join } from 'node:path'
+import { z } from 'zod'
 import { parseDuration } from '../../config/units.ts'
 import { readArguments, required, UsageError } from './arguments.ts'
 import type { Command } from './command.ts'
 import { exitCodes } from './failure.ts'
 import type { TokenRequest } from '../control.ts'
+import { askControl } from './control-client.ts'
 import { createLog } from './log.ts'
 import { makeOfflineToken } from './offline-token.ts'
 import { loadSettings } from './settings.ts'
@@ -62,37 +63,10 @@ export function expiry(text: string, now: number): number | undefined {
   return now + lengthMs
 }
 
-const answerTimeoutMs = 10_000
-const longestAnswerBytes = 65_536
-
 /** Undefined: no hub runs there. */
 async function askHub(socketPath: string, wish: TokenRequest): Promise<string | undefined> {
-  const answered = await post(socketPath, '/control/token', wish).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') return undefined
-    throw new Error(`the hub does not answer on its control socket (${error.code ?? error.message})`, { cause: error })
-  })
-  if (answered === undefined) return undefined
-  const { status, body } = answered
-  const answer = JSON.parse(body) as { token?: string; detail?: string }
-  if (status === 201 && typeof answer.token === 'string') return answer.token
-  throw new Error(answer.detail ?? `the hub refused (${status})`)
+  const answer = await askControl({ socketPath, method: 'POST', path: '/control/token', content: wish })
+  return answer === undefined ? undefined : tokenSchema.parse(answer).token
 }
 
-async function post(socketPath: string, path: string, content: object): Promise<{ status: number; body: string }> {
-  return await new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json' }
-    const signal = AbortSignal.timeout(answerTimeoutMs)
-    const asking = request({ socketPath, path, method: 'POST', headers, agent: false, signal }, (response) => {
-      let body = ''
-      response.setEncoding('utf8')
-      response.on('data', (text: string) => {
-        body += text
-        if (body.length > longestAnswerBytes) response.destroy(new Error('the answer of the hub is too long'))
-      })
-      response.on('error', reject)
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
-    })
-    asking.on('error', reject)
-    asking.end(JSON.stringify(content))
-  })
-}
+const tokenSchema = z.object({ token: z.string() })

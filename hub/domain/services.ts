@@ -34,6 +34,8 @@ export interface Visitor {
   /** With a token that an environment or a service has: whose, and the browser's session that it was given in. */
   readonly client?: Readonly<{ id: string; session?: string }>
   readonly expiresAt: Date
+  /** Where the request came from, as the proxy saw it. */
+  readonly address?: string
   /** The login provider's short name. */
   readonly provider?: string
 }

@@ -58,10 +58,9 @@ export function apiRouter({ environments, own, launches, catalogue }: ApiOptions
 
   router.post('/environments/:id/stop', async (ctx) => {
     permitted(visitorOf(ctx), 'servers')
-    const { id } = await own.get(ctx, ctx.params['id'])
-    await environments.stop(id, 'cancelled')
+    const stopping = await own.stop(ctx, ctx.params['id'])
     ctx.status = 202
-    ctx.body = own.view(await own.get(ctx, id))
+    ctx.body = own.view(stopping)
   })
 
   router.delete('/environments/:id', async (ctx) => {

@@ -3,6 +3,8 @@
  * never stands in a URL; it counts for 30 s, once, in the browser that holds the nonce (proxy/ticket.ts).
  */
 import { Router } from '@koa/router'
+import { actorOf } from '../audit/entry.ts'
+import type { Audit } from '../audit/index.ts'
 import type { Configuration } from '../../config/schema.ts'
 import { issueTicket } from '../launch/entry.ts'
 import { environmentOrigin, environmentUrl, pathWithin } from '../web/environment-url.ts'
@@ -17,13 +19,15 @@ export interface EnterOptions {
   readonly publicUrl: URL
   readonly own: OwnEnvironments
   readonly pages: Pages
+  readonly audit: Pick<Audit, 'write'>
   readonly admissionKey: Buffer
   readonly now: () => Date
   /** Random, unguessable. */
   readonly newId: () => string
 }
 
-export function enterRouter({ configuration, publicUrl, own, pages, admissionKey, now, newId }: EnterOptions): Router {
+export function enterRouter(options: EnterOptions): Router {
+  const { configuration, publicUrl, own, pages, audit, admissionKey, now, newId } = options
   const router = new Router()
 
   router.get('/hub/enter', async (ctx) => {
@@ -34,10 +38,12 @@ export function enterRouter({ configuration, publicUrl, own, pages, admissionKey
     const origin = environmentOrigin(environment.owner, configuration, publicUrl)
     const landing = environmentUrl(environment, configuration, publicUrl).slice(origin.length)
     const target = `${origin}${prefix}_hutch/enter`
+    const ticket = issueTicket({ key: admissionKey, visitor, environment, nonceHash, now: now(), newId })
+    await audit.write({ ...actorOf(visitor), did: 'environment.entered', what: environment.id })
     pages.show(ctx, 'enter', {
       title: environment.title,
       target,
-      ticket: issueTicket({ key: admissionKey, visitor, environment, nonceHash, now: now(), newId }),
+      ticket,
       next: pathWithin(prefix, next) ?? landing,
     })
     allowFormTo(ctx, target)

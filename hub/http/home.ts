@@ -46,9 +46,8 @@ export function homeRouter(options: HomeOptions): Router {
   })
 
   router.post('/hub/environments/:id/stop', async (ctx) => {
-    const { id } = await own.get(ctx, ctx.params['id'])
     formBody(ctx)
-    await environments.stop(id, 'cancelled')
+    await own.stop(ctx, ctx.params['id'])
     home(ctx)
   })
 

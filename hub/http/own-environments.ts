@@ -4,6 +4,8 @@ import type { Configuration } from '../../config/schema.ts'
 import type { Environment } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
 import type { Environments, Visitor } from '../domain/services.ts'
+import { actorOf } from '../audit/entry.ts'
+import type { Audit } from '../audit/index.ts'
 import { type EnvironmentView, environmentView } from '../web/environment-view.ts'
 import { parseEnvironmentId } from './input.ts'
 import { visitorOf } from './visitor.ts'
@@ -11,6 +13,8 @@ import { visitorOf } from './visitor.ts'
 export interface OwnEnvironments {
   /** @throws Problem 'notFound' when there is none or it is somebody else's: the two can't be told apart. */
   get(ctx: Context, id: string | undefined): Promise<Environment>
+  /** As its owner wants it, and the audit trail says so. */
+  stop(ctx: Context, id: string | undefined): Promise<Environment>
   /** Live ones first, newest first; ended ones as long as the configuration keeps them. */
   list(visitor: Visitor): Promise<readonly Environment[]>
   readonly view: (environment: Environment) => EnvironmentView
@@ -21,12 +25,14 @@ const mostListed = 200
 
 export function ownEnvironments(options: {
   environments: Environments
+  audit: Pick<Audit, 'write'>
   configuration: Configuration
   publicUrl: URL
   now: () => Date
 }): OwnEnvironments {
-  const { environments, configuration, publicUrl, now } = options
-  return {
+  const { environments, audit, configuration, publicUrl, now } = options
+
+  const self: OwnEnvironments = {
     async get(ctx, text) {
       const visitor = visitorOf(ctx)
       const id = parseEnvironmentId(text)
@@ -37,6 +43,12 @@ export function ownEnvironments(options: {
       ctx.state['environmentId'] = id
       return environment
     },
+    async stop(ctx, text) {
+      const { id } = await self.get(ctx, text)
+      await environments.stop(id, 'cancelled')
+      await audit.write({ ...actorOf(visitorOf(ctx)), did: 'environment.stopped', what: id })
+      return await self.get(ctx, id)
+    },
     list(visitor) {
       const endedSince = new Date(now().getTime() - configuration.environments.keepEnded)
       return environments.list(visitor.user.id, { endedSince, limit: mostListed })
@@ -45,4 +57,5 @@ export function ownEnvironments(options: {
       return environmentView(environment, { configuration, publicUrl, usage: environments.usage(environment.id) })
     },
   }
+  return self
 }

@@ -6,6 +6,7 @@ import type { Kysely } from 'kysely'
 import type { Registry } from 'prom-client'
 import type { Configuration } from '../../config/schema.ts'
 import type { Log } from '../../spawners/spawner.ts'
+import type { Audit } from '../audit/index.ts'
 import type { RouteTable, Visitor } from '../domain/services.ts'
 import { type Access, createAccess } from '../roles/access.ts'
 import { createGroups } from '../roles/groups.ts'
@@ -36,6 +37,7 @@ export interface IdentityOptions {
   readonly publicUrl: URL
   readonly secrets: IdentitySecrets
   readonly routes: Pick<RouteTable, 'revoke'>
+  readonly audit: Pick<Audit, 'write' | 'note'>
   readonly now: () => Date
   readonly newId: () => string
   readonly log: Log
@@ -75,7 +77,7 @@ const demoProviderName = 'demo'
 
 /** Throws when the configured providers contradict each other. Asks nobody yet: discovery is lazy. */
 export function createIdentity(options: IdentityOptions): Identity {
-  const { db, configuration, publicUrl, secrets, routes, newId, log } = options
+  const { db, configuration, publicUrl, secrets, routes, audit, newId, log } = options
   const now = (): number => options.now().getTime()
   const { contact, title } = configuration.hub
   const providers = createProviders([...configured(options, now), ...demoProvider(options, now)])
@@ -98,11 +100,12 @@ export function createIdentity(options: IdentityOptions): Identity {
   const steps = createSteps(providers, publicUrl)
   const router = loginRoutes({
     providers,
-    signIn: createSignIn({ steps, pending, users, logins, rules, metrics, log, now }),
-    signOut: createSignOut({ providers, logins, rules, publicUrl, log }),
+    signIn: createSignIn({ steps, pending, users, logins, rules, metrics, audit, log, now }),
+    signOut: createSignOut({ providers, logins, rules, publicUrl, audit, log }),
     loginPage: options.loginPage ?? plainLoginPage(title),
     demo: options.demo !== undefined,
     metrics,
+    audit,
     log,
   })
   const middleware = visitorMiddleware({

@@ -27,15 +27,26 @@ export interface Logins {
   /** By its id: neither revoked nor over, and its user not blocked. Marks nothing. */
   stillValid(id: string): Promise<boolean>
   /** What is behind a cookie, also ten minutes after its end: so that a logout that failed half-way can be repeated. */
-  behind(secret: string): Promise<Readonly<{ id: string; userId: string }> | undefined>
+  behind(secret: string): Promise<LoginOf | undefined>
   /** The living ones, the newest first. */
   list(userId: string): Promise<readonly LoginInfo[]>
   /** Ends it here and at the proxies; twice is once. */
   revoke(id: string): Promise<void>
   /** "Log out everywhere". */
   revokeAll(userId: string): Promise<void>
-  /** Back-channel logout: the provider ended its session `sid`, or all of `subject`'s, at `at` (ms since the epoch). */
-  revokeFromProvider(ended: Readonly<{ issuer: string; subject?: string; sid?: string; at: number }>): Promise<void>
+  /**
+   * Back-channel logout: the provider ended its session `sid`, or all of `subject`'s, at `at` (ms since the epoch).
+   * Gives those that ended by it.
+   */
+  revokeFromProvider(
+    ended: Readonly<{ issuer: string; subject?: string; sid?: string; at: number }>,
+  ): Promise<readonly LoginOf[]>
+}
+
+/** A login and whose it is. */
+export interface LoginOf {
+  readonly id: string
+  readonly user: Readonly<{ id: string; name: string }>
 }
 
 interface LoginStart {
@@ -179,13 +190,14 @@ export function createLogins(options: LoginsOptions): Logins {
   function revocable() {
     return db
       .selectFrom('logins')
-      .select(['id', 'expires_at'])
+      .innerJoin('users', 'users.id', 'logins.user_id')
+      .select(['logins.id', 'expires_at', 'user_id', 'users.name', 'revoked_at'])
       .where('expires_at', '>', now())
       .where(notLongRevoked)
       .limit(mostRevokedAtOnce)
   }
 
-  function notLongRevoked(where: ExpressionBuilder<Tables, 'logins'>) {
+  function notLongRevoked(where: ExpressionBuilder<Tables, 'logins' | 'users'>) {
     return where.or([where('revoked_at', 'is', null), where('revoked_at', '>', now() - repeatableMs)])
   }
 
@@ -204,29 +216,37 @@ export function createLogins(options: LoginsOptions): Logins {
       return row !== undefined && isLiving(row)
     },
     async behind(secret) {
-      return await db
+      const row = await db
         .selectFrom('logins')
-        .select(['id', 'user_id as userId'])
+        .innerJoin('users', 'users.id', 'logins.user_id')
+        .select(['logins.id', 'user_id', 'users.name'])
         .where('secret_hash', '=', hashSecret(secret))
         .where(notLongRevoked)
         .executeTakeFirst()
+      return row && loginOf(row)
     },
     async list(userId) {
       return (await living(userId)).map(infoOf)
     },
     async revoke(id) {
-      await revokeEach(await revocable().where('id', '=', id).execute())
+      await revokeEach(await revocable().where('logins.id', '=', id).execute())
     },
     async revokeAll(userId) {
       await revokeEach(await revocable().where('user_id', '=', userId).execute())
     },
     async revokeFromProvider({ issuer, subject, sid, at }) {
-      let ended = revocable().where('issuer', '=', issuer).where('created_at', '<=', at)
+      let ended = revocable().where('issuer', '=', issuer).where('logins.created_at', '<=', at)
       if (sid !== undefined) ended = ended.where('sid', '=', sid)
       if (subject !== undefined) ended = ended.where('subject', '=', subject)
-      await revokeEach(await ended.execute())
+      const rows = await ended.execute()
+      await revokeEach(rows)
+      return rows.filter(({ revoked_at }) => revoked_at === null).map(loginOf)
     },
   }
+}
+
+function loginOf({ id, user_id, name }: { id: string; user_id: string; name: string }): LoginOf {
+  return { id, user: { id: user_id, name } }
 }
 
 function infoOf(row: LoginRow): LoginInfo {

@@ -2,6 +2,7 @@
 import { bodyParser } from '@koa/bodyparser'
 import { Router } from '@koa/router'
 import type { Context, Middleware } from 'koa'
+import type { Audit } from '../audit/index.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import { Problem } from '../domain/problem.ts'
 import type { Visitor } from '../domain/services.ts'
@@ -21,6 +22,7 @@ export interface RoutesOptions {
   readonly loginPage: LoginPage
   readonly demo: boolean
   readonly metrics: LoginMetrics
+  readonly audit: Pick<Audit, 'note'>
   readonly log: Log
 }
 
@@ -62,7 +64,7 @@ export function loginRoutes(options: RoutesOptions): Router {
 
 type Named = Context & { params: Record<string, string> }
 
-function loginPages({ providers, loginPage, demo, metrics, log }: RoutesOptions) {
+function loginPages({ providers, loginPage, demo, metrics, audit, log }: RoutesOptions) {
   async function show(ctx: Context, next: string, problem?: Problem): Promise<void> {
     ctx.status = problem?.status ?? 200
     ctx.set('Cache-Control', 'no-store')
@@ -90,6 +92,10 @@ function loginPages({ providers, loginPage, demo, metrics, log }: RoutesOptions)
       const reason = error instanceof LoginFailure ? error.reason : error.type
       metrics.refused(provider.name, reason)
       log.warn({ provider: provider.name, reason, err: error.cause, address: ctx.ip }, 'a login was refused')
+      // What the limits turn away is counted by the metric alone: it would fill the trail.
+      if (error.type !== 'tooManyRequests') {
+        audit.note({ who: 'nobody', did: 'login.refused', from: ctx.ip, detail: { provider: provider.name, reason } })
+      }
       await show(ctx, next, error)
     }
   }

@@ -1,5 +1,6 @@
 /** The two steps of a login as requests see them: off to the provider, and back with an answer. */
 import type { Context } from 'koa'
+import type { Audit } from '../audit/index.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import { type CookieRules, readCookies } from './cookies.ts'
 import { LoginFailure } from './failure.ts'
@@ -26,12 +27,13 @@ export interface SignInOptions {
   readonly logins: Logins
   readonly rules: CookieRules
   readonly metrics: LoginMetrics
+  readonly audit: Pick<Audit, 'write'>
   readonly log: Log
   readonly now: () => number
 }
 
 export function createSignIn(options: SignInOptions): SignIn {
-  const { steps, pending, users, logins, rules, metrics, log, now } = options
+  const { steps, pending, users, logins, rules, metrics, audit, log, now } = options
   // A whole facility may come from one address in the morning: what is counted strictly is what failed.
   const starts = createLimit({ tries: 300, windowSeconds: 60 })
   const failures = createLimit({ tries: 30, windowSeconds: 300 })
@@ -75,6 +77,13 @@ export function createSignIn(options: SignInOptions): SignIn {
     // Somebody else sat here before. The same person's older login stays: their open notebooks hang on it.
     if (old && old.user.id !== user.id) await logins.revoke(old.login)
     const begun = await logins.begin({ user, signedIn, userAgent: ctx.get('User-Agent'), address: ctx.ip })
+    await audit.write({
+      who: { id: user.id, name: user.name },
+      did: 'login.began',
+      from: ctx.ip,
+      login: begun.id,
+      detail: { provider: signedIn.provider },
+    })
     ctx.append('Set-Cookie', rules.set(rules.login, begun.secret, begun.expiresAt.getTime() - now()))
     ctx.set('Cache-Control', 'no-store')
     ctx.status = 303

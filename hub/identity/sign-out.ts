@@ -1,12 +1,13 @@
 /** The ends of a login that somebody asks for: in the browser, everywhere, or by the provider's own call. */
 import type { Context } from 'koa'
 import { z } from 'zod'
+import type { Audit } from '../audit/index.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import { Problem } from '../domain/problem.ts'
 import type { Visitor } from '../domain/services.ts'
 import { type CookieRules, readCookies } from './cookies.ts'
 import { addressKey, createLimit } from './limits.ts'
-import type { Logins } from './logins.ts'
+import type { LoginOf, Logins } from './logins.ts'
 import { providerLogoutUrl, readLogoutToken } from './logout.ts'
 import { leavePage } from './pages.ts'
 import type { Provider } from './provider.ts'
@@ -24,17 +25,18 @@ export interface SignOutOptions {
   readonly logins: Logins
   readonly rules: CookieRules
   readonly publicUrl: URL
+  readonly audit: Pick<Audit, 'write'>
   readonly log: Log
 }
 
-export function createSignOut({ providers, logins, rules, publicUrl, log }: SignOutOptions): SignOut {
+export function createSignOut({ providers, logins, rules, publicUrl, audit, log }: SignOutOptions): SignOut {
   const calls = createLimit({ tries: 600, windowSeconds: 60 })
 
   async function leave(ctx: Context, everywhere: boolean): Promise<void> {
     const secret = readCookies(ctx.get('Cookie')).get(rules.login)
     const visitor: Visitor | undefined = ctx.state['visitor']
     const login = secret === undefined ? undefined : await logins.behind(secret)
-    if (login) await (everywhere ? logins.revokeAll(login.userId) : logins.revoke(login.id))
+    if (login) await end(ctx, login, everywhere)
     ctx.append('Set-Cookie', rules.clear(rules.login))
     ctx.set('Cache-Control', 'no-store')
     const provider = providers.all.find(({ name }) => name === visitor?.provider)
@@ -42,6 +44,16 @@ export function createSignOut({ providers, logins, rules, publicUrl, log }: Sign
     if (provider && url) return leavePage(ctx, provider.title, url)
     ctx.status = 303
     ctx.redirect('/hub/login')
+  }
+
+  async function end(ctx: Context, { id, user }: LoginOf, everywhere: boolean): Promise<void> {
+    await (everywhere ? logins.revokeAll(user.id) : logins.revoke(id))
+    await audit.write({
+      who: user,
+      did: everywhere ? 'login.endedEverywhere' : 'login.ended',
+      from: ctx.ip,
+      login: id,
+    })
   }
 
   async function farewell(provider: Provider): Promise<URL | undefined> {
@@ -58,7 +70,9 @@ export function createSignOut({ providers, logins, rules, publicUrl, log }: Sign
     const form = z.object({ logout_token: z.string() }).safeParse(ctx.request.body)
     if (!form.success) throw new Problem('badRequest', 'Send a logout_token.', { field: 'logout_token' })
     const ended = await readLogoutToken(provider, form.data.logout_token)
-    await logins.revokeFromProvider({ issuer: provider.issuer, ...ended })
+    for (const { id, user } of await logins.revokeFromProvider({ issuer: provider.issuer, ...ended })) {
+      await audit.write({ who: `service:${provider.name}`, did: 'login.ended', toWhom: user, from: ctx.ip, login: id })
+    }
     ctx.set('Cache-Control', 'no-store')
     ctx.body = ''
     ctx.status = 200

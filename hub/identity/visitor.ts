@@ -90,7 +90,7 @@ export function visitorMiddleware(options: VisitorOptions): Middleware {
     if (visitor?.user.blockedReason !== undefined && !openPath.test(ctx.path)) {
       throw blocked(visitor.user.blockedReason, contact)
     }
-    if (visitor) ctx.state['visitor'] = visitor
+    if (visitor) ctx.state['visitor'] = { ...visitor, address: ctx.ip }
     await next()
   }
 }

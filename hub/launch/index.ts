@@ -1,6 +1,8 @@
 /** Launching: what is offered to whom, and from choices to a committed row. Everything is checked live, every time. */
 import type { Configuration } from '../../config/schema.ts'
 import type { EnvironmentId } from '../../spawners/spawner.ts'
+import { actorOf, type AuditEntry } from '../audit/entry.ts'
+import type { Audit } from '../audit/index.ts'
 import { homeSource } from '../accounts/homes.ts'
 import type { Choices, Environment } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
@@ -18,6 +20,7 @@ export interface LaunchesOptions extends PlacementOptions {
   readonly environments: Pick<Environments, 'launch'>
   readonly catalogue: Pick<Catalogue, 'entitled'>
   readonly accounts: Accounts
+  readonly audit: Pick<Audit, 'write' | 'note'>
   /** Absent: configuration.environments.perUser and nothing else. */
   readonly admission?: Admission
   readonly newId: () => EnvironmentId
@@ -27,7 +30,7 @@ export interface LaunchesOptions extends PlacementOptions {
 const deadlineMs = 30_000
 
 export function createLaunches(options: LaunchesOptions): Launches {
-  const { configuration, catalogue, accounts, environments, now, newId, log } = options
+  const { configuration, catalogue, accounts, environments, audit, now, newId, log } = options
   const admission = options.admission ?? perUserAdmission(configuration.environments.perUser)
   const placement = createPlacement(options)
 
@@ -50,6 +53,18 @@ export function createLaunches(options: LaunchesOptions): Launches {
     return { id: newId(), hub: configuration.hub, user, choices, profile, flavour, spawner, account, proposals, mounts }
   }
 
+  async function commit(visitor: Visitor, choices: Choices, signal: AbortSignal): Promise<Environment> {
+    const { user, groups } = visitor
+    if (user.blockedReason !== undefined) throw new Problem('blocked', user.blockedReason)
+    const planned = await plan(visitor, choices, AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]))
+    const { spawner, flavour } = planned
+    const spec = specOf(planned)
+    const request = { user, groups, choices, spawner, resources: resourcesOf(flavour) }
+    const environment = await environments.launch(rowOf(planned, spec, now()), (live) => admission(request, live))
+    log.info({ environment: spec.id, user: user.name, profile: choices.profile, spawner }, 'an environment is wanted')
+    return environment
+  }
+
   return {
     offers: (visitor): Promise<readonly Offer[]> =>
       Promise.all(
@@ -59,18 +74,29 @@ export function createLaunches(options: LaunchesOptions): Launches {
       ),
 
     async launch(visitor, input, signal): Promise<Environment> {
-      const { user, groups } = visitor
-      if (user.blockedReason !== undefined) throw new Problem('blocked', user.blockedReason)
       const choices = readChoices(input)
-      const planned = await plan(visitor, choices, AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]))
-      const { spawner, flavour } = planned
-      const spec = specOf(planned)
-      const request = { user, groups, choices, spawner, resources: resourcesOf(flavour) }
-      const environment = await environments.launch(rowOf(planned, spec, now()), (live) => admission(request, live))
-      log.info({ environment: spec.id, user: user.name, profile: choices.profile, spawner }, 'an environment is wanted')
-      return environment
+      try {
+        const environment = await commit(visitor, choices, signal)
+        await audit.write({
+          ...actorOf(visitor),
+          did: 'environment.launched',
+          what: environment.id,
+          detail: facts(choices),
+        })
+        return environment
+      } catch (error) {
+        if (error instanceof Problem && error.status < 500) {
+          const detail = { ...facts(choices), problem: error.type, reason: error.detail }
+          audit.note({ ...actorOf(visitor), did: 'environment.refused', detail })
+        }
+        throw error
+      }
     },
   }
+}
+
+function facts({ profile, flavour, proposals, spawner }: Choices): AuditEntry['detail'] {
+  return { profile, flavour, proposals, ...(spawner === undefined ? {} : { spawner }) }
 }
 
 /** In the order in which they were chosen. @throws Problem notEntitled */

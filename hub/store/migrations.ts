@@ -1,6 +1,7 @@
 /** The tables, step by step, in code; the same on SQLite and PostgreSQL. A step that was released never changes. */
 import { type Kysely, sql } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
+import { auditTrail } from './migrations/audit.ts'
 import { StateError } from './state-error.ts'
 
 export type DatabaseType = 'sqlite' | 'postgresql'
@@ -26,7 +27,11 @@ async function refuseNewer(db: Kysely<unknown>, steps: Readonly<Record<string, M
 }
 
 function migrations(type: DatabaseType): Readonly<Record<string, Migration>> {
-  return { '0001-first': { up: (db) => first(db, type) }, '0002-roles': { up: roles } }
+  return {
+    '0001-first': { up: (db) => first(db, type) },
+    '0002-roles': { up: roles },
+    '0003-audit': { up: (db) => auditTrail(db, type) },
+  }
 }
 
 async function first(db: Kysely<unknown>, type: DatabaseType): Promise<void> {

@@ -17,6 +17,7 @@ export interface Tables {
   revocations: RevocationsTable
   leases: LeasesTable
   audit: AuditTable
+  audit_gate: AuditGateTable
   meta: MetaTable
 }
 
@@ -185,15 +186,27 @@ interface LeasesTable {
   expires_at: number
 }
 
-interface AuditTable {
+/** Append-only: triggers refuse changes (hub/audit/gate.ts). */
+export interface AuditTable {
   id: Generated<number>
   at: number
-  /** User name, 'token:<id>' or 'hub'. */
-  actor: string
-  action: string
-  subject: string
-  /** JSON. */
+  /** A user's name, 'hub', 'nobody' or 'service:…'. */
+  who: string
+  who_id: string | null
+  did: string
+  whom: string | null
+  whom_id: string | null
+  what: string | null
+  address: string | null
+  login: string | null
+  token: string | null
+  /** JSON object. */
   detail: string
+}
+
+interface AuditGateTable {
+  /** '' but within a transaction that retention or pseudonymisation runs in. */
+  open_for: string
 }
 
 interface MetaTable {

@@ -15,12 +15,14 @@ import type { Choices, Environment, State } from '../../hub/domain/environment.t
 import { Problem } from '../../hub/domain/problem.ts'
 import type { Catalogue, Environments, Launches, Offer, Proposal, User, Visitor } from '../../hub/domain/services.ts'
 import type { AgentReport } from '../../images/agent/bootstrap.ts'
+import { rememberedAudit, type RememberedAudit } from './audit.ts'
 import { type EnvironmentId, isEnvironmentId, type Log } from '../../spawners/spawner.ts'
 
 export interface FakeHub {
   readonly url: string
   readonly admissionKey: Buffer
   readonly environments: FakeEnvironments
+  readonly audit: RememberedAudit
   readonly configuration: Configuration
   readonly users: Readonly<Record<string, User>>
   readonly offers: Offer[]
@@ -69,6 +71,7 @@ export async function fakeHub(
     logOut: (name: string) => void loggedOut.add(name),
   }
   const environments = fakeEnvironments(hub.failing)
+  const audit = rememberedAudit()
   const services: AppOptions = {
     configuration,
     publicUrl: new URL(url),
@@ -76,6 +79,7 @@ export async function fakeHub(
     environments,
     launches: fakeLaunches(hub, environments),
     catalogue: fakeCatalogue(hub),
+    audit,
     admissionKey: hub.admissionKey,
     registry: new Registry(),
     setup: () => hub.notices,
@@ -86,7 +90,7 @@ export async function fakeHub(
   }
   const handle = createApp(services).callback()
   server.on('request', (request, response) => void handle(request, response))
-  return { ...hub, environments }
+  return { ...hub, environments, audit }
 }
 
 async function close(server: Server): Promise<void> {

@@ -7,6 +7,7 @@ import Koa from 'koa'
 import type { Kysely } from 'kysely'
 import { Registry } from 'prom-client'
 import type { Configuration } from '../../config/schema.ts'
+import { createAudit } from '../../hub/audit/index.ts'
 import { Problem } from '../../hub/domain/problem.ts'
 import { createDemoProvider, type DemoProvider } from '../../hub/identity/demo/index.ts'
 import { createIdentity, type Identity } from '../../hub/identity/index.ts'
@@ -76,6 +77,7 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
     options.demoFolder === undefined
       ? undefined
       : await createDemoProvider({ stateFolder: options.demoFolder, publicUrl, listenHost: '127.0.0.1', now, log })
+  const audit = createAudit({ store, configuration: { keep: 30 * 86_400_000, keepRefusals: 86_400_000 }, now, log })
   const revocations: Revocation[] = []
   const faults = { revoke: false }
   const loginKey = randomBytes(32)
@@ -114,6 +116,7 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
           revocations.push(revocation)
         },
       },
+      audit,
       now,
       newId: () => randomBytes(10).toString('hex'),
       log,

@@ -16,6 +16,7 @@ import { environmentId } from '../../spawners/common/environmentId.ts'
 import { specDigest } from '../../spawners/common/specDigest.ts'
 import { type EnvironmentSpec, environmentIdPattern, type Health, type Spawner } from '../../spawners/spawner.ts'
 import { createFakeEnvironments } from '../support/fake-environments.ts'
+import { rememberedAudit } from '../support/audit.ts'
 import { quietLog } from '../support/quiet-log.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
@@ -66,6 +67,7 @@ async function hub(t: ExecutionContext, set: Set = {}) {
       identity: { uid: 12_001, gid: 12_001, groups: [] },
     }),
     setup: { jupyter: () => set.jupyter ?? { ok: true, message: '' } },
+    audit: rememberedAudit(),
     now,
     newId,
     log: quietLog,
