@@ -23,6 +23,7 @@ export interface Primary {
   readonly tables: Tables
   readonly tickets: UsedTickets
   readonly activity: Activity
+  readonly transfers: Activity
 }
 
 export function crewOfOne(engine: Engine): Crew {

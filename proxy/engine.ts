@@ -21,6 +21,7 @@ import type { Logs } from './log.ts'
 import { createCounters, type Statistics } from './statistics.ts'
 import { createPools, type Tables } from './tables.ts'
 import type { Tidy } from './tidy.ts'
+import { createTransfers, transferLookMs } from './transfers.ts'
 
 export interface EngineOptions {
   readonly configuration: ProxyConfiguration
@@ -36,6 +37,8 @@ export interface EngineOptions {
   readonly tidy?: Tidy
   /** Somebody did something in this environment. */
   readonly seen: (id: string) => void
+  /** A long upload or download goes on there. */
+  readonly transferring: (id: string) => void
 }
 
 export interface Engine {
@@ -107,6 +110,8 @@ export function createEngine(options: EngineOptions): Engine {
     socket.alpnProtocol === 'h2' ? http2.serve(socket) : forwarding.serve(socket)
   let server: Server | undefined
   let answered = 0
+  const transfers = createTransfers(options.transferring)
+  const transferLook = setInterval(() => transfers.look(forwarding.live), transferLookMs)
   const expiry = setInterval(() => {
     cutExpired()
     options.tidy?.look(forwarding.clients.size, answered)
@@ -150,6 +155,7 @@ export function createEngine(options: EngineOptions): Engine {
       for (const { socket } of forwarding.clients) socket.destroy()
       http2.stop()
       clearInterval(expiry)
+      clearInterval(transferLook)
       deadlines.stop()
     },
     statistics: () =>
@@ -158,6 +164,7 @@ export function createEngine(options: EngineOptions): Engine {
         hutch_proxy_http2_connections: http2.connections,
         [`hutch_proxy_live{kind="http"}`]: countLive('http'),
         [`hutch_proxy_live{kind="websocket"}`]: countLive('websocket'),
+        hutch_proxy_transfers: transfers.count,
         hutch_proxy_resident_bytes: process.memoryUsage.rss(),
         hutch_proxy_heap_bytes: process.memoryUsage().heapUsed,
       }),

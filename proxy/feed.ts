@@ -79,6 +79,11 @@ export const proxyMessageSchema = z.discriminatedUnion('type', [
   /** All workers have everything up to and including `seq`. */
   z.strictObject({ type: z.literal('ack'), seq: z.int() }),
   /** What people did, by environment id: the newest activity in ms since the epoch. At most every 10 s. */
-  z.strictObject({ type: z.literal('activity'), at: z.record(z.string(), z.number()) }),
+  z.strictObject({
+    type: z.literal('activity'),
+    at: z.record(z.string(), z.number()),
+    /** Long uploads and downloads, which nobody need attend: the newest moment at which one was under way, alike. */
+    transfers: z.record(z.string(), z.number()).optional(),
+  }),
 ])
 export type ProxyMessage = z.infer<typeof proxyMessageSchema>

@@ -10,6 +10,8 @@ export interface FollowerOptions {
   readonly secret: string
   readonly log: Log
   readonly activity: Activity
+  /** Long uploads and downloads. */
+  readonly transfers: Activity
   readonly random: () => number
   /** Resolves when every worker has it, and what must outlive this process is on the disk. */
   apply(message: HubMessage): Promise<void>
@@ -30,7 +32,7 @@ const shortestBackoffMs = 100
 const longestBackoffMs = 10_000
 
 export function followHub(options: FollowerOptions): Follower {
-  const { log, activity } = options
+  const { log, activity, transfers } = options
   let stopped = false
   let failures = 0
   let socket: WebSocket | undefined
@@ -127,10 +129,12 @@ export function followHub(options: FollowerOptions): Follower {
 
   function sendActivity(): void {
     if (socket === undefined || !connected) return
-    const at = activity.take()
-    if (Object.keys(at).length === 0) return
-    send(socket, { type: 'activity', at }, (error) => {
-      if (error !== undefined && error !== null) activity.add(at)
+    const [at, moving] = [activity.take(), transfers.take()]
+    if (Object.keys(at).length + Object.keys(moving).length === 0) return
+    send(socket, { type: 'activity', at, transfers: moving }, (error) => {
+      if (error === undefined || error === null) return
+      activity.add(at)
+      transfers.add(moving)
     })
   }
 }

@@ -33,7 +33,8 @@ export async function runPrimary(options: PrimaryOptions): Promise<RunningPrimar
   const { log } = logs
   const tables = createTables(now)
   const activity = createActivity(now)
-  const crew = options.hireCrew({ tables, activity, tickets: createUsedTickets(now) })
+  const transfers = createActivity(now)
+  const crew = options.hireCrew({ tables, activity, transfers, tickets: createUsedTickets(now) })
   const snapshot = keepSnapshot({
     file: configuration.snapshotFile,
     log,
@@ -51,6 +52,7 @@ export async function runPrimary(options: PrimaryOptions): Promise<RunningPrimar
     secret: options.feedSecret,
     log,
     activity,
+    transfers,
     random: options.random,
     async apply(message) {
       await apply(message)

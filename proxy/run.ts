@@ -71,9 +71,9 @@ async function run(configuration: ProxyConfiguration, args: readonly string[]): 
   }
   const logs = createLogs({ out: process.stdout, ...configuration.log, now })
   const common = { configuration, ...keys, logs, now, newId: createIds(randomBytes(6).toString('hex')) }
-  const hireCrew = ({ tables, tickets, activity }: Primary): Crew => {
+  const hireCrew = ({ tables, tickets, activity, transfers }: Primary): Crew => {
     const { workers: size, drainMs, listen } = configuration
-    const primary = { tables, tickets, activity }
+    const primary = { tables, tickets, activity, transfers }
     if (size > 1)
       return crewOfWorkers({
         size,
@@ -86,7 +86,14 @@ async function run(configuration: ProxyConfiguration, args: readonly string[]): 
       })
     const useTicket = async (...ticket: Parameters<UsedTickets['use']>): Promise<boolean> => tickets.use(...ticket)
     return crewOfOne(
-      createEngine({ ...common, tidy: createTidy(garbageCollector()), tables, useTicket, seen: activity.seen }),
+      createEngine({
+        ...common,
+        tidy: createTidy(garbageCollector()),
+        tables,
+        useTicket,
+        seen: activity.seen,
+        transferring: transfers.seen,
+      }),
     )
   }
   const proxy = await runPrimary({
@@ -105,7 +112,7 @@ async function run(configuration: ProxyConfiguration, args: readonly string[]): 
 async function runWorker(configuration: ProxyConfiguration): Promise<void> {
   const now = Date.now
   const logs = createLogs({ out: process.stdout, ...configuration.log, now, worker: process.pid })
-  const activity = createActivity(now)
+  const [activity, transfers] = [createActivity(now), createActivity(now)]
   const send = (message: FromWorker): void => void process.send?.(message)
   const tools = workerTools({ send, onMessage: (listener) => process.on('message', listener) })
   const engine = createEngine({
@@ -119,8 +126,9 @@ async function runWorker(configuration: ProxyConfiguration): Promise<void> {
     tidy: createTidy(garbageCollector()),
     useTicket: tools.useTicket,
     seen: activity.seen,
+    transferring: transfers.seen,
   })
-  setInterval(() => send({ type: 'seen', at: activity.take() }), activityEveryMs).unref()
+  setInterval(() => send({ type: 'seen', at: activity.take(), transfers: transfers.take() }), activityEveryMs).unref()
   // The terminal's Ctrl-C reaches every process; only the primary decides.
   for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
   // Without the primary nobody follows the hub: whoever starts the proxy again needs the port.

@@ -82,6 +82,7 @@ const help: Readonly<Record<string, readonly [type: string, text: string]>> = {
   hutch_proxy_connections: ['gauge', 'Open connections of browsers.'],
   hutch_proxy_http2_connections: ['gauge', 'Those of them that speak HTTP/2, with many requests each.'],
   hutch_proxy_live: ['gauge', 'Requests and WebSockets that go on now.'],
+  hutch_proxy_transfers: ['gauge', 'Uploads and downloads that have lasted and still move.'],
   hutch_proxy_routes: ['gauge', 'Routes in the table.'],
   hutch_proxy_feed_connected: ['gauge', '1 while the proxy follows the hub.'],
   hutch_proxy_table_age_seconds: ['gauge', 'Time since the hub was last heard; -1: never.'],

@@ -22,7 +22,7 @@ export type FromWorker =
   | Readonly<{ type: 'ready' }>
   | Readonly<{ type: 'done'; n: number; statistics?: Statistics; failed?: string }>
   | Readonly<{ type: 'useTicket'; n: number; id: string; issuedAt: number; expiresAt: number }>
-  | Readonly<{ type: 'seen'; at: Readonly<Record<string, number>> }>
+  | Readonly<{ type: 'seen'; at: Readonly<Record<string, number>>; transfers: Readonly<Record<string, number>> }>
 
 interface Member {
   readonly worker: Worker
@@ -124,6 +124,7 @@ export function crewOfWorkers(options: {
       }
       case 'seen':
         primary.activity.add(message.at)
+        primary.transfers.add(message.transfers)
         break
       case 'ready':
         break

@@ -47,6 +47,7 @@ export function startExchange(
     entry: decision.entry,
     route: decision.route,
     kind: 'http',
+    moved: () => bytesIn + bytesOut,
     cut() {
       client.socket.destroy()
     },

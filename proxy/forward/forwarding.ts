@@ -58,6 +58,8 @@ export interface Live {
   readonly entry: Entry | undefined
   readonly route: Route | undefined
   readonly kind: 'http' | 'websocket'
+  /** Bytes of its bodies so far, both ways. */
+  readonly moved: () => number
   /** The entry no longer counts. */
   cut(): void
   /** The proxy stops: WebSockets are told, the rest goes on until it is done. */

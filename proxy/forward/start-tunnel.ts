@@ -49,6 +49,7 @@ export function startTunnel(start: TunnelStart): void {
     entry: decision.entry,
     route: decision.route,
     kind: 'websocket',
+    moved: () => bytesIn + bytesOut,
     cut: () => tunnel.close(policyViolation, 'This is no longer open to you'),
     drain: () => tunnel.close(goingAway, 'The proxy restarts'),
   }

@@ -367,3 +367,37 @@ test('activity counts what a person does, once in a while', async (t) => {
   two.close()
   return undefined
 })
+
+test('a long download and a long upload are told apart from activity; an event stream is neither', async (t) => {
+  const behind = await upstream(t, (request, response) => {
+    if (request.method === 'PUT') return void request.resume()
+    const isEvents = request.url?.endsWith('/events') === true
+    const part = isEvents ? ': beat\n\n' : Buffer.alloc(65_536)
+    const timer = setInterval(() => response.write(part), 250)
+    response.on('close', () => clearInterval(timer))
+    return undefined
+  })
+  const [down, up, events] = ['e1', 'e2', 'e3'].map((id) => route(id, behind.target))
+  if (down === undefined || up === undefined || events === undefined) return t.fail()
+  const proxy = await startProxy(t, {}, { routes: [down, up, events] })
+  const asking = [down, up, events].map((to) => {
+    const path = to === events ? 'events' : ''
+    const asked = httpRequest(`${proxy.url}${to.prefix}${path}`, {
+      method: to === up ? 'PUT' : 'GET',
+      headers: { cookie: proxy.entry(to) },
+    })
+    asked.on('error', () => {})
+    asked.on('response', (response) => response.on('error', () => {}).resume())
+    return asked
+  })
+  const sending = setInterval(() => asking[1]?.write(Buffer.alloc(65_536)), 250)
+  for (const each of [asking[0], asking[2]]) each?.end()
+  await until('both are told', () => Object.keys(proxy.hub.transfers).length > 1, { timeoutMs: 90_000 })
+  t.regex(await proxy.control('/metrics'), /hutch_proxy_transfers 2\n/)
+  clearInterval(sending)
+  for (const each of asking) each.destroy()
+  t.deepEqual(Object.keys(proxy.hub.transfers).toSorted(), ['e1', 'e2'])
+  // That somebody sent it is activity, once.
+  t.deepEqual(Object.keys(proxy.hub.activity), ['e2'])
+  return undefined
+})

@@ -25,6 +25,7 @@ export interface FakeHub {
   /** What arrived under /hub/, newest last. */
   readonly seen: { method: string; url: string; headers: IncomingMessage['headers'] }[]
   readonly activity: Record<string, number>
+  readonly transfers: Record<string, number>
   /** Connections of proxies that have been acknowledged the whole table. */
   followers(): number
   put(route: Route): Promise<void>
@@ -52,7 +53,10 @@ export async function fakeHub(t: ExecutionContext, socket: string, secret: strin
       follower.on('message', (data: Buffer) => {
         const message = proxyMessageSchema.parse(JSON.parse(data.toString()))
         if (message.type === 'ack') followers.set(follower, message.seq)
-        else Object.assign(hub.activity, message.at)
+        else {
+          Object.assign(hub.activity, message.at)
+          Object.assign(hub.transfers, message.transfers)
+        }
       })
       const routes = [...hub.routes.values()]
       follower.send(JSON.stringify({ type: 'table', seq, routes, revocations: hub.revocations }))
@@ -69,6 +73,7 @@ export async function fakeHub(t: ExecutionContext, socket: string, secret: strin
     revocations: [],
     seen: [],
     activity: {},
+    transfers: {},
     followers: () => [...followers.values()].filter((ack) => ack >= 0).length,
     async put(route) {
       hub.routes.set(route.id, route)
