@@ -29,6 +29,7 @@ export const enterSchema = z.object({
   next: z.string().max(4_096).optional(),
 })
 
+export const belowSchema = z.object({ below: z.string().max(4_096).optional() })
 export const nextSchema = z.object({ next: z.string().max(4_096).optional() })
 
 /** The value, or a Problem 'badRequest' whose detail names every field at fault. */

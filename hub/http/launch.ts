@@ -8,7 +8,8 @@ import type { Log } from '../../spawners/spawner.ts'
 import { answerDeadlineMs } from './api.ts'
 import { formBody } from './body.ts'
 import { choicesOfForm, draftOfForm } from './choices.ts'
-import { parse, searchSchema } from './input.ts'
+import { pathWithin } from '../web/environment-url.ts'
+import { belowSchema, parse, searchSchema } from './input.ts'
 import type { OwnEnvironments } from './own-environments.ts'
 import type { Pages } from './pages.ts'
 import { visitorOf } from './visitor.ts'
@@ -44,15 +45,17 @@ export function launchRouter(options: LaunchOptions): Router {
   router.post('/hub/environments/:id/again', async (ctx) => {
     const visitor = visitorOf(ctx)
     const { choices } = await own.get(ctx, ctx.params['id'])
-    formBody(ctx)
-    await orFormAgain(options, ctx, choices, () => launch(visitor, choices, ctx))
+    const { below } = parse(belowSchema, formBody(ctx))
+    await orFormAgain(options, ctx, choices, () => launch(visitor, choices, ctx, below))
   })
 
-  async function launch(visitor: Visitor, choices: Choices, ctx: Context): Promise<void> {
+  /** `below`: where in the environment the browser goes once it is ready. */
+  async function launch(visitor: Visitor, choices: Choices, ctx: Context, below?: string): Promise<void> {
     const environment = await launches.launch(visitor, choices, AbortSignal.timeout(answerDeadlineMs))
     ctx.state['environmentId'] = environment.id
     ctx.status = 303
-    ctx.redirect(`/hub/environments/${environment.id}`)
+    const next = below === undefined ? undefined : pathWithin(environment.spec.prefix, environment.spec.prefix + below)
+    ctx.redirect(`/hub/environments/${environment.id}${next ? `?next=${encodeURIComponent(next)}` : ''}`)
   }
   return router
 }

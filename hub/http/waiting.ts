@@ -29,6 +29,8 @@ export function waitingRouter(options: WaitingOptions): Router {
     pages.show(ctx, 'waiting', {
       environment: { ...view, trouble: view.reason !== undefined && isTrouble(view.reason) },
       url: environmentUrl(environment, configuration, publicUrl, next),
+      // Who launches it again comes back to the page that was asked for.
+      below: pathWithin(environment.spec.prefix, next)?.slice(environment.spec.prefix.length),
       steps,
       usualMs: await environments.usualStartMs(environment.profile, environment.spawner),
     })

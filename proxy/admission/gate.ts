@@ -64,7 +64,13 @@ export function createGate(options: GateOptions): Gate {
     if (request.path.startsWith(`${base}user/`) && isNavigation(request)) {
       return answer(redirect(openUrl(request)))
     }
-    return no(request, 'notFound', 'No environment answers here. It may have been stopped.')
+    const home = { text: 'To your home page', href: `${publicUrl.origin}${base}hub/home` }
+    return no(request, 'notFound', 'No environment answers here. It may have been stopped.', home)
+  }
+
+  function notYours(request: Request): Decision {
+    const home = { text: 'To your home page', href: `${publicUrl.origin}${base}hub/home` }
+    return no(request, 'notYours', 'It belongs to somebody else, or what let you in has ended.', home)
   }
 
   function toRoute(request: Request, route: Route): Decision {
@@ -78,7 +84,7 @@ export function createGate(options: GateOptions): Gate {
     }
     if (found === undefined || tables.revocations.isRevoked(found.entry)) return notEntered(request, route)
     const { entry, by } = found
-    if (!fits(entry, route)) return no(request, 'forbidden', 'This environment is not open to you.')
+    if (!fits(entry, route)) return notYours(request)
     const view = entry.role === 'viewer' ? viewOf(request, route) : undefined
     if (entry.role === 'viewer' && view === undefined) return no(request, 'forbidden', 'You may only look here.')
     return {

@@ -71,6 +71,22 @@ test.serial('a start that fails says why, shows the log, and tries again with th
   t.deepEqual(errors, [])
 })
 
+test.serial('who comes to what was stopped starts it again, and is led back to the same page of it', async (t) => {
+  const at = new Date()
+  const state = { is: 'ended', reason: 'cancelled', message: 'You stopped it.', at, log: '' } as const
+  const got = await visit(t, {}, ({ environments }) => void environments.put({ id: 'mine1', state }))
+  if (!got) return
+  const { hub, page } = got
+  // What the proxy says where it has no route (proxy/admission/gate.ts).
+  const next = encodeURIComponent('/user/alice/mine1/lab/tree/a b.ipynb?x=1'.replace(' ', '%20'))
+  await page.goto(`${hub.url}/hub/open?next=${next}`)
+  await page.getByRole('button', { name: 'Launch again' }).click()
+  await page.waitForURL(/environments\/fake1\?next=/)
+  hub.environments.put({ id: 'fake1', state: { is: 'ready' } })
+  await page.waitForURL(`${hub.url}/user/alice/fake1/lab/tree/a%20b.ipynb?x=1`)
+  t.pass()
+})
+
 test.serial('a route that leads back does not make a circle for ever', async (t) => {
   const got = await visit(t, {}, ({ environments }) => void environments.put({ id: 'mine1' }))
   if (!got) return
