@@ -12,7 +12,7 @@ export function row(title: string, figures: Readonly<Record<string, string | num
   const text = Object.entries(figures).map(
     ([name, value]) => `${name} ${typeof value === 'number' ? Number(value.toPrecision(4)) : value}`,
   )
-  process.stdout.write(`${title.padEnd(44)}${text.join(', ')}\n`)
+  process.stdout.write(`${title.padEnd(56)}${text.join(', ')}\n`)
 }
 
 /** Resident memory of a process, bytes. */

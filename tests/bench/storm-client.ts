@@ -10,9 +10,12 @@ export interface StormClient {
 
 const readyTimeoutMs = 120_000
 
-export function createStormClient(hubUrl: string, login: string): StormClient {
-  const agent = new Agent({ keepAlive: true })
-
+/** `agent`: connections that several share; close() ends them. */
+export function createStormClient(
+  hubUrl: string,
+  login: string,
+  agent: Agent = new Agent({ keepAlive: true }),
+): StormClient {
   function begin(method: string, path: string, body: string | undefined): ClientRequest {
     const headers = {
       cookie: `hutch-login=${login}`,

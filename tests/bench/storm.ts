@@ -1,97 +1,78 @@
 /**
- * Launches per second and p99 with the instant fake backend, 64 in flight, through the proxy and the hub's API, each
- * followed on its waiting page's event stream; then a restart of the hub with 500 environments.
- * Beside JupyterHub 6.1.1: 26 launches/s, p99 4.1 s; 5.1 s to healthy.
+ * Launches per second and p99 with instant fake servers, 64 in flight, each by another person, through the proxy and
+ * the hub's API; what the hub costs at rest, and how long it is away when it restarts. Ours beside JupyterHub, in one
+ * run and alike: separate proxy, SQLite, the hub alone on one core. Ours is followed on the waiting page's event
+ * stream and speaks TLS with each environment's agent; JupyterHub's answer to the POST tells that it is ready.
  */
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type FakeBackendProcess, spawnFakeBackend } from '../support/fakeBackendProcess.ts'
-import { type RunningHutch, runHutch } from '../support/hutch.ts'
-import { logInAs } from '../support/scientist.ts'
-import { stormConfiguration } from '../support/stormConfiguration.ts'
-import { until } from '../support/until.ts'
+import { moveTo, otherCore } from './cores.ts'
 import { cpuMs, quantile, residentBytes, row } from './figures.ts'
-import { createStormClient, type StormClient } from './storm-client.ts'
+import { stormHutch } from './storm-hutch.ts'
+import { stormJupyterHub } from './storm-jupyterhub.ts'
+
+/** What takes a storm. Numbers name people: each launches once. */
+export interface StormSubject {
+  readonly name: string
+  /** The hub is measured; the others only told. */
+  pids(): Promise<Readonly<Record<string, number>> & { readonly hub: number }>
+  /** Returns when it is ready. */
+  launch(person: number): Promise<void>
+  /** What somebody else does meanwhile. */
+  other(): Promise<void>
+  /** kill -9, and another: ms until it answers a person. */
+  restart(): Promise<number>
+  close(): Promise<void>
+}
 
 const environments = 500
+/** What they are launched by: rounds of the storm, and people who only are there. */
+export const people = 2_000
 const inFlight = 64
 const idleMs = 30_000
-const people = 3
-/** A login may follow a dozen pages at once, and one that is left counts for a moment. */
-const loginsEach = 3
 
 export async function benchStorm(folder: string): Promise<void> {
-  const backend = await spawnFakeBackend()
-  // As often as real agents do.
-  await backend.controls.behave({ reportEveryMs: 60_000 })
-  const state = join(folder, 'storm')
-  const args = ['--config', await stormConfiguration(folder, { url: backend.url, perUser: 2 * environments })]
-  let hutch = await runHutch({ state, args })
-  const port = Number(new URL(hutch.url).port)
-  try {
-    const clients = await logIn(hutch)
-    await launches(clients, await processes(state, backend))
-    await idle((await processes(state, backend)).hub)
-    await hutch.kill()
-    const startedAt = performance.now()
-    hutch = await runHutch({ state, args, port })
-    const loginMs = performance.now() - startedAt
-    await until('home answers', async () => (await clients[0]?.ask('GET', '/hub/home'))?.status === 200)
-    row(`hub restart with ${environments} environments`, { login_ms: loginMs, home_ms: performance.now() - startedAt })
-    const known = await backend.controls.state()
-    const count = (those: object): number => Object.keys(those).length
-    row('after the restart', { in_the_backend: count(known.environments), removed: count(known.removed) })
-    for (const client of clients) client.close()
-  } finally {
-    await hutch.stop()
-    await backend.close()
-  }
-}
-
-async function logIn(hutch: RunningHutch): Promise<StormClient[]> {
-  const passwords = await hutch.passwords()
-  const clients: StormClient[] = []
-  for (const name of Object.keys(passwords).slice(0, people)) {
-    for (let login = 0; login < loginsEach; login += 1) {
-      const { jar } = await logInAs(hutch.url, name, passwords[name] ?? '')
-      clients.push(createStormClient(hutch.url, jar.cookie('hutch-login') ?? ''))
+  moveTo(otherCore, process.pid)
+  for (const start of [stormHutch, stormJupyterHub]) {
+    const subject = await start(folder, people)
+    if (subject === undefined) continue
+    try {
+      await storm(subject)
+    } finally {
+      await subject.close()
     }
   }
-  return clients
 }
 
-type Pids = Readonly<Record<'hub' | 'proxy' | 'backend' | 'client', number>>
-
-async function processes(state: string, backend: FakeBackendProcess): Promise<Pids> {
-  const proxy: { pid: number } = JSON.parse(await readFile(join(state, 'run', 'proxy-process.json'), 'utf8'))
-  const hub = Number(await readFile(join(state, 'run', 'hub.pid'), 'utf8'))
-  return { hub, proxy: proxy.pid, backend: backend.pid, client: process.pid }
+async function storm(subject: StormSubject): Promise<void> {
+  const { name } = subject
+  await launches(subject, 0, 'just started')
+  await idle(subject, environments)
+  await launches(subject, environments, 'as it runs')
+  await idle(subject, 2 * environments)
+  row(`${name}: restart with ${2 * environments}`, { until_it_answers_ms: await subject.restart() })
 }
 
-async function launches(clients: readonly StormClient[], pids: Pids): Promise<void> {
+async function launches(subject: StormSubject, first: number, when: string): Promise<void> {
   const took: number[] = []
   const others: number[] = []
-  const [other] = clients
-  if (other === undefined) throw new Error('nobody is logged in')
-  const cpuBefore = await cpuOf(pids)
+  const cpuBefore = await cpuOf(subject)
   const startedAt = performance.now()
-  let next = 0
   const over = new AbortController()
   const watching = (async () => {
     while (!over.signal.aborted) {
       const askedAt = performance.now()
-      await other.ask('GET', '/hub/api/v1/offers')
+      await subject.other()
       others.push(performance.now() - askedAt)
       await sleep(20)
     }
   })()
-  const worker = async (_: unknown, index: number): Promise<void> => {
-    const client = clients[index % clients.length] ?? other
-    while (next < environments) {
+  let next = first
+  const worker = async (): Promise<void> => {
+    while (next < first + environments) {
+      const person = next
       next += 1
       const clickedAt = performance.now()
-      await client.launch({ profile: 'fake', flavour: 'small', proposals: [] })
+      await subject.launch(person)
       took.push(performance.now() - clickedAt)
     }
   }
@@ -99,35 +80,32 @@ async function launches(clients: readonly StormClient[], pids: Pids): Promise<vo
   const seconds = (performance.now() - startedAt) / 1000
   over.abort()
   await watching
-  const cpu = await cpuOf(pids)
-  const each = (name: keyof Pids): number => (cpu[name] - cpuBefore[name]) / environments
-  row('launches, 64 in flight', {
+  const cpu = await cpuOf(subject)
+  const each = Object.entries(cpu).map(([process, ms]) => [
+    `${process}_cpu_ms_each`,
+    (ms - (cpuBefore[process] ?? 0)) / environments,
+  ])
+  row(`${subject.name}: ${inFlight} launches in flight, ${when}`, {
     per_second: environments / seconds,
     p50_ms: quantile(took, 0.5),
     p99_ms: quantile(took, 0.99),
-    hub_cpu_ms_each: each('hub'),
-    proxy_cpu_ms_each: each('proxy'),
-    backend_cpu_ms_each: each('backend'),
-    client_cpu_ms_each: each('client'),
+    ...Object.fromEntries(each),
   })
-  row('another GET during the storm', { p50_ms: quantile(others, 0.5), p99_ms: quantile(others, 0.99) })
+  row('  another GET meanwhile', { p50_ms: quantile(others, 0.5), p99_ms: quantile(others, 0.99) })
 }
 
-async function cpuOf({ hub, proxy, backend, client }: Pids): Promise<Pids> {
-  return {
-    hub: await cpuMs(hub),
-    proxy: await cpuMs(proxy),
-    backend: await cpuMs(backend),
-    client: await cpuMs(client),
-  }
+async function cpuOf(subject: StormSubject): Promise<Readonly<Record<string, number>>> {
+  const pids = Object.entries({ ...(await subject.pids()), client: process.pid })
+  return Object.fromEntries(await Promise.all(pids.map(async ([name, pid]) => [name, await cpuMs(pid)] as const)))
 }
 
-async function idle(hub: number): Promise<void> {
-  await sleep(2_000)
+async function idle(subject: StormSubject, count: number): Promise<void> {
+  const { hub } = await subject.pids()
+  await sleep(5_000)
   const before = await cpuMs(hub)
   await sleep(idleMs)
-  row(`idle with ${environments} environments`, {
+  row(`${subject.name}: at rest, ${count} environments`, {
     cpu_percent: (((await cpuMs(hub)) - before) / idleMs) * 100,
-    hub_MB: (await residentBytes(hub)) / 1e6,
+    resident_MiB: (await residentBytes(hub)) / 2 ** 20,
   })
 }
