@@ -131,6 +131,7 @@ async function makeRooms(
   const identity = createIdentity({
     ...shared,
     db: store.db,
+    writer: store.writer,
     secrets: {
       loginKey: secrets.derive('logins'),
       clientSecrets: await clientSecrets(configuration),

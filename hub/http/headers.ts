@@ -30,11 +30,21 @@ export function securityHeaders(publicUrl: URL): Middleware {
     crossOriginResourcePolicy: { policy: 'same-origin' },
     xFrameOptions: { action: 'deny' },
   })
+  // They depend on nothing in the request: they are made once.
+  let made: Promise<Readonly<Record<string, string>>> | undefined
   return async (ctx, next) => {
-    await base(ctx, async () => {})
-    ctx.set('Permissions-Policy', 'camera=(), geolocation=(), microphone=(), payment=(), usb=()')
+    made ??= headersBy(base, ctx)
+    ctx.set(await made)
     await next()
   }
+}
+
+async function headersBy(base: Middleware, ctx: Context): Promise<Readonly<Record<string, string>>> {
+  const before = new Set(Object.keys(ctx.response.headers))
+  await base(ctx, async () => {})
+  ctx.set('Permissions-Policy', 'camera=(), geolocation=(), microphone=(), payment=(), usb=()')
+  const set = Object.entries(ctx.response.headers).filter(([name]) => !before.has(name))
+  return Object.fromEntries(set.map(([name, value]) => [name, String(value)]))
 }
 
 /** For one page: its form may also be sent to `target`. */

@@ -12,6 +12,7 @@ import { type Access, createAccess } from '../roles/access.ts'
 import { createGroups } from '../roles/groups.ts'
 import { createRoleMembers } from '../roles/members.ts'
 import type { Tables } from '../store/schema.ts'
+import type { Writer } from '../store/writer.ts'
 import { cookieRules } from './cookies.ts'
 import { createLogins, type Logins } from './logins.ts'
 import { createLoginMetrics } from './metrics.ts'
@@ -33,6 +34,7 @@ import type { DemoProvider } from './demo/index.ts'
 
 export interface IdentityOptions {
   readonly db: Kysely<Tables>
+  readonly writer: Pick<Writer, 'note'>
   readonly configuration: Pick<Configuration, 'hub' | 'login' | 'environments' | 'roles' | 'groups' | 'services'>
   readonly publicUrl: URL
   readonly secrets: IdentitySecrets
@@ -77,7 +79,7 @@ const demoProviderName = 'demo'
 
 /** Throws when the configured providers contradict each other. Asks nobody yet: discovery is lazy. */
 export function createIdentity(options: IdentityOptions): Identity {
-  const { db, configuration, publicUrl, secrets, routes, audit, newId, log } = options
+  const { db, writer, configuration, publicUrl, secrets, routes, audit, newId, log } = options
   const now = (): number => options.now().getTime()
   const { contact, title } = configuration.hub
   const providers = createProviders([...configured(options, now), ...demoProvider(options, now)])
@@ -85,7 +87,7 @@ export function createIdentity(options: IdentityOptions): Identity {
   const key = Buffer.from(hkdfSync('sha256', secrets.loginKey, '', 'hutch pending logins', 32))
   const pending = createPendingLogins({ key, rules, now })
   const { lifetime: lifetimeMs, idle: idleMs } = configuration.login
-  const logins = createLogins({ db, providers, routes, lifetimeMs, idleMs, now, newId })
+  const logins = createLogins({ db, writer, providers, routes, lifetimeMs, idleMs, now, newId })
   const vouching = createVouching({ db, providers })
   const serverTokens = createServerTokens(secrets.serversKey)
   const tokens = createTokens({ db, vouching, serverTokens, routes, now, newId })

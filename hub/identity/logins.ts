@@ -1,9 +1,11 @@
 /** Logins: signed-in browsers, one row each, asked at every request and revocable at any time. */
 import type { ExpressionBuilder, Kysely } from 'kysely'
 import type { RouteTable, User, Visitor } from '../domain/services.ts'
+import { prepared } from '../store/prepared.ts'
 import type { LoginRow, Tables } from '../store/schema.ts'
 import { groupsOf, parseClaims } from './claims.ts'
 import { createFreshCache } from './fresh-cache.ts'
+import type { Writer } from '../store/writer.ts'
 import type { Providers } from './providers.ts'
 import { hashSecret, newSecret } from './secrets.ts'
 import type { SignedIn } from './strategy.ts'
@@ -58,6 +60,7 @@ interface LoginStart {
 
 export interface LoginsOptions {
   readonly db: Kysely<Tables>
+  readonly writer: Pick<Writer, 'note'>
   readonly providers: Providers
   readonly routes: Pick<RouteTable, 'revoke'>
   readonly lifetimeMs: number
@@ -74,9 +77,47 @@ const repeatableMs = 600_000
 const mostRevokedAtOnce = 1_000
 const cacheFreshMs = 1_000
 
+type Standing = Pick<LoginRow, 'issuer' | 'expires_at' | 'seen_at'>
+
+const selectVisitor = prepared((db, { hash }: { hash: string }) =>
+  db
+    .selectFrom('logins')
+    .innerJoin('users', 'users.id', 'logins.user_id')
+    .leftJoin('identities', (join) =>
+      join
+        .onRef('identities.issuer', '=', 'logins.issuer')
+        .onRef('identities.subject', '=', 'logins.subject')
+        .onRef('identities.user_id', '=', 'logins.user_id'),
+    )
+    .select(['logins.id as login', 'logins.issuer', 'logins.subject', 'logins.seen_at', 'logins.expires_at'])
+    .select(['users.id', 'users.name', 'users.title', 'users.email', 'users.admin', 'users.blocked_reason'])
+    .select('identities.claims')
+    .where('logins.secret_hash', '=', hash)
+    .where('logins.revoked_at', 'is', null),
+)
+
+const selectStanding = prepared((db, { id }: { id: string }) =>
+  db
+    .selectFrom('logins')
+    .innerJoin('users', 'users.id', 'logins.user_id')
+    .select(['logins.issuer', 'logins.expires_at', 'logins.seen_at'])
+    .where('logins.id', '=', id)
+    .where('logins.revoked_at', 'is', null)
+    .where('users.blocked_reason', 'is', null),
+)
+
+const markSeen = prepared((db, { id, at }: { id: string; at: number }) =>
+  db.updateTable('logins').set({ seen_at: at }).where('id', '=', id).where('seen_at', '<', at),
+)
+
+const markActive = prepared((db, { id, at }: { id: string; at: number }) =>
+  db.updateTable('users').set({ last_activity_at: at }).where('id', '=', id),
+)
+
 export function createLogins(options: LoginsOptions): Logins {
-  const { db, providers, routes, lifetimeMs, idleMs, now, newId } = options
+  const { db, writer, providers, routes, lifetimeMs, idleMs, now, newId } = options
   const cache = createFreshCache<Visitor>({ freshMs: cacheFreshMs, most: 2_000, now })
+  const standing = createFreshCache<Standing>({ freshMs: cacheFreshMs, most: 4_000, now })
   const touchEveryMs = Math.min(seenEveryMs, idleMs / 4)
 
   async function begin({ user, signedIn, userAgent, address }: LoginStart) {
@@ -110,21 +151,7 @@ export function createLogins(options: LoginsOptions): Logins {
   }
 
   async function load(hash: string): Promise<Visitor | undefined> {
-    const row = await db
-      .selectFrom('logins')
-      .innerJoin('users', 'users.id', 'logins.user_id')
-      .leftJoin('identities', (join) =>
-        join
-          .onRef('identities.issuer', '=', 'logins.issuer')
-          .onRef('identities.subject', '=', 'logins.subject')
-          .onRef('identities.user_id', '=', 'logins.user_id'),
-      )
-      .select(['logins.id as login', 'logins.issuer', 'logins.subject', 'logins.seen_at', 'logins.expires_at'])
-      .select(['users.id', 'users.name', 'users.title', 'users.email', 'users.admin', 'users.blocked_reason'])
-      .select('identities.claims')
-      .where('logins.secret_hash', '=', hash)
-      .where('logins.revoked_at', 'is', null)
-      .executeTakeFirst()
+    const [row] = (await selectVisitor(db, { hash })).rows
     const provider = row && providers.byIssuer(row.issuer)
     if (!provider || !isLiving(row)) return undefined
     // An identity that was taken off the user takes the logins that came by it along.
@@ -141,7 +168,7 @@ export function createLogins(options: LoginsOptions): Logins {
     }
   }
 
-  function isLiving(row: Pick<LoginRow, 'issuer' | 'expires_at' | 'seen_at'>): boolean {
+  function isLiving(row: Standing): boolean {
     const configured = providers.byIssuer(row.issuer) !== undefined
     return configured && row.expires_at > now() && row.seen_at + idleMs > now()
   }
@@ -149,8 +176,11 @@ export function createLogins(options: LoginsOptions): Logins {
   async function touch(row: { id: string; login: string; seen_at: number }): Promise<number> {
     if (now() - row.seen_at < touchEveryMs) return row.seen_at
     const at = now()
-    await db.updateTable('logins').set({ seen_at: at }).where('id', '=', row.login).where('seen_at', '<', at).execute()
-    await db.updateTable('users').set({ last_activity_at: at }).where('id', '=', row.id).execute()
+    // With what else is written in this moment: there may be hundreds who come back after a minute.
+    await writer.note(`user ${row.id}`, async (trx) => {
+      await markSeen(trx, { id: row.login, at })
+      await markActive(trx, { id: row.id, at })
+    })
     return at
   }
 
@@ -177,6 +207,7 @@ export function createLogins(options: LoginsOptions): Logins {
       .where('revoked_at', 'is', null)
       .execute()
     cache.clear()
+    standing.clear()
     // Also of those that were revoked before: that time the proxies may not have been told. A login never comes
     // back, so whatever it opens until its end is refused, also what a request under way opens a moment from now.
     await Promise.all(
@@ -205,14 +236,7 @@ export function createLogins(options: LoginsOptions): Logins {
     begin,
     find,
     async stillValid(id) {
-      const row = await db
-        .selectFrom('logins')
-        .innerJoin('users', 'users.id', 'logins.user_id')
-        .select(['logins.issuer', 'logins.expires_at', 'logins.seen_at'])
-        .where('logins.id', '=', id)
-        .where('logins.revoked_at', 'is', null)
-        .where('users.blocked_reason', 'is', null)
-        .executeTakeFirst()
+      const row = await standing.get(id, async () => (await selectStanding(db, { id })).rows[0])
       return row !== undefined && isLiving(row)
     },
     async behind(secret) {

@@ -26,9 +26,6 @@ export interface LaunchesOptions extends PlacementOptions {
   readonly newId: () => EnvironmentId
 }
 
-/** For the catalogue and the account together; each has shorter deadlines of its own. */
-const deadlineMs = 30_000
-
 export function createLaunches(options: LaunchesOptions): Launches {
   const { configuration, catalogue, accounts, environments, audit, now, newId, log } = options
   const admission = options.admission ?? perUserAdmission(configuration.environments.perUser)
@@ -56,7 +53,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
   async function commit(visitor: Visitor, choices: Choices, signal: AbortSignal): Promise<Environment> {
     const { user, groups } = visitor
     if (user.blockedReason !== undefined) throw new Problem('blocked', user.blockedReason)
-    const planned = await plan(visitor, choices, AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]))
+    const planned = await plan(visitor, choices, signal)
     const { spawner, flavour } = planned
     const spec = specOf(planned)
     const request = { user, groups, choices, spawner, resources: resourcesOf(flavour) }

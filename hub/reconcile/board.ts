@@ -17,6 +17,8 @@ export interface Entry {
 export interface Board {
   get(id: string): Entry | undefined
   all(): IterableIterator<Entry>
+  /** The live ones of a user, newest first. */
+  of(userId: string): readonly Entry[]
   /** The live one with this URL. */
   find(userName: string, server: string): Entry | undefined
   /** A row as it was committed: live ones are kept, ended ones leave. */
@@ -35,6 +37,7 @@ export interface Board {
 export function createBoard(options: { routes: Pick<RouteTable, 'put' | 'delete'>; hosts: string | undefined }): Board {
   const { routes, hosts } = options
   const entries = new Map<string, Entry>()
+  const owned = new Map<string, Set<string>>()
   const published = new Map<string, string>()
   const subscribers = new Map<string, Set<(id: EnvironmentId) => void>>()
   const watchers = new Set<(entry: Entry) => void>()
@@ -59,10 +62,24 @@ export function createBoard(options: { routes: Pick<RouteTable, 'put' | 'delete'
     for (const changed of subscribers.get(userId) ?? []) changed(id)
   }
 
+  function keep(entry: Entry): void {
+    const { id, user_id } = entry.row
+    entries.set(id, entry)
+    const those = owned.get(user_id) ?? new Set()
+    owned.set(user_id, those.add(id))
+  }
+
+  function forget({ id, user_id }: EnvironmentRow): void {
+    entries.delete(id)
+    const those = owned.get(user_id)
+    those?.delete(id)
+    if (those?.size === 0) owned.delete(user_id)
+  }
+
   function apply(row: EnvironmentRow): void {
     const entry = read(row)
-    if (row.ended_at === null) entries.set(row.id, entry)
-    else entries.delete(row.id)
+    if (row.ended_at === null) keep(entry)
+    else forget(row)
     publish(entry)
     tell(row.user_id, row.id as EnvironmentId)
     for (const changed of watchers) changed(entry)
@@ -71,7 +88,7 @@ export function createBoard(options: { routes: Pick<RouteTable, 'put' | 'delete'
   function drop(id: string): void {
     const entry = entries.get(id)
     if (entry === undefined) return
-    entries.delete(id)
+    forget(entry.row)
     published.delete(id)
     routes.delete(id)
     tell(entry.row.user_id, id as EnvironmentId)
@@ -84,6 +101,10 @@ export function createBoard(options: { routes: Pick<RouteTable, 'put' | 'delete'
     tell,
     get: (id) => entries.get(id),
     all: () => entries.values(),
+    of: (userId) =>
+      [...(owned.get(userId) ?? [])]
+        .flatMap((id) => entries.get(id) ?? [])
+        .toSorted((a, b) => b.row.requested_at - a.row.requested_at),
     find(userName, server) {
       for (const entry of entries.values()) {
         if (entry.row.server === server && entry.environment.owner === userName) return entry

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Registry } from 'prom-client'
-import { agentKey } from '../../images/agent/link.ts'
+import { agentKeys } from '../../images/agent/link.ts'
 import type { Log, Spawner } from '../../spawners/spawner.ts'
 import type { RouteTable } from '../domain/services.ts'
 import { liveRows, rowsOf } from '../store/environments.ts'
@@ -70,7 +70,8 @@ export function createEnvironments(options: ReconcileOptions): Reconciled {
   const routes = createRouteTable({ save: (revocation) => saveRevocation(store, revocation), now })
   const board = createBoard({ routes, hosts: options.settings.hosts })
   const metrics = createMetrics(options.metrics, board, now)
-  const probe = options.probe ?? createProbe(agentsKey)
+  const keyOf = agentKeys(agentsKey)
+  const probe = options.probe ?? createProbe(keyOf)
   const { hub } = options.settings
   const holder = (options.newId ?? randomUUID)()
   const loops = new Map<string, Loop>()
@@ -131,7 +132,7 @@ export function createEnvironments(options: ReconcileOptions): Reconciled {
     routes,
     environments,
     stopAll: createStopAll({ board, environments, timers }),
-    agentKeyOf: (id) => (board.get(id) ? agentKey(agentsKey, id) : undefined),
+    agentKeyOf: (id) => (board.get(id) ? keyOf(id) : undefined),
     async start() {
       await store.changes.follow(heard)
       await catchUp({ of: 'everything' })

@@ -1,7 +1,8 @@
 /** Whether what runs there is ours and ready: asked before its route is put into the table, and when it is silent. */
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-import { agentKey, pskClient } from '../../images/agent/link.ts'
+import { connect } from 'node:tls'
+import { pskClient } from '../../images/agent/link.ts'
 import type { Environment } from '../domain/environment.ts'
 
 /** `starting`: it answered, with the right key, that it is not ready. */
@@ -12,37 +13,65 @@ export type Place = Readonly<{ host: string; port: number }> | Readonly<{ url: U
 
 export type Probe = (environment: Environment, place: Place, signal: AbortSignal) => Promise<ProbeResult>
 
-export function createProbe(agentsKey: Buffer): Probe {
+/** `keyOf`: the key of an environment's agent. */
+export function createProbe(keyOf: (id: string) => Buffer): Probe {
   return ({ id, spec }, place, signal) => {
     if ('url' in place) {
       const url = new URL(spec.prefix + spec.application.readyPath.replace(/^\/+/, ''), place.url)
       const request = url.protocol === 'https:' ? httpsRequest : httpRequest
-      return ask(500, (answered) => request(url, { agent: false, signal }, answered))
+      return ask((answered) => request(url, { agent: false, signal }, answered))
     }
-    const options = {
-      ...pskClient(id, agentKey(agentsKey, id)),
-      host: place.host,
-      port: place.port,
-      path: '/_agent/health',
-      agent: false,
-      signal,
-    } as const
-    return ask(300, (answered) => httpsRequest(options, answered))
+    return askAgent(id, keyOf(id), place, signal)
   }
 }
 
 type Response = Readonly<{ statusCode?: number | undefined; destroy: () => unknown }>
 type Request = Readonly<{ on: (event: 'error', call: () => void) => unknown; end: () => unknown }>
 
-/** The status is enough: a body that never ends keeps nobody busy. Ready below `readyBelow`. */
-function ask(readyBelow: number, begin: (answered: (response: Response) => void) => Request): Promise<ProbeResult> {
+/** The status is enough: a body that never ends keeps nobody busy. */
+function ask(begin: (answered: (response: Response) => void) => Request): Promise<ProbeResult> {
   return new Promise((resolve) => {
     const request = begin((response) => {
       const status = response.statusCode ?? 500
-      resolve(status < readyBelow ? 'ready' : 'starting')
+      resolve(status < 500 ? 'ready' : 'starting')
       response.destroy()
     })
     request.on('error', () => resolve('silent'))
     request.end()
+  })
+}
+
+const longestStatusLine = 64
+
+/**
+ * One request to an agent of ours, of whose answer the first line is read: a client that could more costs as much as
+ * the handshake, at each launch.
+ */
+function askAgent(
+  id: string,
+  key: Buffer,
+  { host, port }: Readonly<{ host: string; port: number }>,
+  signal: AbortSignal,
+): Promise<ProbeResult> {
+  return new Promise((resolve) => {
+    const socket = connect({ ...pskClient(id, key), host, port })
+    let line = ''
+    const done = (result: ProbeResult): void => {
+      signal.removeEventListener('abort', onAbort)
+      socket.destroy()
+      resolve(result)
+    }
+    const onAbort = (): void => done('silent')
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) return onAbort()
+    socket.on('data', (data: Buffer) => {
+      line += data.toString('latin1', 0, longestStatusLine)
+      const [, status] = /^HTTP\/1\.1 (\d{3}) /.exec(line) ?? []
+      if (status !== undefined) done(Number(status) < 300 ? 'ready' : 'starting')
+      else if (line.length >= longestStatusLine) done('silent')
+    })
+    for (const event of ['error', 'close']) socket.on(event, () => done('silent'))
+    // It waits until the other side has shown that it holds the key.
+    socket.write('GET /_agent/health HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n')
   })
 }

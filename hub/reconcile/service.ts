@@ -198,10 +198,7 @@ function createLiveOf(
 
 /** Newest first. */
 function liveOn(board: Board, userId: string): Environment[] {
-  return [...board.all()]
-    .filter(({ row }) => row.user_id === userId)
-    .toSorted((a, b) => b.row.requested_at - a.row.requested_at)
-    .map(({ environment }) => environment)
+  return board.of(userId).map(({ environment }) => environment)
 }
 
 function noSuch(): Problem {

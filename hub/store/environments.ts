@@ -2,6 +2,7 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { RowChange } from '../domain/observation.ts'
 import type { DatabaseType } from './migrations.ts'
+import { prepared } from './prepared.ts'
 import type { EnvironmentRow, NewEnvironment, Tables } from './schema.ts'
 
 type Db = Kysely<Tables> | Transaction<Tables>
@@ -20,8 +21,12 @@ export function liveRowsOf(db: Db, userId: string): Promise<EnvironmentRow[]> {
     .execute()
 }
 
-export function rowOf(db: Db, id: string): Promise<EnvironmentRow | undefined> {
-  return db.selectFrom('environments').selectAll().where('id', '=', id).executeTakeFirst()
+const selectRow = prepared((db, { id }: { id: string }) =>
+  db.selectFrom('environments').selectAll().where('id', '=', id),
+)
+
+export async function rowOf(db: Db, id: string): Promise<EnvironmentRow | undefined> {
+  return (await selectRow(db, { id })).rows[0]
 }
 
 /** SQLite takes some 30,000 parameters; nobody asks for that many at once. */
@@ -60,15 +65,35 @@ export function newestEndedRow(db: Db, userName: string, server: string): Promis
     .executeTakeFirst()
 }
 
+const selectUser = prepared((db, { id }: { id: string }) => db.selectFrom('users').select('id').where('id', '=', id))
+const selectUserToLock = prepared((db, { id }: { id: string }) =>
+  db.selectFrom('users').select('id').where('id', '=', id).forNoKeyUpdate(),
+)
+
 /** False: there is no such user. Until the transaction ends, no other hub launches anything for this one. */
 export async function lockUser(trx: Transaction<Tables>, type: DatabaseType, userId: string): Promise<boolean> {
-  const query = trx.selectFrom('users').select('id').where('id', '=', userId)
-  return (await (type === 'postgresql' ? query.forNoKeyUpdate() : query).executeTakeFirst()) !== undefined
+  const select = type === 'postgresql' ? selectUserToLock : selectUser
+  return (await select(trx, { id: userId })).rows.length > 0
 }
 
-export function insertRow(trx: Transaction<Tables>, row: NewEnvironment): Promise<EnvironmentRow> {
-  return trx.insertInto('environments').values(row).returningAll().executeTakeFirstOrThrow()
+const insert = prepared(
+  (db, row: NewEnvironment) => db.insertInto('environments').values(row).returningAll(),
+  (row) => Object.keys(row).join(),
+)
+
+export async function insertRow(trx: Transaction<Tables>, row: NewEnvironment): Promise<EnvironmentRow> {
+  const [inserted] = (await insert(trx, row)).rows
+  if (inserted === undefined) throw new Error(`the environment ${row.id} was not inserted`)
+  return inserted
 }
+
+const changeLive = prepared(
+  (db, { id, change, generation }: { id: string; change: RowChange; generation?: number }) => {
+    const query = db.updateTable('environments').set(change).where('id', '=', id).where('ended_at', 'is', null)
+    return generation === undefined ? query : query.where('generation', '=', generation)
+  },
+  ({ change, generation }) => `${Object.keys(change).join()} ${generation === undefined}`,
+)
 
 /** Undefined: it has ended, or its target is not of this generation any more. */
 export async function changeLiveRow(
@@ -77,9 +102,8 @@ export async function changeLiveRow(
   change: RowChange,
   generation?: number,
 ): Promise<boolean> {
-  let query = trx.updateTable('environments').set(change).where('id', '=', id).where('ended_at', 'is', null)
-  if (generation !== undefined) query = query.where('generation', '=', generation)
-  return (await query.executeTakeFirst()).numUpdatedRows > 0n
+  const wanted = { id, change, ...(generation === undefined ? {} : { generation }) }
+  return ((await changeLive(trx, wanted)).numAffectedRows ?? 0n) > 0n
 }
 
 /** The row as it is then; undefined: it has ended, or is wanted absent already, or there is none. `message`: why, in words. */

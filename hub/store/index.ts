@@ -9,8 +9,8 @@ import { createLeases, type Leases } from './leases.ts'
 import { type DatabaseType, migrate } from './migrations.ts'
 import { openPostgres } from './postgres.ts'
 import type { Tables } from './schema.ts'
-import { sqliteDialect } from './sqlite.ts'
-import { createWriter, type Writer } from './writer.ts'
+import { openSqlite } from './sqlite.ts'
+import { createWriter, type Writer, type WriterOptions } from './writer.ts'
 
 export interface Store {
   readonly db: Kysely<Tables>
@@ -41,8 +41,8 @@ export async function openStore(
 ): Promise<Store> {
   switch (database.type) {
     case 'sqlite': {
-      const dialect = sqliteDialect(join(stateFolder, 'hutch.sqlite'))
-      return ready({ db: new Kysely<Tables>({ dialect }), type: 'sqlite', changes: noChanges }, now)
+      const { dialect, ...disk } = openSqlite(join(stateFolder, 'hutch.sqlite'))
+      return ready({ db: new Kysely<Tables>({ dialect }), type: 'sqlite', changes: noChanges }, now, disk)
     }
     case 'postgresql': {
       const { dialect, connect } = await openPostgres(database, log)
@@ -52,7 +52,11 @@ export async function openStore(
   }
 }
 
-async function ready(opened: Pick<Store, 'db' | 'type' | 'changes'>, now: () => Date): Promise<Store> {
+async function ready(
+  opened: Pick<Store, 'db' | 'type' | 'changes'>,
+  now: () => Date,
+  disk: Pick<WriterOptions, 'flush'> = {},
+): Promise<Store> {
   const { db, type, changes } = opened
   try {
     await migrate(db as unknown as Kysely<unknown>, type)
@@ -60,7 +64,7 @@ async function ready(opened: Pick<Store, 'db' | 'type' | 'changes'>, now: () => 
     await db.destroy()
     throw error
   }
-  const writer = createWriter(db, type, changes)
+  const writer = createWriter({ db, type, changes, ...disk })
   return {
     ...opened,
     writer,

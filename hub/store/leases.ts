@@ -1,6 +1,7 @@
 /** Who reconciles a spawner: a row with an epoch, on the database's clock. */
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type { DatabaseType } from './migrations.ts'
+import { prepared } from './prepared.ts'
 import type { Tables } from './schema.ts'
 import { Fenced } from './writer.ts'
 
@@ -20,6 +21,25 @@ export interface Leases {
   /** First in a transaction that writes what only the holder may. @throws Fenced */
   check(trx: Transaction<Tables>, lease: Lease): Promise<void>
 }
+
+const selectHeld = prepared((db, { name, epoch, holder }: Lease) =>
+  db
+    .selectFrom('leases')
+    .select('epoch')
+    .where('name', '=', name)
+    .where('epoch', '=', epoch)
+    .where('holder', '=', holder),
+)
+/** Nobody takes it over before this transaction is done. */
+const selectToHold = prepared((db, { name, epoch, holder }: Lease) =>
+  db
+    .selectFrom('leases')
+    .select('epoch')
+    .where('name', '=', name)
+    .where('epoch', '=', epoch)
+    .where('holder', '=', holder)
+    .forShare(),
+)
 
 export function createLeases(db: Kysely<Tables>, type: DatabaseType, ownClock: () => Date): Leases {
   // With SQLite this process is the database.
@@ -70,15 +90,8 @@ export function createLeases(db: Kysely<Tables>, type: DatabaseType, ownClock: (
       const done = checked.get(trx) ?? new Set()
       const key = `${lease.epoch} ${lease.name} ${lease.holder}`
       if (done.has(key)) return
-      let held = trx
-        .selectFrom('leases')
-        .select('epoch')
-        .where('name', '=', lease.name)
-        .where('epoch', '=', lease.epoch)
-        .where('holder', '=', lease.holder)
-      // Nobody takes it over before this transaction is done.
-      if (type === 'postgresql') held = held.forShare()
-      if ((await held.executeTakeFirst()) === undefined) {
+      const select = type === 'postgresql' ? selectToHold : selectHeld
+      if ((await select(trx, lease)).rows.length === 0) {
         throw new Fenced(`another hub has taken over ${lease.name}`)
       }
       checked.set(trx, done.add(key))

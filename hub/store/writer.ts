@@ -1,8 +1,8 @@
 /**
- * Changes that come together share one transaction, in their order: hundreds of launches a second are a few commits
- * a second, each of them on the disk. What is read and applied in memory follows the order of the commits.
+ * Changes that come together share one transaction, in their order: hundreds of launches a second are some dozen
+ * commits a second, each of them on the disk. What is read and applied in memory follows the order of the commits.
  */
-import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as turn } from 'node:timers/promises'
 import { type Kysely, sql, type Transaction } from 'kysely'
 import { Problem } from '../domain/problem.ts'
 import type { Change, Changes } from './changes.ts'
@@ -42,34 +42,39 @@ interface Job {
   fail(error: unknown): void
 }
 
-const mostTogether = 256
+/** SQLite works in this thread: a request should not have to wait for more than this before its turn comes. */
+const mostTogether: Readonly<Record<DatabaseType, number>> = { sqlite: 32, postgresql: 256 }
 const mostWaiting = 20_000
 const mostTries = 4
 
-/** A commit that waits for the disk holds everything up: it may take this share of the time, and no more. */
-const restFactor = 3
-const longestRestMs = 30
+export interface WriterOptions {
+  readonly db: Kysely<Tables>
+  readonly type: DatabaseType
+  readonly changes: Pick<Changes, 'tell'>
+  /** Returns when what was committed is on the disk. Absent: it is when the commit returns. */
+  readonly flush?: () => Promise<void>
+}
 
-export function createWriter(db: Kysely<Tables>, type: DatabaseType, changes: Pick<Changes, 'tell'>): Writer {
+export function createWriter(options: WriterOptions): Writer {
+  const { type, changes } = options
   const notes: Job[] = []
   const writes: Job[] = []
   let running = Promise.resolve()
   let isRunning = false
-  let notBefore = 0
 
   async function run(): Promise<void> {
     // Whatever was asked for in this turn of the event loop comes along.
     await turn()
     while (notes.length + writes.length > 0) {
-      if (notes.length > 0) await together(sorted(notes), 'normal')
-      else if (performance.now() < notBefore) await sleep(Math.ceil(notBefore - performance.now()))
-      if (writes.length === 0 || performance.now() < notBefore) continue
-      const begunAt = performance.now()
-      await together(sorted(writes), 'full')
-      const endedAt = performance.now()
-      notBefore = endedAt + Math.min(longestRestMs, restFactor * (endedAt - begunAt))
+      if (notes.length > 0) await together(next(notes), 'normal')
+      if (writes.length > 0) await together(next(writes), 'full')
+      await turn()
     }
     isRunning = false
+  }
+
+  function next(queue: Job[]): Job[] {
+    return queue.splice(0, mostTogether[type]).toSorted((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
   }
 
   /** One transaction for all; if it fails, one for each, so that nobody fails for another's fault. */
@@ -86,7 +91,7 @@ export function createWriter(db: Kysely<Tables>, type: DatabaseType, changes: Pi
 
   async function transact(jobs: readonly Job[], durability: Durability, tries = 1): Promise<void> {
     try {
-      await committing(db, type, durability, async (trx) => {
+      await committing(options, durability, async (trx) => {
         const told: Change[] = []
         for (const each of jobs) await each.run(trx, (change) => told.push(change))
         await changes.tell(trx, told)
@@ -115,20 +120,18 @@ export function createWriter(db: Kysely<Tables>, type: DatabaseType, changes: Pi
   return { write: queue(writes), note: queue(notes), drain: () => running }
 }
 
-function sorted(queue: Job[]): Job[] {
-  return queue.splice(0, mostTogether).toSorted((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
-}
-
 type Durability = 'full' | 'normal'
 
-/** PostgreSQL's commits wait elsewhere; SQLite's would wait in this thread, so only those that must do (see sqlite.ts). */
+/**
+ * PostgreSQL's commits wait elsewhere. SQLite's would wait for the disk in this thread, and every request with them:
+ * so the waiting is done beside it, and only for those that must be on the disk (see sqlite.ts).
+ */
 async function committing(
-  db: Kysely<Tables>,
-  type: DatabaseType,
+  { db, flush }: WriterOptions,
   durability: Durability,
   work: (trx: Transaction<Tables>) => Promise<void>,
 ): Promise<void> {
-  if (type === 'postgresql' || durability === 'full') return await db.transaction().execute(work)
+  if (flush === undefined) return await db.transaction().execute(work)
   await db.connection().execute(async (connection) => {
     await sql`pragma synchronous = normal`.execute(connection)
     try {
@@ -137,6 +140,7 @@ async function committing(
       await sql`pragma synchronous = full`.execute(connection)
     }
   })
+  if (durability === 'full') await flush()
 }
 
 function job<T>(

@@ -10,6 +10,21 @@ export function agentKey(agentsKey: Buffer, id: string): Buffer {
   return Buffer.from(hkdfSync('sha256', agentsKey, '', `hutch agent ${id}`, 32))
 }
 
+const mostKept = 4_096
+
+/** agentKey for one agents key, kept: the same few thousand are asked for again and again. */
+export function agentKeys(agentsKey: Buffer): (id: string) => Buffer {
+  const kept = new Map<string, Buffer>()
+  return (id) => {
+    const known = kept.get(id)
+    if (known !== undefined) return known
+    const made = agentKey(agentsKey, id)
+    if (kept.size >= mostKept) kept.clear()
+    kept.set(id, made)
+    return made
+  }
+}
+
 /** For tls.connect: whoever answers must hold the key; a certificate, however trusted, is refused. */
 export function pskClient(identity: string, key: Buffer): ConnectionOptions {
   return {

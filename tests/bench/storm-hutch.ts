@@ -26,8 +26,7 @@ export async function stormHutch(folder: string, people: number): Promise<StormS
     within: onCore(measuredCore),
   }
   let hutch = await runHutch(options)
-  const [[ada = '', password = ''] = []] = Object.entries(await hutch.passwords())
-  await logInAs(hutch.url, ada, password)
+  await logInAs(hutch.url, 'ada', (await hutch.passwords())['ada'] ?? '')
   const connections = new Agent({ keepAlive: true })
   const clients = writePeople(state, names).map(({ login }) => createStormClient(hutch.url, login, connections))
   const clientOf = (person: number) => clients[person] ?? missing(person)

@@ -55,8 +55,8 @@ export async function stormJupyterHub(parent: string, people: number): Promise<S
   }
 
   async function start(): Promise<ChildProcess> {
-    const [command = '', ...args] = [...onCore(measuredCore), join(bin ?? '', 'python'), '-m', 'jupyterhub']
-    const child = spawn(command, args, {
+    const [command, ...args] = [...onCore(measuredCore), join(bin ?? '', 'python'), '-m', 'jupyterhub']
+    const child = spawn(command ?? '', args, {
       cwd: folder,
       stdio: ['ignore', 'ignore', 'ignore'],
       env: { ...process.env, CONFIGPROXY_AUTH_TOKEN: token },

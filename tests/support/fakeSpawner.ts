@@ -61,8 +61,7 @@ function create(config: FakeConfig, context: SpawnerContext): Spawner<FakeProfil
   const agent = new Agent({ keepAlive: true })
 
   async function call<T>(signal: AbortSignal, method: string, path: string, body?: object): Promise<T> {
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(30_000)])
-    const { status, text } = await send(agent, `${base}/${path}`, method, body && JSON.stringify(body), deadline)
+    const { status, text } = await send(agent, `${base}/${path}`, method, body && JSON.stringify(body), signal)
     if (status === 422) throw new LaunchRefused(String(JSON.parse(text)))
     if (status >= 300) throw new Error(`the fake backend answered ${status}`)
     const answer: T = JSON.parse(text)

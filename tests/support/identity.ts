@@ -84,6 +84,7 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
   const makeIdentity = (): Identity =>
     createIdentity({
       db,
+      writer: store.writer,
       configuration: {
         hub: { id: 'hutch', title: 'Hutch', contact: 'help@example.org' },
         login: {
