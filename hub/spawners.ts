@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Configuration } from '../config/schema.ts'
-import { agentKey } from '../images/agent/link.ts'
+import { agentKeys } from '../images/agent/link.ts'
 import { agentBootstrap } from '../spawners/common/agentBootstrap.ts'
 import type { Log, Spawner, SpawnerContext } from '../spawners/spawner.ts'
 import { resolveSpawner } from './setup/spawner-types.ts'
@@ -29,6 +29,7 @@ const stopTimeoutMs = 10_000
 
 export async function createSpawners(options: SpawnersOptions): Promise<ReadonlyMap<string, NamedSpawner>> {
   const { configuration, log, now, agent } = options
+  const keyOf = agentKeys(options.agentsKey)
   const spawners = new Map<string, NamedSpawner>()
   for (const [name, { type, ...own }] of Object.entries(configuration.spawners)) {
     const stateFolder = join(configuration.state, 'spawners', name)
@@ -41,7 +42,7 @@ export async function createSpawners(options: SpawnersOptions): Promise<Readonly
       bootstrap: (spec) =>
         agentBootstrap({
           spec,
-          key: agentKey(options.agentsKey, spec.id),
+          key: keyOf(spec.id),
           report: options.report,
           listen: { host: type === 'local' ? '127.0.0.1' : '0.0.0.0' },
           startTimeoutMs: startTimeoutOf(configuration, spec.variables['HUTCH_PROFILE']),

@@ -4,6 +4,7 @@ import type { Transaction } from 'kysely'
 import type { Configuration } from '../../config/schema.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import type { Store } from '../store/index.ts'
+import { prepared } from '../store/prepared.ts'
 import type { Tables } from '../store/schema.ts'
 import { type AuditEntry, type AuditLine, lineOf, rowOf } from './entry.ts'
 import { forget } from './retention.ts'
@@ -32,6 +33,8 @@ export interface AuditOptions {
 
 const retainEveryMs = 3_600_000
 
+const insertLine = prepared((db, row: ReturnType<typeof rowOf>) => db.insertInto('audit').values(row).returningAll())
+
 export function createAudit({ store, configuration, now, log }: AuditOptions): Audit {
   const { db, writer } = store
   const syslog: Syslog | undefined = configuration.syslog && createSyslog(configuration.syslog, log)
@@ -39,8 +42,9 @@ export function createAudit({ store, configuration, now, log }: AuditOptions): A
   let retaining: Promise<void> | undefined
 
   async function insert(trx: Transaction<Tables>, entry: AuditEntry): Promise<AuditLine> {
-    const row = rowOf(entry, now())
-    return lineOf(await trx.insertInto('audit').values(row).returningAll().executeTakeFirstOrThrow())
+    const [row] = (await insertLine(trx, rowOf(entry, now()))).rows
+    if (row === undefined) throw new Error('the audit trail did not take a line')
+    return lineOf(row)
   }
 
   async function write(entry: AuditEntry): Promise<void> {

@@ -45,7 +45,7 @@ export function openSqlite(path: string): OpenedSqlite {
       },
     },
   })
-  return hasLog(database) ? { dialect, flush: log.flush } : { dialect }
+  return hasLog(database) ? { dialect, flush: () => log.flush() } : { dialect }
 }
 
 /**

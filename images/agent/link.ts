@@ -2,11 +2,11 @@
  * The link between proxy or hub and an agent: TLS 1.3 with a pre-shared key and no PKI, in both directions.
  * Identity = environment id, key = HKDF-SHA256(agents key, id). Shared by hub, proxy and agent.
  */
-import { hkdfSync } from 'node:crypto'
+import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
 import { type ConnectionOptions, createSecureContext, type TlsOptions } from 'node:tls'
 
 /** 32 bytes. `direction` keeps the key for calling the agent apart from the key for calling the hub. */
-export function agentKey(agentsKey: Buffer, id: string): Buffer {
+export function agentKey(agentsKey: Buffer | KeyObject, id: string): Buffer {
   return Buffer.from(hkdfSync('sha256', agentsKey, '', `hutch agent ${id}`, 32))
 }
 
@@ -15,10 +15,11 @@ const mostKept = 4_096
 /** agentKey for one agents key, kept: the same few thousand are asked for again and again. */
 export function agentKeys(agentsKey: Buffer): (id: string) => Buffer {
   const kept = new Map<string, Buffer>()
+  const secret = createSecretKey(agentsKey)
   return (id) => {
     const known = kept.get(id)
     if (known !== undefined) return known
-    const made = agentKey(agentsKey, id)
+    const made = agentKey(secret, id)
     if (kept.size >= mostKept) kept.clear()
     kept.set(id, made)
     return made

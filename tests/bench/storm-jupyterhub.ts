@@ -28,14 +28,21 @@ export async function stormJupyterHub(parent: string, people: number): Promise<S
   const serverPort = typeof address === 'object' ? address?.port : undefined
   const ports = { proxy: await freePort(), api: await freePort(), hub: await freePort(), server: serverPort ?? 0 }
   await writeFile(join(folder, 'jupyterhub_config.py'), configuration(ports))
-  const proxy = spawn(
-    process.execPath,
-    [
-      ...[chp, '--ip', '127.0.0.1', '--port', `${ports.proxy}`, '--api-ip', '127.0.0.1', '--api-port', `${ports.api}`],
-      ...['--default-target', `http://127.0.0.1:${ports.hub}`, '--log-level', 'error'],
-    ],
-    { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, CONFIGPROXY_AUTH_TOKEN: token } },
-  )
+  const listening = [
+    '--ip',
+    '127.0.0.1',
+    '--port',
+    `${ports.proxy}`,
+    '--api-ip',
+    '127.0.0.1',
+    '--api-port',
+    `${ports.api}`,
+  ]
+  const leading = ['--default-target', `http://127.0.0.1:${ports.hub}`, '--log-level', 'error']
+  const proxy = spawn(process.execPath, [chp, ...listening, ...leading], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, CONFIGPROXY_AUTH_TOKEN: token },
+  })
   moveTo(otherCore, proxy.pid ?? 0)
   const agent = new Agent({ keepAlive: true })
   const base = `http://127.0.0.1:${ports.proxy}/hub`
