@@ -76,14 +76,15 @@ export async function runPrimary(options: PrimaryOptions): Promise<RunningPrimar
       (error: unknown) => log.error({ err: error }, 'the certificate could not be read; the one before stays'),
     )
   }
-  const watched = configuration.tls?.certificateFile
-  if (watched !== undefined) watchFile(watched, { interval: certificateCheckMs, persistent: false }, reloadCertificate)
+  // Both: between one and the other they do not fit, and the one before stays.
+  const watched = configuration.tls === undefined ? [] : Object.values(configuration.tls)
+  for (const file of watched) watchFile(file, { interval: certificateCheckMs, persistent: false }, reloadCertificate)
   log.info({ listen: configuration.listen, routes: tables.routes.size, workers: crew.size }, 'the proxy serves')
   return {
     reloadCertificate,
     async stop() {
       log.info({ drainMs: configuration.drainMs }, 'the proxy stops when what goes on is done')
-      if (watched !== undefined) unwatchFile(watched)
+      for (const file of watched) unwatchFile(file, reloadCertificate)
       await crew.drain()
       follower.stop()
       await snapshot.flush()

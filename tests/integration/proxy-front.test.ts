@@ -1,11 +1,15 @@
 /** The proxy at the edge: TLS of its own, a site's proxy in front of it, a path prefix. */
-import { writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { copyFile, writeFile } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { request } from 'node:https'
 import { join } from 'node:path'
-import { connect } from 'node:tls'
+import { connect, createServer as createTlsServer } from 'node:tls'
 import test from 'ava'
+import { agentKey, pskServer } from '../../images/agent/link.ts'
 import { certificate } from '../support/certificate.ts'
 import { available, program } from '../support/component.ts'
+import { freePort } from '../support/hutch.ts'
 import { ask, route, startProxy, upstream } from '../support/proxy.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 import { until } from '../support/until.ts'
@@ -70,6 +74,60 @@ test('TLS: cookies are Secure, old versions are refused, SIGHUP reads a new cert
   proxy.process.kill('SIGHUP')
   await until('it says so', () => proxy.output().includes('the one before stays'))
   t.is(await subjectOf(proxy.port), 'second')
+})
+
+test('a new certificate is read by every worker when its files change, the key last', async (t) => {
+  if (!available(t, 'openssl', program('openssl'), 'apt-get install openssl')) return
+  const [folder, other] = [await temporaryFolder(t), await temporaryFolder(t)]
+  const tls = await certificate(folder, 'first')
+  const proxy = await startProxy(t, { tls, publicUrl: 'https://127.0.0.1', workers: 2 })
+  t.is(await subjectOf(proxy.port), 'first')
+  const next = await certificate(other, 'second')
+  await copyFile(next.certificateFile, tls.certificateFile)
+  // Seen in between, as a slow renewal has it.
+  await until('it says that they do not fit', () => proxy.output().includes('the one before stays'), {
+    timeoutMs: 40_000,
+  })
+  t.is(await subjectOf(proxy.port), 'first')
+  await copyFile(next.keyFile, tls.keyFile)
+  await until(
+    'all workers show the new one',
+    async () => {
+      const seen = await Promise.all(Array.from({ length: 8 }, () => subjectOf(proxy.port)))
+      return seen.every((name) => name === 'second')
+    },
+    { timeoutMs: 40_000, everyMs: 250 },
+  )
+})
+
+test("IPv6: browsers, the hub's address, environments in clear and with a pre-shared key", async (t) => {
+  const answer = (asked: IncomingMessage, response: ServerResponse): void =>
+    void response.end(`${asked.headers.host} ${String(asked.headers['x-forwarded-for'])}`)
+  const plain = createServer(answer).listen(0, '::1')
+  await once(plain, 'listening')
+  t.teardown(() => plain.close())
+  const port = await freePort()
+  const listen = { host: '::1', port }
+  const proxy = await startProxy(t, { listen, publicUrl: `http://[::1]:${port}`, trustedProxies: ['fd00::/8'] })
+  const secret = createTlsServer(
+    pskServer(() => agentKey(proxy.agentsKey, 'e2')),
+    (socket) => plain.emit('connection', socket),
+  ).listen(0, '::1')
+  await once(secret, 'listening')
+  t.teardown(() => secret.close())
+  const portOf = (server: { address(): unknown }): number => (server.address() as { port: number }).port
+  const routes = [
+    route('e1', { kind: 'http', url: `http://[::1]:${portOf(plain)}` }),
+    route('e2', { kind: 'psk', host: '::1', port: portOf(secret), identity: 'e2' }),
+  ]
+  for (const to of routes) {
+    await proxy.hub.put(to)
+    const headers = { cookie: proxy.entry(to), origin: `http://[::1]:${port}`, 'x-forwarded-for': 'fd00::1' }
+    const reply = await ask(`http://[::1]:${port}${to.prefix}`, { method: 'POST', headers })
+    t.is(reply.body, `[::1]:${port} ::1`, to.target.kind)
+  }
+  t.is((await ask(`http://[::1]:${port}/hub/home`)).body, 'hub')
+  t.is((await ask(`http://[::1]:${port}/hub/home`, { headers: { host: '[::2]' } })).status, 421)
 })
 
 test('a trusted proxy in front is believed, its last word alone; another one is not', async (t) => {

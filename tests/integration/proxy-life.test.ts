@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { spawn } from 'node:child_process'
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { request, type IncomingMessage } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -132,6 +133,45 @@ test('SIGTERM finishes downloads and tells WebSockets; the deadline holds', asyn
   t.is(await never, 'broken off')
   t.true(performance.now() - startedAt < 15_000)
 })
+
+for (const workers of [1, 2]) {
+  test(`${workers} worker(s): three downloads to slow readers are finished after SIGTERM`, async (t) => {
+    const size = 24 * 2 ** 20
+    const behind = await upstream(t, (_request, response) => {
+      response.writeHead(200, { 'content-length': size })
+      const part = Buffer.alloc(2 ** 18, 7)
+      let left = size
+      const go = (): void => {
+        while (left > 0) {
+          left -= part.length
+          if (!response.write(part)) return void response.once('drain', go)
+        }
+        response.end()
+        return undefined
+      }
+      go()
+    })
+    const to = route('e1', behind.target)
+    const proxy = await startProxy(t, { workers, drainMs: 60_000 }, { routes: [to] })
+    let got = 0
+    const headers = { cookie: proxy.entry(to) }
+    const downloads = Array.from({ length: 3 }, async () => {
+      const asked = request(`${proxy.url}${to.prefix}`, { headers, agent: false }).end()
+      const [response] = (await once(asked, 'response')) as [IncomingMessage]
+      let bytes = 0
+      for await (const chunk of response as AsyncIterable<Buffer>) {
+        bytes += chunk.length
+        got += chunk.length
+        if (Math.floor(bytes / 2 ** 20) !== Math.floor((bytes - chunk.length) / 2 ** 20)) await sleep(50)
+      }
+      return bytes
+    })
+    await until('all are under way', () => got > 2 ** 20)
+    const stopped = proxy.stop()
+    t.deepEqual(await Promise.all(downloads), [size, size, size])
+    t.is(await stopped, 0)
+  })
+}
 
 test('kill -9, then the same routes from the disk, before the hub is back', async (t) => {
   const behind = await upstream(t, (_request, response) => response.end('ok'))

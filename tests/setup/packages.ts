@@ -7,6 +7,7 @@ const wanted: readonly Readonly<{ package: string; found: () => unknown }>[] = [
   { package: 'bubblewrap', found: () => program('bwrap') },
   { package: 'chromium', found: () => program('chromium') },
   { package: 'postgresql-15', found: () => existsSync('/usr/lib/postgresql/15/bin/initdb') },
+  { package: 'nginx-light', found: () => program('nginx') },
   { package: 'debootstrap', found: () => program('debootstrap') },
 ]
 
