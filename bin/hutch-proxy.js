@@ -2,4 +2,4 @@
 // Runs under any Node from 20 on; node24.js finds the Node 24 that the package brings.
 import { run } from './node24.js'
 
-await run(new URL('../proxy/main.ts', import.meta.url))
+await run(new URL('../proxy/main.ts', import.meta.url), 'proxy')

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
 import { run } from './node24.js'
 
-await run(new URL('../hub/cli/run.ts', import.meta.url))
+// The other commands end at once: the source will do.
+await run(new URL('../hub/cli/run.ts', import.meta.url), process.argv[2] === 'start' ? 'hub' : undefined)

@@ -9,14 +9,18 @@ import { createRequire } from 'node:module'
 import { constants } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { findProgram } from './program.js'
 
 const needed = 24
 
-/** `entry` is the URL of a .ts file. */
-export async function run(entry) {
+/** `entry` is the URL of a .ts file; `program` names what it is bundled as, for what runs long. */
+export async function run(entry, program) {
   const file = findEntry(entry)
-  if (major(process.versions.node) >= needed) await runHere(file)
-  else runThere(file, findNode())
+  const isHere = major(process.versions.node) >= needed
+  const node = isHere ? process.execPath : findNode()
+  const best = (program && findProgram(program, node)) ?? file
+  if (isHere) await runHere(best)
+  else runThere(best, node)
 }
 
 /** JavaScript is preferred: where it is, the TypeScript can't be run or is the same. */

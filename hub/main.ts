@@ -13,7 +13,7 @@ import { createAccounts } from './accounts/index.ts'
 import { createApp } from './app.ts'
 import { createCatalogue } from './catalogue/index.ts'
 import { createLoginPage } from './http/login.ts'
-import { createDemoProvider, type DemoProvider } from './identity/demo/index.ts'
+import type { createDemoProvider, DemoProvider } from './identity/demo/index.ts'
 import { createIdentity } from './identity/index.ts'
 import { createLaunches } from './launch/index.ts'
 import { keptPort, requireFree } from './listeners.ts'
@@ -126,7 +126,9 @@ async function makeRooms(
   const shared = { configuration, publicUrl, environments, audit, now, log }
   const inState = { stateFolder: folder.path, now, log }
   const demo = configuration.login.demo
-    ? await createDemoProvider({ ...inState, publicUrl, listenHost: configuration.listen.host })
+    ? await (
+        await import('./identity/demo/index.ts')
+      ).createDemoProvider({ ...inState, publicUrl, listenHost: configuration.listen.host })
     : undefined
   const identity = createIdentity({
     ...shared,
@@ -165,6 +167,12 @@ async function makeRooms(
     newId: randomUUID,
   })
   return { identity, app, demo }
+}
+
+/** Loaded where it is wanted: a facility's own hub needs none of it. */
+async function startDemo(options: Parameters<typeof createDemoProvider>[0]): Promise<DemoProvider> {
+  const demo = await import('./identity/demo/index.ts')
+  return await demo.createDemoProvider(options)
 }
 
 const stopTimeoutMs = 30_000

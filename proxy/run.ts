@@ -1,7 +1,6 @@
 /** The composition root of the proxy: it alone reads keys and the environment. */
 import cluster from 'node:cluster'
 import { randomBytes } from 'node:crypto'
-import { fileURLToPath } from 'node:url'
 import manifest from '../package.json' with { type: 'json' }
 import { createActivity } from './activity.ts'
 import { compatibleUsage, readOptions } from './compatible/options.ts'
@@ -77,7 +76,8 @@ async function run(configuration: ProxyConfiguration, args: readonly string[]): 
     if (size > 1)
       return crewOfWorkers({
         size,
-        script: fileURLToPath(import.meta.url).replace(/run(\.\w+)$/, 'main$1'),
+        // The same program as this one, bundled or as source.
+        script: process.argv[1] ?? '',
         args,
         primary,
         listen,

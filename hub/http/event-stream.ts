@@ -7,13 +7,16 @@ import type { Context } from 'koa'
 
 export interface EventStream {
   send(event: string, data: unknown): void
-  close(): void
+  /** `retryMs`: when the reader may come again, unless it knows better. */
+  close(options?: { retryMs: number }): void
   readonly closed: AbortSignal
 }
 
 /** More than this unread: the reader is gone or too slow; it reconnects by itself. */
 const mostUnreadBytes = 256 * 1024
 const retryMs = 3_000
+/** How long the reader has for what was sent before the end. */
+const lastLinesMs = 5_000
 
 export function openEventStream(ctx: Context): EventStream {
   const stream = new PassThrough({ highWaterMark: mostUnreadBytes })
@@ -41,9 +44,11 @@ export function openEventStream(ctx: Context): EventStream {
       count += 1
       write(`id: ${count}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
     },
-    close() {
+    close(options) {
+      if (options) write(`retry: ${options.retryMs}\n\n`)
       stream.end()
       gone.abort()
+      setTimeout(() => stream.destroy(), lastLinesMs).unref()
     },
     closed: gone.signal,
   }

@@ -1,7 +1,6 @@
 /** What the pages follow live: one environment, or all of mine. Bounded per login, closed when the login ends. */
 import { Router } from '@koa/router'
 import type { Context } from 'koa'
-import { Problem } from '../domain/problem.ts'
 import type { Environments, Visitor } from '../domain/services.ts'
 import type { EnvironmentId, Log } from '../../spawners/spawner.ts'
 import { type EventStream, openEventStream } from './event-stream.ts'
@@ -67,26 +66,33 @@ interface Followed {
   tick?(stream: EventStream): void
 }
 
-/** Pages that a person may have open in one browser; hidden ones hold no stream (assets/follow.js). */
+/**
+ * Pages that a person may have open in one browser; hidden ones hold no stream (assets/follow.js). One more takes the
+ * place of the oldest, which follows again when somebody turns to it.
+ */
 const mostPerLogin = 12
+/** For readers that know nothing of this: two of them must not throw each other out all the time. */
+const replacedRetryMs = 60_000
 const usageMs = 5_000
 
 /** Opens a stream, sends the whole state at once and after each change: changes that come fast become one. */
 function follower(options: EventOptions): (ctx: Context, visitor: Visitor, followed: Followed) => void {
   const { environments, stillValid, log, heartbeatMs } = options
-  const open = new Map<string, number>()
+  const open = new Map<string, Set<EventStream>>()
   return (ctx, visitor, followed) => {
     requireScope(visitor, 'read:servers')
     if (ctx.method === 'HEAD') {
       ctx.status = 200
       return
     }
-    const already = open.get(visitor.login) ?? 0
-    if (already >= mostPerLogin) {
-      throw new Problem('tooManyRequests', 'Too many pages of yours are open. Close some of them.', { retryAfter: 30 })
+    const already = open.get(visitor.login) ?? new Set()
+    const [oldest] = already
+    if (already.size >= mostPerLogin && oldest !== undefined) {
+      oldest.send('replaced', {})
+      oldest.close({ retryMs: replacedRetryMs })
     }
-    open.set(visitor.login, already + 1)
     const stream = openEventStream(ctx)
+    open.set(visitor.login, already.add(stream))
     const failed = (error: unknown): void => {
       log.warn({ request: ctx.state['requestId'], err: error }, 'an event stream was closed')
       stream.close()
@@ -108,9 +114,8 @@ function follower(options: EventOptions): (ctx: Context, visitor: Visitor, follo
       unsubscribe()
       clearInterval(heartbeat)
       clearInterval(tick)
-      const left = (open.get(visitor.login) ?? 1) - 1
-      if (left > 0) open.set(visitor.login, left)
-      else open.delete(visitor.login)
+      already.delete(stream)
+      if (already.size === 0 && open.get(visitor.login) === already) open.delete(visitor.login)
     })
     push()
   }

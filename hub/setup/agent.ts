@@ -3,10 +3,12 @@ import { createHash } from 'node:crypto'
 import { glob, mkdir, mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { bundleAgent, nodeFlags } from '../../images/agent/bundle.ts'
+import { nodeFlags } from '../../images/agent/node-flags.ts'
 import type { SpawnerContext } from '../../spawners/spawner.ts'
+import { lastLine, runProgram } from './program.ts'
 
 const source = fileURLToPath(new URL('../../images/agent/', import.meta.url))
+const bundleTimeoutMs = 60_000
 
 /** Environments that run keep the version that they were started with. */
 export async function prepareAgent(stateFolder: string): Promise<SpawnerContext['agent']> {
@@ -24,8 +26,10 @@ export async function prepareAgent(stateFolder: string): Promise<SpawnerContext[
 /** Whole or not at all; of two at once the first wins, and both are the same. */
 async function bundleInto(folder: string): Promise<void> {
   const draft = await mkdtemp(`${folder}.`)
-  await bundleAgent(draft)
   try {
+    const bundler = join(source, 'bundle-process.ts')
+    const ended = await runProgram([process.execPath, bundler, draft], { timeoutMs: bundleTimeoutMs })
+    if (ended.exitCode !== 0) throw new Error(`the agent could not be bundled: ${lastLine(ended)}`)
     await rename(draft, folder)
   } catch (error) {
     await rm(draft, { recursive: true, force: true })

@@ -7,7 +7,6 @@ import type { Log } from '../../spawners/spawner.ts'
 import { type Changes, noChanges, postgresChanges } from './changes.ts'
 import { createLeases, type Leases } from './leases.ts'
 import { type DatabaseType, migrate } from './migrations.ts'
-import { openPostgres } from './postgres.ts'
 import type { Tables } from './schema.ts'
 import { openSqlite } from './sqlite.ts'
 import { createWriter, type Writer, type WriterOptions } from './writer.ts'
@@ -45,6 +44,8 @@ export async function openStore(
       return ready({ db: new Kysely<Tables>({ dialect }), type: 'sqlite', changes: noChanges }, now, disk)
     }
     case 'postgresql': {
+      // Most of its client's memory is for those who use it.
+      const { openPostgres } = await import('./postgres.ts')
       const { dialect, connect } = await openPostgres(database, log)
       const changes = postgresChanges(connect, randomUUID(), log)
       return ready({ db: new Kysely<Tables>({ dialect }), type: 'postgresql', changes }, now)

@@ -16,8 +16,8 @@ export interface ManagedProxyOptions {
   /** <state>/run: configuration and identity are written here, 0600. */
   readonly runFolder: string
   readonly logFile: string
-  /** argv that starts it; `--config FILE` is added. */
-  readonly argv: readonly string[]
+  /** argv that starts it, asked at each start; `--config FILE` is added. */
+  readonly argv: () => readonly string[]
   /** What proxy/config.ts reads. */
   readonly configuration: object
   readonly controlSocket: string
@@ -46,9 +46,7 @@ const longestLogBytes = 64 * 2 ** 20
 export async function manageProxy(options: ManagedProxyOptions): Promise<ManagedProxy> {
   const { runFolder, log, drainMs } = options
   const text = JSON.stringify(options.configuration)
-  const digest = createHash('sha256')
-    .update(JSON.stringify([options.argv, text]))
-    .digest('hex')
+  const digest = await digestOf(options.argv(), text)
   const record = join(runFolder, 'proxy-process.json')
   let current = await adopt(record, digest, options)
   const stopping = new AbortController()
@@ -90,6 +88,12 @@ export async function manageProxy(options: ManagedProxyOptions): Promise<Managed
   }
 }
 
+/** What it was started from and with. The program counts by what is in it: the same one may lie elsewhere now. */
+async function digestOf(argv: readonly string[], configuration: string): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify([argv.slice(0, -1), configuration]))
+  return hash.update(await readFile(argv.at(-1) ?? '')).digest('hex')
+}
+
 async function adopt(
   record: string,
   digest: string,
@@ -109,7 +113,7 @@ async function adopt(
 }
 
 async function launch(options: ManagedProxyOptions): Promise<ProcessIdentity> {
-  const [command = '', ...args] = options.argv
+  const [command = '', ...args] = options.argv()
   const output = openSync(options.logFile, 'a', 0o600)
   const startedAtByte = (await stat(options.logFile)).size
   const child = spawn(command, [...args, '--config', join(options.runFolder, 'proxy.json')], {

@@ -6,6 +6,7 @@ import { managedProxyConfiguration } from '../../proxy/managed.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import type { Secrets } from '../setup/secrets.ts'
 import { writeWhole, type StateFolder } from '../setup/state-folder.ts'
+import { proxyProgram } from './program-place.ts'
 import { manageProxy, type ManagedProxy } from './proxy.ts'
 
 export interface StartProxyOptions {
@@ -38,7 +39,7 @@ export async function startProxy(options: StartProxyOptions): Promise<ManagedPro
   return await manageProxy({
     runFolder: folder.run,
     logFile: join(folder.logs, 'proxy.log'),
-    argv: [process.execPath, main],
+    argv: () => [process.execPath, proxyProgram(main)],
     configuration: managedProxyConfiguration(configuration, publicUrl, places),
     controlSocket: places.controlSocket,
     drainMs: configuration.proxy.drain,

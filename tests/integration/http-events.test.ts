@@ -74,21 +74,34 @@ test('a logout closes the streams at the next heartbeat, and nothing is told bef
   t.is((await follow(t, hub, '/hub/api/v1/events')).status, 401)
 })
 
-test('at most twelve for one login; who leaves makes room', async (t) => {
+test('at most twelve for one login: one more takes the place of the oldest', async (t) => {
   const hub = await fakeHub(t)
   const followers: Follower[] = []
   for (let count = 0; count < 12; count += 1) followers.push(await follow(t, hub, '/hub/api/v1/events'))
-  t.true(followers.every(({ status }) => status === 200))
-  t.is((await follow(t, hub, '/hub/api/v1/events')).status, 429)
-  t.is((await follow(t, hub, '/hub/api/v1/events', {}, 'bob')).status, 200)
-  followers[0]?.leave()
+  const bobs = await follow(t, hub, '/hub/api/v1/events', {}, 'bob')
+  t.is(bobs.status, 200)
+  for (const place of [0, 1]) {
+    const next = await follow(t, hub, '/hub/api/v1/events')
+    t.is(next.status, 200)
+    await until('it has its first list', () => next.events.length > 0)
+    followers.push(next)
+    const oldest = followers[place]
+    await until('the oldest was closed', () => oldest?.ended() === true)
+    t.is(oldest?.events.at(-1)?.name, 'replaced')
+    t.is(hub.environments.subscribers, 13, 'twelve of hers and his one')
+  }
+  hub.environments.put({ id: 'mine1' })
+  await until('the others are told', () => followers.slice(2).every(({ events }) => events.length >= 2))
+  t.true([...followers.slice(2), bobs].every(({ ended }) => !ended()))
+  followers[5]?.leave()
   await until('room', () => hub.environments.subscribers === 12)
+  t.is((await follow(t, hub, '/hub/api/v1/events')).status, 200)
+  t.false(followers[2]?.ended(), 'who leaves makes room')
   t.deepEqual(
     hub.lines.filter(({ level }) => level === 'error'),
     [],
     'a page that is closed is no error',
   )
-  t.is((await follow(t, hub, '/hub/api/v1/events')).status, 200)
 })
 
 test('HEAD opens no stream', async (t) => {

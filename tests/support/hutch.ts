@@ -8,6 +8,7 @@ import { createServer } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { ExecutionContext } from 'ava'
+import { findProgram } from '../../bin/program.js'
 import { giveToOrdinary, ordinaryCommand } from './asUser.ts'
 import { readyJupyter } from './jupyter-on-path.ts'
 import { until } from './until.ts'
@@ -68,6 +69,8 @@ async function withJupyter(
 /** Returns when the login page answers. Whoever calls stops it. */
 export async function runHutch(options: HutchOptions): Promise<RunningHutch> {
   const { state, args = [], port, within = [] } = options
+  // Bundled by this account, beside the packages: another one finds it there, and need not bundle it for each home.
+  findProgram('hub', process.execPath)
   const listen = `127.0.0.1:${port ?? (await freePort())}`
   const program = [process.execPath, join(project, 'bin/hutch.js'), 'start', '--state', state, '--listen', listen]
   const { argv, env, cleanUp } = await userOf(options, [...program, ...args])

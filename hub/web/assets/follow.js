@@ -13,6 +13,8 @@ export function follow(url, handlers) {
       close()
       location.reload()
     })
+    // So many pages of this person are open that a newer one took the place: until somebody turns to this one again.
+    source.addEventListener('replaced', close)
     source.addEventListener('error', () => {
       // Refused, and not tried again by the browser: the login is over, or it is too much just now.
       if (source?.readyState !== EventSource.CLOSED) return
@@ -31,6 +33,7 @@ export function follow(url, handlers) {
     source = undefined
   }
   document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()))
+  addEventListener('focus', open)
   addEventListener('pagehide', close)
   addEventListener('pageshow', open)
   open()

@@ -1,0 +1,2 @@
+/** See program.js. `folders`: where bundles are kept, the best first. */
+export function findProgram(name: 'hub' | 'proxy', node: string, folders?: readonly string[]): string | undefined
