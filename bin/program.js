@@ -76,7 +76,7 @@ function digest() {
       if (/\.[jt]s$/.test(file)) files.push(join(room, file))
     }
   }
-  for (const file of files.sort()) {
+  for (const file of files.toSorted()) {
     if (existsSync(join(project, file)))
       hash
         .update(file)
@@ -98,7 +98,7 @@ function use(folder) {
 function prune(folder) {
   const age = (each) => lstatSync(join(folder, each)).mtimeMs
   const old = readdirSync(folder)
-    .sort((a, b) => age(b) - age(a))
+    .toSorted((a, b) => age(b) - age(a))
     .slice(mostKept)
   for (const each of old) rmSync(join(folder, each), { recursive: true, force: true })
 }

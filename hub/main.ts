@@ -126,9 +126,7 @@ async function makeRooms(
   const shared = { configuration, publicUrl, environments, audit, now, log }
   const inState = { stateFolder: folder.path, now, log }
   const demo = configuration.login.demo
-    ? await (
-        await import('./identity/demo/index.ts')
-      ).createDemoProvider({ ...inState, publicUrl, listenHost: configuration.listen.host })
+    ? await startDemo({ ...inState, publicUrl, listenHost: configuration.listen.host })
     : undefined
   const identity = createIdentity({
     ...shared,

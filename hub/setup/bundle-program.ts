@@ -49,8 +49,8 @@ async function bundleInto(outdir: string): Promise<void> {
 function placesOfTheSource(): Plugin {
   return {
     name: 'places of the source',
-    setup({ onLoad }) {
-      onLoad({ filter: /\.[cm]?[jt]s$/ }, async ({ path }) => {
+    setup(building) {
+      building.onLoad({ filter: /\.[cm]?[jt]s$/ }, async ({ path }) => {
         const text = await readFile(path, 'utf8')
         if (!place.test(text) || path.endsWith('/program-place.ts')) return undefined
         const places = { url: pathToFileURL(path).href, dirname: dirname(path), filename: path }
