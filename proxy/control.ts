@@ -1,10 +1,11 @@
 /** GET /health and /metrics, on a unix socket or an address that is not public. */
 import { chmod, rm } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
+import type { Server } from 'node:http'
 import { connect } from 'node:net'
 import type { ProxyConfiguration } from './config.ts'
 import { StartError } from './config.ts'
 import { listening } from './engine.ts'
+import { createHttpServer } from './http/node.ts'
 import { renderStatistics, type Statistics } from './statistics.ts'
 
 export interface ControlOptions {
@@ -15,7 +16,7 @@ export interface ControlOptions {
 
 /** Throws StartError. */
 export async function serveControl({ where, health, statistics }: ControlOptions): Promise<Server> {
-  const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
+  const server = createHttpServer({ requestTimeout: 10_000 }, (request, response) => {
     const send = (status: number, type: string, body: string): void =>
       void response.writeHead(status, { 'content-type': type }).end(body)
     if (request.method === 'GET' && request.url === '/health') {

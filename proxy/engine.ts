@@ -14,9 +14,10 @@ import { watchDeadlines } from './deadlines.ts'
 import type { HubMessage, Target } from './feed.ts'
 import { connector } from './forward/connect.ts'
 import { createForwarding } from './forward/create-forwarding.ts'
+import { createInlets } from './forward/inlets.ts'
 import { createPool, type Pool } from './forward/pool.ts'
 import { trustedAddresses } from './forward/request.ts'
-import { serveHttp2 } from './http2/sessions.ts'
+import type { Http2 } from './http2/sessions.ts'
 import type { Logs } from './log.ts'
 import { createCounters, type Statistics } from './statistics.ts'
 import { createPools, type Tables } from './tables.ts'
@@ -61,6 +62,7 @@ export function createEngine(options: EngineOptions): Engine {
   const { limits } = configuration
   const publicUrl = new URL(configuration.publicUrl)
   const deadlines = watchDeadlines()
+  const inlets = createInlets()
   const counters = createCounters()
   const pools = createPools((route) => poolFor(route.target))
   const entering = {
@@ -87,6 +89,7 @@ export function createEngine(options: EngineOptions): Engine {
   const forwarding = createForwarding({
     limits,
     deadlines,
+    inlets,
     gate,
     newId: options.newId,
     trusted: trustedAddresses(configuration.trustedProxies),
@@ -98,16 +101,7 @@ export function createEngine(options: EngineOptions): Engine {
     refused: counters.refused,
     bug,
   })
-  const http2 = serveHttp2({
-    limits,
-    deadlines,
-    serve: forwarding.serve,
-    full: () => forwarding.clients.size >= limits.connections,
-    refused: counters.refused,
-    abused: (what, address) => logs.log.warn({ address, what }, 'a connection was ended: it asked too much'),
-  })
-  const serveTls = (socket: TLSSocket): void =>
-    socket.alpnProtocol === 'h2' ? http2.serve(socket) : forwarding.serve(socket)
+  let http2: Http2 | undefined
   let server: Server | undefined
   let answered = 0
   const transfers = createTransfers(options.transferring)
@@ -128,6 +122,7 @@ export function createEngine(options: EngineOptions): Engine {
     },
     async listen() {
       const { tls } = configuration
+      http2 = tls === undefined ? undefined : await speakHttp2()
       server =
         tls === undefined
           ? createTcpServer({ allowHalfOpen: true, noDelay: true }, forwarding.serve)
@@ -148,26 +143,44 @@ export function createEngine(options: EngineOptions): Engine {
       const until = performance.now() + configuration.drainMs
       server?.close()
       forwarding.drain()
-      http2.drain()
+      http2?.drain()
       while (forwarding.clients.size > 0 && performance.now() < until) {
         await new Promise((resolve) => setTimeout(resolve, 50))
       }
       for (const { socket } of forwarding.clients) socket.destroy()
-      http2.stop()
+      http2?.stop()
       clearInterval(expiry)
       clearInterval(transferLook)
       deadlines.stop()
     },
     statistics: () =>
       counters.read({
-        hutch_proxy_connections: forwarding.clients.size - http2.streams + http2.connections,
-        hutch_proxy_http2_connections: http2.connections,
+        hutch_proxy_connections: forwarding.clients.size - (http2?.streams ?? 0) + (http2?.connections ?? 0),
+        hutch_proxy_http2_connections: http2?.connections ?? 0,
         [`hutch_proxy_live{kind="http"}`]: countLive('http'),
         [`hutch_proxy_live{kind="websocket"}`]: countLive('websocket'),
         hutch_proxy_transfers: transfers.count,
         hutch_proxy_resident_bytes: process.memoryUsage.rss(),
         hutch_proxy_heap_bytes: process.memoryUsage().heapUsed,
       }),
+  }
+
+  /** Loaded by those alone who need it. */
+  async function speakHttp2(): Promise<Http2> {
+    const { serveHttp2 } = await import('./http2/sessions.ts')
+    return serveHttp2({
+      limits,
+      deadlines,
+      serve: forwarding.serve,
+      full: () => forwarding.clients.size >= limits.connections,
+      refused: counters.refused,
+      abused: (what, address) => logs.log.warn({ address, what }, 'a connection was ended: it asked too much'),
+    })
+  }
+
+  function serveTls(socket: TLSSocket): void {
+    if (socket.alpnProtocol === 'h2') http2?.serve(socket)
+    else forwarding.serve(socket)
   }
 
   function bug(error: unknown): void {
@@ -179,6 +192,7 @@ export function createEngine(options: EngineOptions): Engine {
     return createPool({
       ...connector(target, agentsKey),
       deadlines,
+      inlets,
       bug,
       connectTimeoutMs: limits.connectMs,
       keepAliveMs: limits.upstreamIdleMs,

@@ -11,13 +11,12 @@ import { createLogs } from './log.ts'
 import { runPrimary } from './primary.ts'
 import { createTables } from './tables.ts'
 import type { UsedTickets } from './tickets.ts'
-import { createTidy, garbageCollector, keepYoungGenerationSmall } from './tidy.ts'
+import { createTidy, garbageCollector } from './tidy.ts'
 import { workerTools } from './worker.ts'
 import { crewOfWorkers, type FromWorker } from './workers.ts'
 
 /** Says what is wrong, and ends the process. */
 export async function runProxy(args: readonly string[]): Promise<void> {
-  keepYoungGenerationSmall()
   await begin(args).catch(fail)
 }
 

@@ -35,12 +35,3 @@ export function garbageCollector(): () => void {
   // The one that gives pages back to the system.
   return () => collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
 }
-
-/**
- * Chunks on their way through live for microseconds, but each holds 64 KiB outside the heap, which V8 does not count
- * when it decides how large the young generation may grow: a small one lets them go at once. Measured at a download
- * of 2 GB through a bare pair of sockets: 66 instead of 131 MB resident, and a fifth less CPU.
- */
-export function keepYoungGenerationSmall(): void {
-  setFlagsFromString('--scavenger-max-new-space-capacity-mb=1')
-}

@@ -13,6 +13,7 @@ import type { TargetTls } from '../forward/connect.ts'
 import { connector } from '../forward/connect.ts'
 import { createForwarding } from '../forward/create-forwarding.ts'
 import type { Done } from '../forward/forwarding.ts'
+import { createInlets } from '../forward/inlets.ts'
 import { createPool } from '../forward/pool.ts'
 import { trustedAddresses } from '../forward/request.ts'
 import { replaceFile } from '../snapshot.ts'
@@ -53,12 +54,14 @@ export async function runCompatible(options: CompatibleOptions, tools: Compatibl
   const routes = createCompatibleRoutes({ now, hostRouting: options.hostRouting })
   await restore(options, routes)
   const deadlines = watchDeadlines()
+  const inlets = createInlets()
   const counters = createCounters()
   const bug = (error: unknown): void => log.error(error instanceof Error ? String(error.stack) : String(error))
   const pools = createPools(({ target }) =>
     createPool({
       ...connector(target.kind === 'http' ? targetOf(target.url).target : target, undefined, clientTls),
       deadlines,
+      inlets,
       bug,
       connectTimeoutMs: defaults.connectMs,
       keepAliveMs: defaults.upstreamIdleMs,
@@ -76,6 +79,7 @@ export async function runCompatible(options: CompatibleOptions, tools: Compatibl
       responseHeadMs: options.proxyTimeoutMs ?? defaults.responseHeadMs,
     },
     deadlines,
+    inlets,
     gate: createCompatibleGate({ options, routes, pages, poolOf: ({ route }) => pools.of(route) }),
     newId: tools.newId,
     // Whoever is in front is believed, as configurable-http-proxy does.

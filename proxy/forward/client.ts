@@ -71,14 +71,7 @@ export function serveClient(socket: Socket, forwarding: Forwarding): Client {
   deadlines.things.add(client)
   forwarding.clients.add(client)
   socket.setNoDelay(true)
-  socket.on('data', (chunk: Buffer) => {
-    try {
-      client.handler.data(chunk)
-    } catch (error) {
-      forwarding.bug(error)
-      socket.destroy()
-    }
-  })
+  forwarding.inlets.attach(socket, take)
   socket.on('drain', () => client.handler.drained())
   socket.on('end', () => {
     client.halfClosed = true
@@ -91,7 +84,18 @@ export function serveClient(socket: Socket, forwarding: Forwarding): Client {
     forwarding.clients.delete(client)
     client.handler.closed()
   })
+  // What is left to its flow is read, once it flows.
+  socket.resume()
   return client
+
+  function take(chunk: Buffer): void {
+    try {
+      client.handler.data(chunk)
+    } catch (error) {
+      forwarding.bug(error)
+      socket.destroy()
+    }
+  }
 
   function append(chunk: Buffer): void {
     if (closing) return
@@ -113,7 +117,7 @@ export function serveClient(socket: Socket, forwarding: Forwarding): Client {
     setImmediate(() => {
       if (closing || socket.destroyed) return
       socket.resume()
-      socket.emit('data', rest)
+      take(rest)
     })
   }
 

@@ -1,12 +1,12 @@
 /** A socket to a target. TLS with a pre-shared key to agents; plain TCP, TLS or a unix socket to others. */
-import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { agentKey, pskClient } from '../../images/agent/link.ts'
 import type { Target } from '../feed.ts'
 
 export interface Connector {
   readonly readyEvent: 'connect' | 'secureConnect'
-  connect(): Socket
+  connect(onread: OnReadOpts): Socket
 }
 
 /** TLS settings for targets with an https URL: a private CA, a client certificate. */
@@ -20,15 +20,18 @@ export interface TargetTls {
 export function connector(target: Target, agentsKey: Buffer | undefined, tls: TargetTls = {}): Connector {
   switch (target.kind) {
     case 'unix':
-      return { readyEvent: 'connect', connect: () => tuned(connectTcp({ path: target.path, allowHalfOpen: true })) }
+      return {
+        readyEvent: 'connect',
+        connect: (onread) => tuned(connectTcp({ path: target.path, allowHalfOpen: true, onread })),
+      }
     case 'psk': {
       const { host, port, identity } = target
       return {
         readyEvent: 'secureConnect',
-        connect() {
+        connect(onread) {
           if (agentsKey === undefined) throw new Error('agentsKeyFile is needed for targets with a pre-shared key')
           const options = pskClient(identity, agentKey(agentsKey, identity))
-          return tuned(connectTls({ ...options, host, port }))
+          return tuned(connectTls(Object.assign({ host, port, onread }, options)))
         },
       }
     }
@@ -37,13 +40,16 @@ export function connector(target: Target, agentsKey: Buffer | undefined, tls: Ta
       const host = url.hostname.replace(/^\[|\]$/g, '')
       if (url.protocol !== 'https:') {
         const port = Number(url.port || 80)
-        return { readyEvent: 'connect', connect: () => tuned(connectTcp({ host, port, allowHalfOpen: true })) }
+        return {
+          readyEvent: 'connect',
+          connect: (onread) => tuned(connectTcp({ host, port, allowHalfOpen: true, onread })),
+        }
       }
       const options = { ...tls, ...(isIP(host) === 0 ? { servername: host } : {}), ALPNProtocols: ['http/1.1'] }
       const port = Number(url.port || 443)
       return {
         readyEvent: 'secureConnect',
-        connect: () => tuned(connectTls({ ...options, host, port })),
+        connect: (onread) => tuned(connectTls(Object.assign({ host, port, onread }, options))),
       }
     }
   }

@@ -4,6 +4,7 @@ import type { Deadlines } from '../deadlines.ts'
 import { serveClient, type Client } from './client.ts'
 import { startExchange } from './exchange.ts'
 import type { Decision, Done, Forwarding, Gate, Limits, Live } from './forwarding.ts'
+import type { Inlets } from './inlets.ts'
 import { readRequest, type Request, type RequestOptions } from './request.ts'
 import { collect, respond } from './respond.ts'
 import type { Bug } from './upstream.ts'
@@ -11,6 +12,7 @@ import type { Bug } from './upstream.ts'
 export interface CreateForwardingOptions extends RequestOptions {
   readonly limits: Limits
   readonly deadlines: Deadlines
+  readonly inlets: Inlets
   readonly gate: Gate
   readonly done: (done: Done) => void
   readonly refused: (status: number) => void
@@ -32,6 +34,7 @@ export function createForwarding(options: CreateForwardingOptions): RunningForwa
   const forwarding: Forwarding = {
     limits: options.limits,
     deadlines: options.deadlines,
+    inlets: options.inlets,
     clients,
     live,
     gate: options.gate,

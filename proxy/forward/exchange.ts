@@ -28,7 +28,7 @@ export function startExchange(
   decision: Forward,
   rest: Buffer,
 ): void {
-  const { limits, deadlines } = forwarding
+  const { limits, deadlines, inlets } = forwarding
   const { pool } = decision
   const body = readBody(request.framing)
   let held: Buffer[] = []
@@ -113,7 +113,10 @@ export function startExchange(
     bytesIn += bytes.length
     client.deadlineAt = body.done ? 0 : deadlines.nowMs + limits.stallMs
     if (!connected) held.push(bytes)
-    else if (place.upstream !== undefined && !place.upstream.socket.write(bytes)) client.socket.pause()
+    else if (place.upstream !== undefined) {
+      if (!place.upstream.socket.write(bytes)) client.socket.pause()
+      inlets.giveBack(bytes, place.upstream.socket)
+    }
   }
 
   function resumeClient(): void {
@@ -180,6 +183,7 @@ export function startExchange(
     bytesOut += end - from
     const bytes = from === 0 && end === chunk.length ? chunk : chunk.subarray(from, end)
     const flowing = client.socket.write(head.length === 0 ? bytes : Buffer.concat([head, bytes]))
+    inlets.giveBack(bytes, client.socket)
     if (answer.body.done) return finish()
     if (client.halfClosed) client.deadlineAt = deadlines.nowMs + halfOpenMs
     if (!flowing) {

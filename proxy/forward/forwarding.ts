@@ -6,6 +6,7 @@ import type { Framing } from '../http/framing.ts'
 import type { MessageError, RequestHead } from '../http/head.ts'
 import type { Entry } from '../ticket.ts'
 import type { Client } from './client.ts'
+import type { Inlets } from './inlets.ts'
 import type { RequestRules, ResponseRules } from './fields.ts'
 import type { Pool } from './pool.ts'
 import type { Request } from './request.ts'
@@ -89,6 +90,7 @@ export interface Limits {
 export interface Forwarding {
   readonly limits: Limits
   readonly deadlines: Deadlines
+  readonly inlets: Inlets
   readonly clients: Set<Client>
   readonly live: Set<Live>
   readonly gate: Gate

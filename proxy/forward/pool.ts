@@ -1,5 +1,6 @@
 /** Connections of one target. They belong to one generation of one route, never to an address: ports are reused. */
-import type { Socket } from 'node:net'
+import type { OnReadOpts, Socket } from 'node:net'
+import type { Inlets } from './inlets.ts'
 import { watchUpstream, type Upstream, type UpstreamOptions, type UpstreamUser } from './upstream.ts'
 
 export interface Pool {
@@ -23,7 +24,8 @@ export interface Waiting {
 
 export interface PoolOptions extends Omit<UpstreamOptions, 'left'> {
   /** Throws when it can't even begin. */
-  connect(): Socket
+  connect(onread: OnReadOpts): Socket
+  readonly inlets: Inlets
   readonly mostBusy: number
   readonly mostIdle: number
   readonly mostWaiting: number
@@ -104,14 +106,15 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   function open(place: Place): void {
+    const inlet = options.inlets.open()
     let socket: Socket
     try {
-      socket = options.connect()
+      socket = options.connect(inlet.onread)
     } catch (error) {
       place.user.closed(error instanceof Error ? error : new Error(String(error)))
       return
     }
-    const upstream = watchUpstream(socket, { ...options, left })
+    const upstream = watchUpstream(socket, inlet, { ...options, left })
     busy.add(upstream)
     upstream.user = place.user
     place.upstream = upstream

@@ -34,6 +34,7 @@ export function startTunnel(start: TunnelStart): void {
   const tunnel = openTunnel({
     client,
     upstream,
+    inlets: forwarding.inlets,
     early: { fromClient: start.fromClient, fromUpstream: start.fromUpstream },
     ...(decision.listensOnly === true ? { passed: dropMessages() } : {}),
     active: () => decision.active?.(),

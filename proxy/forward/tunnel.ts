@@ -1,6 +1,7 @@
 /** An upgraded connection: bytes both ways, at the pace of the slower side. */
 import type { Client } from './client.ts'
 import { closeFrame, followFrames } from './frames.ts'
+import type { Inlets } from './inlets.ts'
 import type { Upstream } from './upstream.ts'
 
 export interface Tunnel {
@@ -11,6 +12,7 @@ export interface Tunnel {
 export interface TunnelOptions {
   readonly client: Client
   readonly upstream: Upstream
+  readonly inlets: Inlets
   /** What came with the two heads. */
   readonly early: Readonly<{ fromClient?: Buffer; fromUpstream?: Buffer }>
   /** What of the browser's bytes goes on; absent: all. */
@@ -28,7 +30,7 @@ const lingerMs = 5_000
 const tellMs = 1_000
 
 export function openTunnel(options: TunnelOptions): Tunnel {
-  const { client, upstream } = options
+  const { client, upstream, inlets } = options
   const fromBrowser = followFrames()
   const fromServer = followFrames()
   let goodbye: Buffer | undefined
@@ -40,6 +42,7 @@ export function openTunnel(options: TunnelOptions): Tunnel {
       const chunk = options.passed === undefined ? given : options.passed(given)
       if (fromBrowser.take(chunk)) options.active()
       if (!upstream.socket.write(chunk)) client.socket.pause()
+      inlets.giveBack(chunk, upstream.socket)
     },
     drained: () => upstream.socket.resume(),
     ended() {
@@ -58,6 +61,7 @@ export function openTunnel(options: TunnelOptions): Tunnel {
       options.sent(chunk.length)
       fromServer.take(chunk)
       if (!client.socket.write(chunk)) upstream.socket.pause()
+      inlets.giveBack(chunk, client.socket)
       return undefined
     },
     drained: () => client.socket.resume(),

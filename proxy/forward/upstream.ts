@@ -1,6 +1,7 @@
 /** One connection to where a route leads. Its listeners are attached once; who uses it changes. */
 import type { Socket } from 'node:net'
 import type { Deadlines, Timed } from '../deadlines.ts'
+import type { Inlet } from './inlets.ts'
 
 /** Who uses a connection now. */
 export interface UpstreamUser {
@@ -37,7 +38,8 @@ export interface UpstreamOptions {
 /** Told of an error of our own; the connection where it happened is gone then, and all others go on. */
 export type Bug = (error: unknown) => void
 
-export function watchUpstream(socket: Socket, options: UpstreamOptions): Upstream {
+/** `inlet` is the one that the socket was connected with. */
+export function watchUpstream(socket: Socket, inlet: Inlet, options: UpstreamOptions): Upstream {
   const { deadlines } = options
   let cause: Error | undefined
   const upstream: Upstream = {
@@ -58,7 +60,7 @@ export function watchUpstream(socket: Socket, options: UpstreamOptions): Upstrea
     upstream.deadlineAt = 0
     upstream.user?.connected()
   })
-  socket.on('data', (chunk: Buffer) => {
+  inlet.take = (chunk) => {
     // What comes unasked belongs to nobody.
     if (upstream.user === undefined) socket.destroy()
     else {
@@ -69,7 +71,7 @@ export function watchUpstream(socket: Socket, options: UpstreamOptions): Upstrea
         socket.destroy()
       }
     }
-  })
+  }
   socket.on('drain', () => upstream.user?.drained())
   socket.on('end', () => {
     if (upstream.user === undefined) socket.destroy()

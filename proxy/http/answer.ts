@@ -1,6 +1,6 @@
 /** A whole answer of the proxy's own. */
-import { STATUS_CODES } from 'node:http'
 import type { MessageError } from './head.ts'
+import { STATUS_CODES } from './node.ts'
 
 export interface Answer {
   readonly status: number

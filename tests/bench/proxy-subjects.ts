@@ -126,7 +126,7 @@ backend b
 /** configurable-http-proxy, or ours in its place. */
 export async function compatible(kind: 'chp' | 'hutch as chp', upstream: number): Promise<Subject> {
   const [port, apiPort] = [await freePort(), await freePort()]
-  const script = kind === 'chp' ? chp : join(project, 'proxy/main.ts')
+  const script = kind === 'chp' ? chp : join(project, 'bin/hutch-proxy.js')
   const args = [
     '--ip',
     '127.0.0.1',
@@ -189,7 +189,7 @@ export async function hutch(folder: string, options: HutchOptions): Promise<Subj
     log: { access: options.access ?? false },
   }
   await writeFile(join(place, 'proxy.json'), JSON.stringify(configuration), { mode: 0o600 })
-  const args = [join(project, 'proxy/main.ts'), '--config', join(place, 'proxy.json')]
+  const args = [join(project, 'bin/hutch-proxy.js'), '--config', join(place, 'proxy.json')]
   const child = pinned(process.execPath, args)
   await listens(port)
   await until('the table is there', () => hub.acknowledged() >= 0, { timeoutMs: 30_000 })

@@ -1,0 +1,106 @@
+/**
+ * What sockets read, into buffers that are used again. By itself Node makes 64 KiB outside the heap for each read, and
+ * V8, which does not count them, lets them pile up for a while: a sixth of the CPU of a small request, and with many
+ * of them a hundred MiB.
+ */
+import { Socket } from 'node:net'
+
+export interface Inlet {
+  /** Gets what arrives; it owns each chunk. */
+  take: (chunk: Buffer) => void
+  /** For net.connect and tls.connect. */
+  readonly onread: { readonly buffer: () => Uint8Array; readonly callback: (length: number) => boolean }
+}
+
+export interface Inlets {
+  open(): Inlet
+  /** For a socket that a server accepted; before anything was read from it. */
+  attach(socket: Socket, take: (chunk: Buffer) => void): void
+  /** Nobody needs this chunk any more: it was written, and `to` has copied all of it. */
+  giveBack(chunk: Buffer, to: Socket): void
+}
+
+const bufferBytes = 65_536
+/** Reads of this length are a transfer, which has a buffer of its own, so that nothing of it is copied. */
+const transferBytes = 32_768
+/** And reads below this length end it. */
+const smallBytes = 8_192
+const mostSpare = 16
+
+export function createInlets(): Inlets {
+  // Between two reads nothing is in it: all connections read into the same.
+  const shared = Buffer.allocUnsafeSlow(bufferBytes)
+  const spare: Buffer[] = []
+  let keys: Keys | undefined
+
+  return {
+    open,
+    attach(socket, take) {
+      keys ??= keysOf(socket)
+      const { _handle: handle } = socket as unknown as WithHandle
+      if (keys === undefined || typeof handle?.useUserBuffer !== 'function' || 'encrypted' in socket) {
+        socket.on('data', take)
+        return
+      }
+      const { onread } = Object.assign(open(), { take })
+      const parts = socket as unknown as Record<symbol, unknown>
+      parts[keys.buffer] = shared
+      parts[keys.callback] = onread.callback
+      parts[keys.next] = onread.buffer
+      handle.useUserBuffer(shared)
+    },
+    giveBack(chunk, to) {
+      // Other streams than sockets may hold what they say is written.
+      const isCopied = to instanceof Socket && to.writableLength === 0
+      if (isCopied && chunk.byteOffset === 0 && chunk.buffer.byteLength === bufferBytes && spare.length < mostSpare) {
+        spare.push(Buffer.from(chunk.buffer, 0, bufferBytes))
+      }
+    },
+  }
+
+  function open(): Inlet {
+    let own: Buffer | undefined
+    let transfers = false
+    const inlet: Inlet = {
+      take() {},
+      onread: {
+        buffer: () => {
+          own = transfers ? (spare.pop() ?? Buffer.allocUnsafeSlow(bufferBytes)) : undefined
+          return own ?? shared
+        },
+        callback: (length) => {
+          const bytes = own ?? shared
+          const isOwn = own !== undefined
+          transfers = length >= (isOwn ? smallBytes : transferBytes)
+          inlet.take(isOwn ? bytes.subarray(0, length) : copyOf(bytes, length))
+          return true
+        },
+      },
+    }
+    return inlet
+  }
+}
+
+function copyOf(bytes: Buffer, length: number): Buffer {
+  const copy = Buffer.allocUnsafe(length)
+  bytes.copy(copy, 0, 0, length)
+  return copy
+}
+
+interface WithHandle {
+  readonly _handle?: { useUserBuffer?: (buffer: Buffer) => void } | null
+}
+
+interface Keys {
+  readonly buffer: symbol
+  readonly callback: symbol
+  readonly next: symbol
+}
+
+/** Node has the option `onread` for sockets that connect, and these same places, without a name, in those accepted. */
+function keysOf(socket: Socket): Keys | undefined {
+  const symbols = Object.getOwnPropertySymbols(socket)
+  const named = (name: string): symbol | undefined => symbols.find(({ description }) => description === name)
+  const [buffer, callback, next] = [named('kBuffer'), named('kBufferCb'), named('kBufferGen')]
+  return buffer === undefined || callback === undefined || next === undefined ? undefined : { buffer, callback, next }
+}
