@@ -33,9 +33,9 @@ export async function makeHome(
   owner?: Readonly<{ uid: number; gid: number }>,
 ): Promise<void> {
   const homes = join(stateFolder, 'homes')
-  await mkdir(homes, { recursive: true, mode: 0o700 })
   const home = join(homes, name)
   if (await isThere(home)) return
+  await mkdir(homes, { recursive: true, mode: 0o700 })
   const draft = await mkdtemp(join(homes, '.new-'))
   try {
     await cp(skeleton, draft, { recursive: true })

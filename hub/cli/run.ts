@@ -1,15 +1,13 @@
 /** What bin/hutch.js runs: the command with this process's arguments and streams. */
-import { enableCompileCache } from 'node:module'
-import { fileURLToPath } from 'node:url'
 import type { Terminal } from './command.ts'
+import { keepCompiled } from './compile-cache.ts'
 
 const lingerMs = 2_000
 
-// Halves what loading the hub takes. Beside the packages, so that only who may change those may change it; where
-// that can't be written, it is done without.
-enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/hutch', import.meta.url)))
+const argv = process.argv.slice(2)
+keepCompiled(argv.includes('--state') ? argv[argv.indexOf('--state') + 1] : '.hutch')
 const { main } = await import('./main.ts')
-process.exitCode = await main(process.argv.slice(2), createTerminal())
+process.exitCode = await main(argv, createTerminal())
 // What is still open by then has nothing left to do.
 setTimeout(() => process.exit(), lingerMs).unref()
 

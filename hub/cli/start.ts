@@ -7,6 +7,7 @@ import type { Hub } from '../main.ts'
 import { unreachableProviders } from '../setup/provider-check.ts'
 import { readArguments } from './arguments.ts'
 import type { Command, Terminal } from './command.ts'
+import { keepCompiledIn, saveCompiled } from './compile-cache.ts'
 import { exitCodes, explain } from './failure.ts'
 import { createLog } from './log.ts'
 import { loadSettings } from './settings.ts'
@@ -48,6 +49,7 @@ Ctrl-C ends all that it started, but environments where the configuration says t
     const log = createLog(configuration.log, terminal)
     const signals = listenForSignals()
     try {
+      keepCompiledIn(configuration.state)
       const { startHub } = await import('../main.ts')
       const hub = await startHub({
         configuration,
@@ -58,7 +60,11 @@ Ctrl-C ends all that it started, but environments where the configuration says t
       })
       if (!signals.first.aborted) welcome(hub, terminal)
       // Reading the program left garbage that a hub at rest would keep for hours.
-      setTimeout(garbageCollector(), settledMs).unref()
+      const tidy = garbageCollector()
+      setTimeout(() => {
+        saveCompiled()
+        tidy()
+      }, settledMs).unref()
       const asking = unreachableProviders(configuration.login, { fetch, signal: signals.first })
       for (const line of await asking) log.warn({}, line)
       await aborted(signals.first)

@@ -1,5 +1,5 @@
 /** Hutch under the storm: the real hub and its proxy, on the instant fake backend, with agents that report. */
-import { readFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { Agent } from 'node:http'
 import { join } from 'node:path'
 import { spawnFakeBackend } from '../support/fakeBackendProcess.ts'
@@ -22,11 +22,13 @@ export async function stormHutch(folder: string, people: number): Promise<StormS
   const options = {
     state,
     port: await freePort(),
-    args: ['--config', await stormConfiguration(folder, { url: backend.url, perUser: 2, names })],
+    args: ['--config', await stormConfiguration(folder, { url: backend.url, perUser: 2 })],
     within: onCore(measuredCore),
   }
   let hutch = await runHutch(options)
   await logInAs(hutch.url, 'ada', (await hutch.passwords())['ada'] ?? '')
+  // Making homes is not what is measured.
+  for (const name of names) await mkdir(join(state, 'homes', name), { recursive: true })
   const connections = new Agent({ keepAlive: true })
   const clients = writePeople(state, names).map(({ login }) => createStormClient(hutch.url, login, connections))
   const clientOf = (person: number) => clients[person] ?? missing(person)

@@ -3,16 +3,15 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** Returns the file. `url`: the backend's. `names`: who has an account; absent: everybody. */
+/** Returns the file. `url`: the backend's. */
 export async function stormConfiguration(
   folder: string,
-  { url, perUser, names }: { url: string; perUser: number; names?: readonly string[] },
+  { url, perUser }: { url: string; perUser: number },
 ): Promise<string> {
   const file = join(folder, 'storm.json')
   const content = {
     hub: { id: 'storm' },
     login: { demo: true },
-    ...(names === undefined ? {} : { accounts: { source: 'file', users: accountsOf(names) } }),
     environments: { perUser, outliveHub: true },
     flavours: { small: { title: 'Small', cpu: 1, memory: '1GiB' } },
     spawners: { fake: { type: fileURLToPath(new URL('fakeSpawner.ts', import.meta.url)), url } },
@@ -20,12 +19,4 @@ export async function stormConfiguration(
   }
   await writeFile(file, JSON.stringify(content))
   return file
-}
-
-function accountsOf(names: readonly string[]): object {
-  const account = (name: string, index: number): object => {
-    const id = 20_000 + index
-    return { uid: id, gid: id, groups: [], home: `/home/${name}`, shell: '/bin/bash' }
-  }
-  return Object.fromEntries(names.map((name, index) => [name, account(name, index)]))
 }
