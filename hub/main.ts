@@ -107,7 +107,8 @@ async function layGround({ configuration, log }: HubOptions, opened: AsyncDispos
   opened.defer(() => lock.release())
   const secrets = await loadSecrets(folder.path)
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
+  // The lag of the event loop is measured by a timer: at rest it would be most of what the hub does.
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 })
   const store = await openStore(configuration.database, { stateFolder: folder.path, log })
   opened.defer(() => store.close())
   const audit = createAudit({ store, configuration: configuration.audit, now, log })

@@ -22,7 +22,7 @@ export function openEventStream(ctx: Context): EventStream {
   const stream = new PassThrough({ highWaterMark: mostUnreadBytes })
   const gone = new AbortController()
   let count = 0
-  stream.once('close', () => gone.abort())
+  stream.once('close', () => gone.abort('closed'))
   // Also when the stream was never read from: an answer to HEAD, or a reader that left at once.
   ctx.res.once('close', () => stream.destroy())
   // Koa destroys the stream when the response is over, with an error when it ended early: that is no news.
@@ -47,7 +47,7 @@ export function openEventStream(ctx: Context): EventStream {
     close(options) {
       if (options) write(`retry: ${options.retryMs}\n\n`)
       stream.end()
-      gone.abort()
+      gone.abort('closed')
       setTimeout(() => stream.destroy(), lastLinesMs).unref()
     },
     closed: gone.signal,

@@ -1,4 +1,5 @@
 /** What the pages follow live: one environment, or all of mine. Bounded per login, closed when the login ends. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Router } from '@koa/router'
 import type { Context } from 'koa'
 import type { Environments, Visitor } from '../domain/services.ts'
@@ -25,6 +26,7 @@ export function eventsRouter(options: EventOptions): Router {
   router.get('/environments/:id/events', async (ctx) => {
     const visitor = visitorOf(ctx)
     const { id } = await own.get(ctx, ctx.params['id'])
+    let sent = ''
     follow(ctx, visitor, {
       concerns: (changed) => changed === id,
       async update(stream) {
@@ -32,7 +34,11 @@ export function eventsRouter(options: EventOptions): Router {
         if (environment === undefined) return stream.send('gone', {})
         const view = own.view(environment)
         const usualMs = await environments.usualStartMs(environment.profile, environment.spawner)
-        stream.send('state', { ...view, ...(usualMs === undefined ? {} : { usualStartMs: usualMs }) })
+        const state = { ...view, ...(usualMs === undefined ? {} : { usualStartMs: usualMs }) }
+        const text = JSON.stringify(state)
+        // Most of what a start writes down is of no interest to whoever waits.
+        if (text !== sent) stream.send('state', state)
+        sent = text
       },
     })
   })
@@ -74,6 +80,8 @@ const mostPerLogin = 12
 /** For readers that know nothing of this: two of them must not throw each other out all the time. */
 const replacedRetryMs = 60_000
 const usageMs = 5_000
+/** Between two pushes of one stream: a start makes half a dozen changes in a moment, and one of them is seen. */
+const restMs = 50
 
 /** Opens a stream, sends the whole state at once and after each change: changes that come fast become one. */
 function follower(options: EventOptions): (ctx: Context, visitor: Visitor, followed: Followed) => void {
@@ -121,16 +129,17 @@ function follower(options: EventOptions): (ctx: Context, visitor: Visitor, follo
   }
 }
 
-/** Runs `work` soon and never twice at once; calls that come meanwhile make one more run. */
+/** Runs `work` soon and never twice within the rest; calls that come meanwhile make one more run. */
 function coalesced(work: () => Promise<void>, failed: (error: unknown) => void): () => void {
   let running = false
   let again = false
   const run = async (): Promise<void> => {
     running = true
-    do {
+    while (again) {
       again = false
       await work()
-    } while (again)
+      await sleep(restMs, undefined, { ref: false })
+    }
     running = false
   }
   return () => {

@@ -2,6 +2,7 @@
 import { mkdir, readFile } from 'node:fs/promises'
 import { Agent } from 'node:http'
 import { join } from 'node:path'
+import { findProgram } from '../../bin/program.js'
 import { spawnFakeBackend } from '../support/fakeBackendProcess.ts'
 import { freePort, runHutch } from '../support/hutch.ts'
 import { logInAs } from '../support/scientist.ts'
@@ -13,6 +14,8 @@ import { stormNames, writePeople } from './storm-people.ts'
 import type { StormSubject } from './storm.ts'
 
 export async function stormHutch(folder: string, people: number): Promise<StormSubject> {
+  // As a checkout is that somebody has started from before.
+  findProgram('hub', process.execPath)
   const backend = await spawnFakeBackend()
   moveTo(otherCore, backend.pid)
   // As often as real agents do.
