@@ -1,4 +1,5 @@
 /** The configured spawners, each with its private folder and its way to tell agents their key. */
+import { hkdfSync } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Configuration } from '../config/schema.ts'
@@ -48,6 +49,8 @@ export async function createSpawners(options: SpawnersOptions): Promise<Readonly
           startTimeoutMs: startTimeoutOf(configuration, spec.variables['HUTCH_PROFILE']),
           stopTimeoutMs,
         }),
+      secret: (purpose) =>
+        Buffer.from(hkdfSync('sha256', options.agentsKey, '', `hutch spawner ${name} ${purpose}`, 32)),
       agent,
       log: log.child({ spawner: name }),
       now,

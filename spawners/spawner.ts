@@ -148,8 +148,26 @@ export interface Spawner<Profile = unknown> {
   check?(signal: AbortSignal): Promise<Health>
   /** How long after an accepted action an observation may still miss it. Default 0. */
   readonly visibilityLagMs?: number
+  /** ms since the epoch: to spare the backend, the loop does not observe before. Asked each time. */
+  observeNotBefore?(): number
+  /** For a backend that keeps what it is given: its environments are told a key that is good once. */
+  readonly claims?: Claims<Profile>
   /** Frees what the spawner itself holds open; environments go on. */
   close?(): Promise<void>
+}
+
+/**
+ * An environment that was started with a claim asks the hub for its bootstrap: once for each of its starts, soon after
+ * it, and from a host that the backend observed. The hub holds all of that; a second claim raises an alarm.
+ */
+export interface Claims<Profile = unknown> {
+  /** 32 bytes: the pre-shared key of the claim. The same each time that it is asked for. */
+  key(id: EnvironmentId): Buffer
+  /** How long after its start. */
+  readonly withinMs: number
+  bootstrap(spec: EnvironmentSpec<Profile>): AgentBootstrap
+  /** One is claiming, so it runs: now is the moment to look. */
+  claiming(id: EnvironmentId): void
 }
 
 /** What a spawner is given by the hub. No state at module level, nothing else from outside. */
@@ -162,6 +180,8 @@ export interface SpawnerContext {
   readonly stateFolder: string
   /** What the agent of this environment must be given, its key included: never argv, variables or a log. */
   readonly bootstrap: (spec: EnvironmentSpec) => AgentBootstrap
+  /** 32 bytes for one purpose: the same in every hub of the installation, another for each purpose and spawner. */
+  readonly secret: (purpose: string) => Buffer
   /** argv that starts the agent, to which `--config FILE` or `--config -` is added. */
   readonly agent: Readonly<{ argv: readonly string[]; folder: string }>
   readonly log: Log

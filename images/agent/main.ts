@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { startAgent } from './agent.ts'
+import { claimBootstrap } from './claim.ts'
 import { readBootstrap } from './read-bootstrap.ts'
 
 const say = (line: string): void => void process.stdout.write(`hutch-agent: ${line}\n`)
@@ -17,13 +18,15 @@ process.on('uncaughtException', (error) => say(`unexpected: ${error.stack ?? err
 void main().then((code) => process.exit(code))
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { config: { type: 'string' } } })
-  if (values.config === undefined) {
-    say('usage: --config FILE, or --config - for standard input')
+  const { values } = parseArgs({ options: { config: { type: 'string' }, claim: { type: 'string' } } })
+  const { config, claim } = values
+  if ((config === undefined) === (claim === undefined)) {
+    say('usage: --config FILE or --claim FILE, where - is standard input')
     return 2
   }
   try {
-    const bootstrap = await readBootstrap(values.config)
+    const bootstrap =
+      claim === undefined ? await readBootstrap(config ?? '-') : await claimBootstrap({ source: claim, say })
     const agent = startAgent({
       bootstrap,
       environment: process.env,

@@ -9,15 +9,18 @@ const longestBootstrapBytes = 1024 * 1024
 
 /** `-` is standard input. @throws with one line that never quotes what was read: the key is in it. */
 export async function readBootstrap(source: string): Promise<AgentBootstrap> {
+  return checkBootstrap(await readJson(source))
+}
+
+/** `-` is standard input. @throws with one line that never quotes what was read. */
+export async function readJson(source: string): Promise<unknown> {
   const text = source === '-' ? await readInput() : await readFile(source, 'utf8')
-  let value: unknown
   try {
-    value = JSON.parse(text)
+    return JSON.parse(text)
   } catch {
     // The parser's own message quotes the text, and with it the key.
     throw new Error('the bootstrap is not JSON')
   }
-  return checkBootstrap(value)
 }
 
 export function checkBootstrap(value: unknown): AgentBootstrap {

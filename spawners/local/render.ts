@@ -1,6 +1,7 @@
 /** What an environment sees of the machine: the spec as arguments of bubblewrap, and as the script that starts it. Pure. */
 import { basename, dirname, join, relative } from 'node:path'
 import { isWithin } from '../common/checkMounts.ts'
+import { quoted } from '../common/quoted.ts'
 import type { Account } from '../spawner.ts'
 
 /** A directory with its source found on this machine. */
@@ -121,11 +122,6 @@ export function environmentVariables(
     SHELL: account.shell,
     HUTCH_ENVIRONMENT: id,
   }
-}
-
-/** For sh, whatever is in it but NUL. */
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`
 }
 
 function keepCapabilities(...names: readonly string[]): readonly string[] {

@@ -9,7 +9,21 @@ const wanted: readonly Readonly<{ package: string; found: () => unknown }>[] = [
   { package: 'postgresql-15', found: () => existsSync('/usr/lib/postgresql/15/bin/initdb') },
   { package: 'nginx-light', found: () => program('nginx') },
   { package: 'debootstrap', found: () => program('debootstrap') },
+  { package: 'slurmctld', found: () => program('slurmctld') },
+  { package: 'slurmd', found: () => program('slurmd') },
+  { package: 'slurmdbd', found: () => program('slurmdbd') },
+  { package: 'slurmrestd', found: () => program('slurmrestd') },
+  { package: 'slurm-client', found: () => program('squeue') },
+  { package: 'slurm-wlm-basic-plugins', found: () => existsSync(slurmPlugin('accounting_storage_slurmdbd')) },
+  { package: 'slurm-wlm-jwt-plugin', found: () => existsSync(slurmPlugin('auth_jwt')) },
+  { package: 'munge', found: () => program('munged') },
+  { package: 'mariadb-server', found: () => program('mariadbd') },
+  { package: 'charliecloud-runtime', found: () => program('ch-run') },
 ]
+
+function slurmPlugin(name: string): string {
+  return `/usr/lib/x86_64-linux-gnu/slurm-wlm/${name}.so`
+}
 
 /** Says what is missing and how to get it, or gets it. Never fails: a test that needs it will say so. */
 export function installPackages(say: (line: string) => void): void {

@@ -34,6 +34,7 @@ export function spawnerContext(part: Partial<SpawnerContext> & { hub: string }):
       startTimeoutMs: 60_000,
       stopTimeoutMs: 5_000,
     }),
+    secret: (purpose) => createHash('sha256').update(`a test's secret for ${purpose}`).digest(),
     agent: { argv: ['/nonexistent'], folder: '/nonexistent' },
     log: silentLog,
     now: () => new Date(),

@@ -1,0 +1,102 @@
+/**
+ * A batch cluster as this spawner sees it, whatever its version says on the wire: jobs as plain values, and the few
+ * calls that are made. slurmrestd is one way to it.
+ */
+
+/** A job, as far as anything is asked of it. Empty text: it has none. */
+export interface ClusterJob {
+  readonly jobId: number
+  readonly name: string
+  readonly user: string
+  readonly uid: number
+  readonly comment: string
+  /** SLURM's own word: PENDING, RUNNING, COMPLETING … */
+  readonly state: string
+  /** SLURM's own word for why it waits or ended: Resources, QOSMaxJobsPerUserLimit … */
+  readonly reason: string
+  /** What SLURM says of it in a sentence. */
+  readonly description: string
+  readonly partition: string
+  /** The node that its script runs on. */
+  readonly batchHost: string
+  readonly startAt: Date | undefined
+  readonly endAt: Date | undefined
+  readonly exit: Readonly<{ code: number; signal: number }> | undefined
+  readonly priority: number
+}
+
+/** What is asked for. cpus for each task; memory for each node. */
+export interface Submission {
+  readonly name: string
+  readonly comment: string
+  readonly script: string
+  readonly directory: string
+  /** Where its output goes; %j is the job's id. */
+  readonly output: string
+  readonly environment: Readonly<Record<string, string>>
+  readonly timeLimitMinutes: number | undefined
+  readonly cpus: number
+  readonly memoryMegabytes: number
+  readonly tasks: number
+  readonly nodes: number
+  readonly gpus: number
+  readonly gpuType?: string | undefined
+  readonly partition?: string | undefined
+  readonly account?: string | undefined
+  readonly qos?: string | undefined
+  readonly reservation?: string | undefined
+  readonly constraint?: string | undefined
+  readonly licenses?: string | undefined
+  readonly exclusive: boolean
+}
+
+/** All jobs, made small: those of this hub, and what it needs of the others. */
+export interface Digest {
+  readonly jobs: readonly ListedJob[]
+  /** Of everybody. */
+  readonly total: number
+}
+
+export interface ListedJob extends ClusterJob {
+  /** Among those that wait in the same partition, 1 is next. */
+  readonly position?: number | undefined
+}
+
+/** The answer to one list, not read yet: reading is slow when it is large. */
+export interface RawList {
+  readonly body: ArrayBuffer
+}
+
+/** A person of the cluster. */
+export interface Person {
+  readonly user: string
+  /** Absent for the hub's own account. */
+  readonly uid?: number
+}
+
+export interface Cluster {
+  /** Every job of everybody, in one call. */
+  list(signal: AbortSignal): Promise<RawList>
+  /** The job's id. @throws ClusterRefused when SLURM said no. */
+  submit(person: Person, submission: Submission, signal: AbortSignal): Promise<number>
+  /** Gone already is success. */
+  cancel(person: Person, jobId: number, signal: AbortSignal): Promise<void>
+  /** As the hub's own account, which must be an operator. */
+  setTimeLimit(jobId: number, minutes: number, signal: AbortSignal): Promise<void>
+  /** From the accounting database: the newest of each of these names. */
+  finished(names: readonly string[], since: Date, signal: AbortSignal): Promise<readonly ClusterJob[]>
+  /** Where each node is reached: its name → its address. */
+  addresses(signal: AbortSignal): Promise<ReadonlyMap<string, string>>
+  ping(signal: AbortSignal): Promise<Readonly<{ ok: boolean; message: string }>>
+  close(): Promise<void>
+}
+
+/** SLURM answered, and said no: the number is SLURM's own (slurm_errno.h). */
+export class ClusterRefused extends Error {
+  override readonly name = 'ClusterRefused'
+  readonly number: number
+  constructor(number: number, message: string) {
+    super(message)
+    this.number = number
+  }
+}

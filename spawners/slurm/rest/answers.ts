@@ -1,0 +1,40 @@
+/** What is the same in every version of slurmrestd: how it says no. */
+import { ClusterRefused } from '../cluster.ts'
+
+interface SlurmError {
+  readonly error?: string | null
+  readonly error_number?: number | null
+  /** v0.0.38's submit calls it so. */
+  readonly error_code?: number | null
+  readonly description?: string | null
+}
+
+export interface Answered<T> {
+  readonly data?: T | undefined
+  readonly error?: unknown
+  readonly response: Response
+}
+
+/**
+ * The data of a good answer. @throws ClusterRefused with SLURM's number: -1 also for a dead slurmctld, 5005 for a bad
+ * token, both with status 500.
+ */
+export function dataOf<T>({ data, error, response }: Answered<T>): T {
+  const [first] = errorsOf(data) ?? errorsOf(error) ?? []
+  if (first !== undefined) {
+    const number = first.error_number ?? first.error_code ?? -1
+    throw new ClusterRefused(number, first.description ?? first.error ?? `error ${number}`)
+  }
+  if (!response.ok || data === undefined) throw new Error(`slurmrestd answered with ${response.status}`)
+  return data
+}
+
+function errorsOf(body: unknown): readonly SlurmError[] | undefined {
+  if (typeof body !== 'object' || body === null || !('errors' in body) || !Array.isArray(body.errors)) return undefined
+  return body.errors.length === 0 ? undefined : (body.errors as SlurmError[])
+}
+
+/** Seconds since the epoch; 0 and less: not known. */
+export function dateOf(seconds: number | null | undefined): Date | undefined {
+  return seconds === null || seconds === undefined || seconds <= 0 ? undefined : new Date(seconds * 1_000)
+}

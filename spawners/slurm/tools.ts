@@ -1,0 +1,19 @@
+/** What the parts of this spawner share. */
+import type { SpawnerContext } from '../spawner.ts'
+import type { Cluster } from './cluster.ts'
+import type { SlurmConfig } from './config.ts'
+import type { Names } from './names.ts'
+import type { Queue } from './queue.ts'
+import type { Records } from './records.ts'
+
+export interface SlurmTools {
+  readonly config: SlurmConfig
+  readonly context: SpawnerContext
+  readonly cluster: Cluster
+  readonly names: Names
+  readonly queue: Queue
+  readonly records: Records
+}
+
+/** For each call to SLURM: a dead slurmctld is told after nine seconds. */
+export const callTimeoutMs = 15_000

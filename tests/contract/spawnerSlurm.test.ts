@@ -1,0 +1,28 @@
+import test from 'ava'
+import { slurmMissing } from '../clusters/slurm/cluster.ts'
+import { spawnerContract } from '../../spawners/contract.ts'
+import { available } from '../support/component.ts'
+import { slurmSubject, startSlurmSite, type SlurmSite } from '../support/slurmSite.ts'
+
+let site: SlurmSite | undefined
+
+test.before(async (t) => {
+  t.timeout(180_000)
+  if (slurmMissing() === undefined) site = await startSlurmSite({ minJobAgeSeconds: 300 })
+})
+test.after.always(async (t) => {
+  t.timeout(120_000)
+  await site?.close()
+})
+
+for (const { title, run } of spawnerContract) {
+  // One cluster, and one after the other: some of them cut it off.
+  test.serial(`on a real SLURM: ${title}`, async (t) => {
+    t.timeout(180_000)
+    const missing = slurmMissing()
+    if (!available(t, 'SLURM', missing === undefined, `${missing ?? ''}; see tests/setup/packages.ts`)) return
+    if (site === undefined) return t.fail('the cluster did not come up')
+    await run(slurmSubject(site))
+    t.pass()
+  })
+}
