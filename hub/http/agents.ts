@@ -1,12 +1,14 @@
 /**
  * Where agents report: TLS 1.3 with a pre-shared key, which only the agent of a live environment has. Who speaks is
- * known by the key alone; nothing in the request says it.
+ * known by the key alone; nothing in the request says it. Who comes with the key of a claim may ask for their
+ * bootstrap and for nothing else.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
-import { type AgentReport, agentReportSchema } from '../../images/agent/bootstrap.ts'
+import { type AgentBootstrap, type AgentReport, agentReportSchema } from '../../images/agent/bootstrap.ts'
+import { readClaimIdentity } from '../../images/agent/claim.ts'
 import { pskServer } from '../../images/agent/link.ts'
 import { type EnvironmentId, isEnvironmentId, type Log } from '../../spawners/spawner.ts'
 import { Problem } from '../domain/problem.ts'
@@ -14,9 +16,23 @@ import type { Environments } from '../domain/services.ts'
 
 export interface AgentsOptions {
   readonly environments: Pick<Environments, 'reported'>
+  readonly claims: AgentClaims
   /** Undefined: no live environment has this id, so nobody with it gets a connection. */
   readonly agentKeyOf: (id: string) => Buffer | undefined
   readonly log: Log
+}
+
+interface AgentClaims {
+  /** Undefined: nothing lives with this id that was started with a claim. */
+  claimKeyOf(id: string): Buffer | undefined
+  /** @throws Problem when it gets none. */
+  claimed(id: EnvironmentId, remoteAddress: string): Promise<AgentBootstrap>
+}
+
+/** Whose key it was, and which one. */
+interface Caller {
+  readonly id: EnvironmentId
+  readonly by: 'agent' | 'claim'
 }
 
 const longestBodyBytes = 65_536
@@ -26,18 +42,25 @@ const keepAliveMs = 75_000
 const mostConnections = 16_384
 
 /** Not listening yet. */
-export function agentsServer({ environments, agentKeyOf, log }: AgentsOptions): Server {
-  const identities = new WeakMap<Duplex, EnvironmentId>()
-  const keyOf = (identity: string): Buffer | undefined => (isEnvironmentId(identity) ? agentKeyOf(identity) : undefined)
+export function agentsServer(options: AgentsOptions): Server {
+  const { agentKeyOf, claims, log } = options
+  const callers = new WeakMap<Duplex, Caller>()
+
+  function keyOf(identity: string): Readonly<{ key: Buffer | undefined; caller: Caller }> | undefined {
+    if (isEnvironmentId(identity)) return { key: agentKeyOf(identity), caller: { id: identity, by: 'agent' } }
+    const id = readClaimIdentity(identity)
+    if (id === undefined || !isEnvironmentId(id)) return undefined
+    return { key: claims.claimKeyOf(id), caller: { id, by: 'claim' } }
+  }
 
   const server = createServer(
     {
-      ...pskServer(keyOf),
+      ...pskServer((identity) => keyOf(identity)?.key),
       pskCallback(socket: TLSSocket, identity: string) {
-        const key = keyOf(identity)
-        if (key === undefined) return null
-        identities.set(socket, identity as EnvironmentId)
-        return key
+        const known = keyOf(identity)
+        if (known?.key === undefined) return null
+        callers.set(socket, known.caller)
+        return known.key
       },
       handshakeTimeout: requestTimeoutMs,
       requestTimeout: requestTimeoutMs,
@@ -46,9 +69,9 @@ export function agentsServer({ environments, agentKeyOf, log }: AgentsOptions): 
       connectionsCheckingInterval: 5_000,
     },
     (request, response) => {
-      answer(request, identities.get(request.socket), environments)
+      answer(request, callers.get(request.socket), options)
         .catch((error: unknown) => failed(error, log))
-        .then(({ status, detail }) => respond(request, response, status, detail))
+        .then((given) => respond(request, response, given))
         .catch(() => response.destroy())
     },
   )
@@ -66,20 +89,28 @@ export function agentsServer({ environments, agentKeyOf, log }: AgentsOptions): 
 interface Answer {
   readonly status: number
   readonly detail: string
+  /** Absent: the detail, as text. */
+  readonly json?: object
 }
 
 async function answer(
   request: IncomingMessage,
-  id: EnvironmentId | undefined,
-  environments: AgentsOptions['environments'],
+  caller: Caller | undefined,
+  { environments, claims }: AgentsOptions,
 ): Promise<Answer> {
-  if (id === undefined) return { status: 403, detail: 'This connection belongs to no environment.' }
-  if (request.url !== '/agent/report') return { status: 404, detail: 'Agents post to /agent/report.' }
-  if (request.method !== 'POST') return { status: 405, detail: 'Agents post to /agent/report.' }
+  if (caller === undefined) return { status: 403, detail: 'This connection belongs to no environment.' }
+  const path = caller.by === 'agent' ? '/agent/report' : '/agent/claim'
+  if (request.url !== path) return { status: 404, detail: `Who has this key posts to ${path}.` }
+  if (request.method !== 'POST') return { status: 405, detail: `Who has this key posts to ${path}.` }
   const { remoteAddress } = request.socket
   if (remoteAddress === undefined) return { status: 400, detail: 'The connection is gone.' }
-  await environments.reported(id, await readReport(request), remoteAddress)
-  return { status: 204, detail: '' }
+  switch (caller.by) {
+    case 'agent':
+      await environments.reported(caller.id, await readReport(request), remoteAddress)
+      return { status: 204, detail: '' }
+    case 'claim':
+      return { status: 200, detail: '', json: await claims.claimed(caller.id, remoteAddress) }
+  }
 }
 
 async function readReport(request: IncomingMessage): Promise<AgentReport> {
@@ -112,9 +143,14 @@ function failed(error: unknown, log: Log): Answer {
   return { status: error.type === 'notFound' ? 410 : error.status, detail: error.detail }
 }
 
-function respond(request: IncomingMessage, response: ServerResponse, status: number, detail: string): void {
+function respond(request: IncomingMessage, response: ServerResponse, { status, detail, json }: Answer): void {
   // What was not read would be taken for the next request.
   if (!request.complete) response.setHeader('Connection', 'close')
+  if (json !== undefined) {
+    response.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
+    response.end(JSON.stringify(json))
+    return
+  }
   response.writeHead(status, detail === '' ? {} : { 'Content-Type': 'text/plain; charset=utf-8' })
   response.end(detail)
 }

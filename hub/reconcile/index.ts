@@ -11,6 +11,7 @@ import { liveRows, rowsOf } from '../store/environments.ts'
 import type { Store } from '../store/index.ts'
 import type { Change } from '../store/changes.ts'
 import { type OrphanAlarm, createOrphanDesk } from './orphan-desk.ts'
+import { createClaimDesk, type ClaimDesk } from './claims.ts'
 import { createBoard } from './board.ts'
 import { createLoop, type Loop } from './loop.ts'
 import { createMetrics } from './metrics.ts'
@@ -52,6 +53,7 @@ export interface Reconciled {
   stopAll(options: StopAllOptions): Promise<number>
   /** The key of a live environment's agent; undefined: there is no such, so it gets no connection. */
   readonly agentKeyOf: (id: string) => Buffer | undefined
+  readonly claims: ClaimDesk
   /** What backends have and the store does not know, where somebody must decide. */
   orphans(): Promise<readonly OrphanAlarm[]>
   /** Says what is to become of those; done soon by the hub that reconciles the spawner. */
@@ -91,6 +93,18 @@ export function createEnvironments(options: ReconcileOptions): Reconciled {
     nudge,
     heard: (spawner, id, isReady) => loops.get(spawner)?.heard(id, isReady),
   })
+  const claims = createClaimDesk({
+    board,
+    store,
+    spawners,
+    reports,
+    fresh: async (spawner) => await loops.get(spawner)?.fresh(),
+    timers,
+    waitMs: settings.claimWaitMs,
+    now,
+    log,
+    metrics,
+  })
   const environments = createEnvironmentsService({ store, board, reports, now })
   const desk = createOrphanDesk({ store, spawners: [...spawners.keys()], nudge })
   let cancelPrune = (): void => undefined
@@ -125,12 +139,14 @@ export function createEnvironments(options: ReconcileOptions): Reconciled {
 
   function prune(): void {
     routes.prune()
+    claims.prune().catch((error: unknown) => log.warn({ err: error }, 'old claims can not be forgotten'))
     cancelPrune = timers.after(pruneEveryMs, prune)
   }
 
   return {
     routes,
     environments,
+    claims,
     stopAll: createStopAll({ board, environments, timers }),
     agentKeyOf: (id) => (board.get(id) ? keyOf(id) : undefined),
     async start() {

@@ -9,6 +9,8 @@ export interface Loop {
   start(): Promise<void>
   heard(id: string, isReady: boolean): void
   nudge(): void
+  /** An observation that is begun after this call was taken. @throws where another hub reconciles. */
+  fresh(): Promise<void>
   /** True while this hub reconciles the spawner. */
   leads(): boolean
   close(): Promise<void>
@@ -73,6 +75,10 @@ export function createLoop(options: LoopOptions): Loop {
     start: tick,
     heard: (id, isReady) => held?.reign.heard(id, isReady),
     nudge: () => held?.reign.nudge(),
+    async fresh() {
+      if (held === undefined) throw new Error('another hub reconciles this spawner')
+      await held.reign.fresh()
+    },
     leads: () => held !== undefined,
     async close() {
       isClosed = true

@@ -13,6 +13,7 @@ export interface ReconcileMetrics {
   lag(spawner: string, seconds: number): void
   orphans(spawner: string, count: number): void
   leads(spawner: string, leads: boolean): void
+  claimed(spawner: string, result: 'given' | 'refused'): void
 }
 
 export function createMetrics(registry: Registry, board: Board, now: () => Date): ReconcileMetrics {
@@ -50,6 +51,12 @@ export function createMetrics(registry: Registry, board: Board, now: () => Date)
     buckets: [0.001, 0.01, 0.05, 0.1, 0.5, 1, 5, 30],
     registers,
   })
+  const claims = new Counter({
+    name: 'hutch_claims_total',
+    help: 'Jobs that asked for their key, and what became of it; one that is refused is an alarm.',
+    labelNames: ['spawner', 'result'],
+    registers,
+  })
   const orphanCount = new Gauge({
     name: 'hutch_orphans',
     help: 'What a backend has and the store does not know.',
@@ -66,6 +73,7 @@ export function createMetrics(registry: Registry, board: Board, now: () => Date)
   registerAge(registers, observedAt, now)
   registerStates(registers, board)
   return {
+    claimed: (spawner, result) => claims.inc({ spawner, result }),
     launched(stage, spawner, seconds) {
       launches.observe({ stage, spawner }, seconds)
       if (stage === 'ready') results.inc({ spawner, result: 'ready' })

@@ -11,6 +11,8 @@ import { createStrays } from './strays.ts'
 export interface Observer {
   /** An observation is begun at this time or soon after. */
   by(at: number): void
+  /** Resolves when an observation that is begun after this call was taken and written; rejects when it is closed. */
+  fresh(): Promise<void>
   close(): void
 }
 
@@ -32,8 +34,10 @@ export function createObserver({ context, memoryOf, consider, deposed }: Observe
   let isLooking = false
   let notBefore = 0
   let nextAt = Infinity
+  let timerAt = Infinity
   let intervalMs = settings.shortestObserveMs
   let failures = 0
+  let waiting: { since: number; taken: PromiseWithResolvers<void> }[] = []
   let cancelTimer = (): void => undefined
 
   function by(at: number): void {
@@ -42,11 +46,19 @@ export function createObserver({ context, memoryOf, consider, deposed }: Observe
   }
 
   function arm(at: number): void {
-    if (at >= nextAt || isClosed) return
-    nextAt = at
+    if (isClosed) return
+    nextAt = Math.min(nextAt, at)
     if (isLooking) return
+    // The backend may want to be spared; and what it wants may have changed since it was last asked.
+    const dueAt = Math.max(nextAt, notBefore, spawner.observeNotBefore?.() ?? 0)
+    if (dueAt === timerAt) return
+    timerAt = dueAt
     cancelTimer()
-    cancelTimer = timers.after(Math.max(at, notBefore) - now().getTime(), () => void look())
+    cancelTimer = timers.after(dueAt - now().getTime(), () => {
+      timerAt = Infinity
+      if ((spawner.observeNotBefore?.() ?? 0) > now().getTime()) arm(nextAt)
+      else void look()
+    })
   }
 
   async function look(): Promise<void> {
@@ -61,7 +73,8 @@ export function createObserver({ context, memoryOf, consider, deposed }: Observe
       metrics.observed(name, new Date(begunAt))
       // What it shows is written together; what it does not change is decided at once.
       const changes = take(found, begunAt)
-      if (changes > 0) intervalMs = settings.shortestObserveMs
+      if (changes.length > 0) intervalMs = settings.shortestObserveMs
+      tellWaiting(begunAt, changes)
       await strays.handle(found)
     } catch (error) {
       if (error instanceof Fenced) deposed()
@@ -94,8 +107,16 @@ export function createObserver({ context, memoryOf, consider, deposed }: Observe
     }
   }
 
-  function take(found: ReadonlyMap<EnvironmentId, Found>, begunAt: number): number {
-    let changes = 0
+  function tellWaiting(begunAt: number, changes: readonly Promise<void>[]): void {
+    const told = waiting.filter(({ since }) => since <= begunAt)
+    if (told.length === 0) return
+    waiting = waiting.filter(({ since }) => since > begunAt)
+    void Promise.all(changes).then(() => told.forEach(({ taken }) => taken.resolve()))
+  }
+
+  /** The writes of what it changes. */
+  function take(found: ReadonlyMap<EnvironmentId, Found>, begunAt: number): readonly Promise<void>[] {
+    const changes: Promise<void>[] = []
     for (const entry of board.all()) {
       if (entry.row.spawner !== name) continue
       const observation = found.get(entry.row.id as EnvironmentId)?.observation
@@ -111,8 +132,7 @@ export function createObserver({ context, memoryOf, consider, deposed }: Observe
           () => entry.environment.spec.resources.walltimeMs,
         )
         if (change !== undefined) {
-          changes += 1
-          void record(entry, change)
+          changes.push(record(entry, change))
           continue
         }
       }
@@ -156,9 +176,17 @@ export function createObserver({ context, memoryOf, consider, deposed }: Observe
 
   return {
     by,
+    async fresh() {
+      if (isClosed) throw new Error('the backend is not observed from here any more')
+      const taken = Promise.withResolvers<void>()
+      waiting.push({ since: now().getTime(), taken })
+      by(now().getTime())
+      await taken.promise
+    },
     close() {
       isClosed = true
       cancelTimer()
+      for (const { taken } of waiting) taken.reject(new Error('the backend is not observed from here any more'))
     },
   }
 }

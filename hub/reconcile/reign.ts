@@ -17,6 +17,8 @@ export interface Reign {
   heard(id: string, isReady: boolean): void
   /** Something may have happened in the backend. */
   nudge(): void
+  /** See Observer. */
+  fresh(): Promise<void>
   /** Begins nothing more and waits for what is under way, as long as the settings say. */
   close(): Promise<void>
 }
@@ -187,6 +189,7 @@ export function createReign({ context, deposed }: ReignOptions): Reign {
       if (isNews) consider(id)
     },
     nudge: () => observer.by(now().getTime()),
+    fresh: () => observer.fresh(),
     async close() {
       isClosed = true
       cancelTimer()

@@ -31,6 +31,8 @@ export interface ReportsOptions {
 export interface Reports {
   reported(id: EnvironmentId, report: AgentReport, remoteAddress: string): Promise<void>
   usage(id: EnvironmentId): AgentReport['usage']
+  /** @throws Problem forbidden when the backend does not show it on this host, backendUnreachable when not running. */
+  check(id: EnvironmentId, remoteAddress: string): Promise<void>
 }
 
 const resolveTimeoutMs = 3_000
@@ -108,6 +110,7 @@ export function createReports(options: ReportsOptions): Reports {
 
   return {
     usage: (id) => usages.get(id),
+    check: (id, remoteAddress) => check(id, plain(remoteAddress)),
     async reported(id, report, remoteAddress) {
       const { row } = live(id)
       const host = plain(remoteAddress)

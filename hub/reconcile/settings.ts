@@ -45,6 +45,8 @@ export interface LoopSettings extends Omit<DecideSettings, 'visibilityLagMs'> {
   readonly closeMs: number
   /** How long a report waits for the backend to show the host that it came from. */
   readonly reportWaitMs: number
+  /** How long a claim waits for a look that is begun now. Agents ask again. */
+  readonly claimWaitMs: number
 }
 
 export const defaultSettings: Omit<LoopSettings, 'startTimeoutMs'> = {
@@ -65,4 +67,5 @@ export const defaultSettings: Omit<LoopSettings, 'startTimeoutMs'> = {
   leaseMs: 15_000,
   closeMs: 5_000,
   reportWaitMs: 5_000,
+  claimWaitMs: 15_000,
 }

@@ -31,6 +31,7 @@ function migrations(type: DatabaseType): Readonly<Record<string, Migration>> {
     '0001-first': { up: (db) => first(db, type) },
     '0002-roles': { up: roles },
     '0003-audit': { up: (db) => auditTrail(db, type) },
+    '0004-claims': { up: claims },
   }
 }
 
@@ -212,4 +213,16 @@ async function roles(db: Kysely<unknown>): Promise<void> {
     .addColumn('used_at', 'bigint')
     .execute()
   await db.schema.createIndex('oauth_codes_end').on('oauth_codes').column('expires_at').execute()
+}
+
+/** Which start of an environment was given its key: each but once. */
+async function claims(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable('claims')
+    .addColumn('environment_id', 'text', (column) => column.notNull())
+    .addColumn('started_at', 'bigint', (column) => column.notNull())
+    .addColumn('claimed_at', 'bigint', (column) => column.notNull())
+    .addColumn('address', 'text', (column) => column.notNull())
+    .addPrimaryKeyConstraint('claims_key', ['environment_id', 'started_at'])
+    .execute()
 }

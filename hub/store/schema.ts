@@ -19,6 +19,7 @@ export interface Tables {
   audit: AuditTable
   audit_gate: AuditGateTable
   meta: MetaTable
+  claims: ClaimsTable
 }
 
 interface UsersTable {
@@ -207,6 +208,15 @@ export interface AuditTable {
 interface AuditGateTable {
   /** '' but within a transaction that retention or pseudonymisation runs in. */
   open_for: string
+}
+
+/** A start of an environment that was given its key: there is one row at most for each. */
+interface ClaimsTable {
+  environment_id: string
+  /** As the backend says it. */
+  started_at: number
+  claimed_at: number
+  address: string
 }
 
 interface MetaTable {

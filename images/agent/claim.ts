@@ -9,7 +9,7 @@ import { pskClient } from './link.ts'
 import { checkBootstrap, readJson } from './read-bootstrap.ts'
 
 /** As JSON. The PSK identity is claimIdentity(id), the key is good for nothing but POST /agent/claim. */
-export interface AgentClaim {
+interface AgentClaim {
   readonly version: 1
   readonly id: string
   /** 32 bytes, base64url. */
@@ -20,7 +20,7 @@ export interface AgentClaim {
 /** No environment's id has a dot: the two kinds of keys can't be taken for each other. */
 const prefix = 'claim.'
 
-export function claimIdentity(id: string): string {
+function claimIdentity(id: string): string {
   return prefix + id
 }
 

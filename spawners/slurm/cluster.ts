@@ -62,11 +62,6 @@ export interface ListedJob extends ClusterJob {
   readonly position?: number | undefined
 }
 
-/** The answer to one list, not read yet: reading is slow when it is large. */
-export interface RawList {
-  readonly body: ArrayBuffer
-}
-
 /** A person of the cluster. */
 export interface Person {
   readonly user: string
@@ -75,8 +70,8 @@ export interface Person {
 }
 
 export interface Cluster {
-  /** Every job of everybody, in one call. */
-  list(signal: AbortSignal): Promise<RawList>
+  /** Every job of everybody, in one call; not read yet, because that is slow when there are many. */
+  list(signal: AbortSignal): Promise<ArrayBuffer>
   /** The job's id. @throws ClusterRefused when SLURM said no. */
   submit(person: Person, submission: Submission, signal: AbortSignal): Promise<number>
   /** Gone already is success. */

@@ -32,8 +32,7 @@ export function createSlurm(config: SlurmConfig, context: SpawnerContext, cluste
   const claimKey = (id: EnvironmentId): Buffer => createHmac('sha256', claimKeys).update(id).digest()
 
   async function look(signal: AbortSignal): ReturnType<typeof digester.digest> {
-    const { body } = await cluster.list(signal)
-    return await digester.digest(body)
+    return await digester.digest(await cluster.list(signal))
   }
 
   function bootstrap(spec: EnvironmentSpec): ReturnType<SpawnerContext['bootstrap']> {

@@ -1,5 +1,6 @@
 /** Reads large lists beside the main thread, so that nothing else of the hub waits for it. */
 import { parentPort } from 'node:worker_threads'
+import type { Digest } from './cluster.ts'
 import { digestJobs } from './digest.ts'
 import { readers, type ListVersion } from './rest/readers.ts'
 
@@ -10,11 +11,16 @@ export interface DigestRequest {
   readonly body: ArrayBuffer
 }
 
-parentPort?.on('message', ({ number, version, prefix, body }: DigestRequest) => {
-  try {
-    const digest = digestJobs(readers[version](JSON.parse(new TextDecoder().decode(body))), prefix)
-    parentPort?.postMessage({ number, digest })
-  } catch (error) {
-    parentPort?.postMessage({ number, problem: error instanceof Error ? error.message : String(error) })
-  }
+parentPort?.on('message', (request: DigestRequest) => {
+  const answer = { number: request.number, ...answerTo(request) }
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has none
+  parentPort?.postMessage(answer)
 })
+
+function answerTo({ version, prefix, body }: DigestRequest): { digest: Digest } | { problem: string } {
+  try {
+    return { digest: digestJobs(readers[version](JSON.parse(new TextDecoder().decode(body))), prefix) }
+  } catch (error) {
+    return { problem: error instanceof Error ? error.message : String(error) }
+  }
+}

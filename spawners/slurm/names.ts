@@ -18,7 +18,7 @@ export interface Names {
 }
 
 /** What a job keeps of its environment, so that it can be adopted. */
-export interface Kept {
+interface Kept {
   readonly owner: string
   readonly digest: string
 }

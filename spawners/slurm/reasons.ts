@@ -75,7 +75,7 @@ export function waitingWords(reason: string, { partition }: Pick<Waiting, 'parti
   const whose = limits.find(([prefix]) => prefix.test(key))?.[1]
   if (whose === undefined) return `It is in the queue of ${partition} (SLURM says: ${reason}).`
   const thing = things.find(([word]) => word.test(key.replace(/^QOS|PerJob$|PerUser$|PerNode$/g, '')))?.[1]
-  const advice = /^A single/.test(whose)
+  const advice = whose.startsWith('A single')
     ? 'Stop it and choose a smaller size.'
     : 'It starts when something of that ends.'
   return `${whose}${thing === undefined ? '' : ` (${thing})`}. ${advice}`

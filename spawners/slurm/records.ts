@@ -25,8 +25,8 @@ const jobSchema = z.strictObject({
   submittedAt: z.int(),
 })
 
-export type Asked = z.infer<typeof askedSchema>
-export type JobRecord = z.infer<typeof jobSchema>
+type Asked = z.infer<typeof askedSchema>
+type JobRecord = z.infer<typeof jobSchema>
 
 export interface Records {
   job(id: EnvironmentId): Promise<JobRecord | undefined>

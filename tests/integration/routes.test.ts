@@ -9,6 +9,7 @@ import { attachFeed, type FeedLimits } from '../../hub/http/feed.ts'
 import { agentsServer } from '../../hub/http/agents.ts'
 import { Problem } from '../../hub/domain/problem.ts'
 import { createRouteTable } from '../../hub/reconcile/route-table.ts'
+import type { AgentBootstrap } from '../../images/agent/bootstrap.ts'
 import { agentKey, pskClient } from '../../images/agent/link.ts'
 import { hubMessageSchema, type HubMessage, type Revocation, type Route } from '../../proxy/feed.ts'
 import { portOf } from '../support/fakeAgents.ts'
@@ -121,6 +122,7 @@ test('nonsense from a proxy cuts it; one that reads too slowly is cut and can co
 })
 
 const agentsKey = Buffer.alloc(32, 3)
+const claimKey = Buffer.alloc(32, 4)
 const report = { version: 1, port: 4_000, run: 'r', application: 'ready' }
 
 async function startAgents(t: ExecutionContext) {
@@ -135,6 +137,10 @@ async function startAgents(t: ExecutionContext) {
         if (id === 'broken') throw new Error('a secret of the database')
         reports.push({ id, port, remoteAddress })
       },
+    },
+    claims: {
+      claimKeyOf: (id) => (id === 'live' ? claimKey : undefined),
+      claimed: async (id) => ({ id }) as unknown as AgentBootstrap,
     },
     log: silentLog,
   })
@@ -186,6 +192,12 @@ test('who an agent is, its key says; everything else is refused', async (t) => {
     ['one that ended in this moment', { id: 'gone' }, 410],
     ['a fault of ours', { id: 'broken' }, 500],
     ['another path', { path: '/agent/other' }, 404],
+    ['a claim', { id: 'claim.live', key: claimKey, path: '/agent/claim' }, 200],
+    ["a claim's key reports nothing", { id: 'claim.live', key: claimKey }, 404],
+    ["an agent's key claims nothing", { path: '/agent/claim' }, 404],
+    ["an agent's key is none of a claim", { id: 'claim.live', key: agentKey(agentsKey, 'live') }, 'refused'],
+    ["a claim's key is none of an agent", { key: claimKey }, 'refused'],
+    ['a claim of what was started without one', { id: 'claim.gone', key: claimKey, path: '/agent/claim' }, 'refused'],
     ['another method', { method: 'PUT' }, 405],
     ['no JSON', { body: 'x' }, 400],
     ['a field too many', { body: JSON.stringify({ ...report, host: '10.0.0.1' }) }, 400],

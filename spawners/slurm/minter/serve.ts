@@ -25,7 +25,7 @@ export function minterServer(options: MinterOptions): Server {
       .catch((error: unknown) => ({ status: 500, body: { detail: `No token could be made: ${String(error)}` } }))
       .then(({ status, body }) => {
         response.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
-        response.end(JSON.stringify(body))
+        return response.end(JSON.stringify(body))
       })
       .catch(() => response.destroy())
   })

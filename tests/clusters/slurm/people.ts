@@ -21,8 +21,8 @@ export const services = { slurmrest: 23_180, hutch: 23_181, minter: 23_182 } as 
 
 export interface View {
   /** argv that runs argv among these accounts. The process is the same one. */
-  within(argv: readonly string[]): readonly string[]
-  home(name: Name): string
+  readonly within: (argv: readonly string[]) => readonly string[]
+  readonly home: (name: Name) => string
 }
 
 export async function createPeople(folder: string): Promise<View> {

@@ -20,7 +20,7 @@ await generate('v0.0.42', await documentOf2411())
 async function generate(version: keyof typeof patched, document: OpenapiDocument): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'hutch-types-'))
   try {
-    const [input, output] = [join(folder, 'openapi.json'), join(rest, `${version.replaceAll(".", "_")}.ts`)]
+    const [input, output] = [join(folder, 'openapi.json'), join(rest, `${version.replaceAll('.', '_')}.ts`)]
     await writeFile(input, JSON.stringify(patched[version](document)))
     const options = ['--default-non-nullable', 'false', '--empty-objects-unknown', '-o', output]
     await promisify(execFile)('npm', ['exec', ...generator, '--', 'openapi-typescript', input, ...options])

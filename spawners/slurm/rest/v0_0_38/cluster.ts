@@ -18,7 +18,7 @@ export function createCluster(transport: Transport, headersOf: Headers, observer
       const answer = await client.GET('/slurm/v0.0.38/jobs', { headers, signal, parseAs: 'arrayBuffer' })
       if (answer.error !== undefined) dataOf(answer)
       if (answer.data === undefined) throw new Error(`slurmrestd answered with ${answer.response.status}`)
-      return { body: answer.data }
+      return answer.data
     },
 
     async submit(person, submission, signal) {
