@@ -179,6 +179,12 @@ const profile = z.strictObject({
     .array(z.string())
     .optional()
     .describe('The command; absent: the default of its kind. Placeholders {socket}, {prefix}, {home}, {start}.'),
+  protocol: z
+    .enum(['hutch', 'jupyterhub'])
+    .default('hutch')
+    .describe(
+      "hutch: our agent starts the application, and the way to it is encrypted. jupyterhub: there is no agent; the application listens on a port itself, checks who comes and speaks JupyterHub's protocol, as jupyterhub-singleuser does. The way to it is NOT encrypted, so its spawner must allow it.",
+    ),
   readyPath: z
     .string()
     .optional()

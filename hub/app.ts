@@ -17,6 +17,8 @@ import { eventsRouter } from './http/events.ts'
 import { securityHeaders } from './http/headers.ts'
 import { health } from './http/health.ts'
 import { homeRouter } from './http/home.ts'
+import { jupyterHubRouter } from './http/jupyterhub/index.ts'
+import type { Operation } from './http/jupyterhub/operation.ts'
 import { launchRouter } from './http/launch.ts'
 import { metrics, requestMetrics } from './http/metrics.ts'
 import { ownEnvironments } from './http/own-environments.ts'
@@ -44,6 +46,8 @@ export interface AppOptions {
   readonly launches: Launches
   readonly catalogue: Catalogue
   readonly audit: Pick<Audit, 'write' | 'note'>
+  /** JupyterHub's API. */
+  readonly operations: readonly Operation[]
   /** 32 bytes, shared with the proxy (proxy/ticket.ts). */
   readonly admissionKey: Buffer
   readonly registry: Registry
@@ -100,6 +104,7 @@ export function createApp(options: AppOptions): Koa {
   use(app, [
     identity.router,
     apiRouter({ environments, own, launches, catalogue }),
+    jupyterHubRouter(options.operations, audit),
     eventsRouter({ environments, own, stillValid: identity.stillValid, log, heartbeatMs }),
   ])
   app.use(browsersOnly())

@@ -12,6 +12,7 @@ import { type Audit, createAudit } from './audit/index.ts'
 import { createAccounts } from './accounts/index.ts'
 import { createApp } from './app.ts'
 import { createCatalogue } from './catalogue/index.ts'
+import { createJupyterHubApi } from './http/jupyterhub/create.ts'
 import { createLoginPage } from './http/login.ts'
 import type { createDemoProvider, DemoProvider } from './identity/demo/index.ts'
 import { createIdentity } from './identity/index.ts'
@@ -129,6 +130,7 @@ async function makeRooms(
   const demo = configuration.login.demo
     ? await startDemo({ ...inState, publicUrl, listenHost: configuration.listen.host })
     : undefined
+  const services = await serviceTokens(configuration)
   const identity = createIdentity({
     ...shared,
     db: store.db,
@@ -137,7 +139,7 @@ async function makeRooms(
       loginKey: secrets.derive('logins'),
       clientSecrets: await clientSecrets(configuration),
       serversKey: secrets.derive('servers'),
-      serviceTokens: await serviceTokens(configuration),
+      serviceTokens: services,
     },
     routes,
     newId: randomUUID,
@@ -155,11 +157,21 @@ async function makeRooms(
     setup: { jupyter: () => healthOf(jupyter) },
     newId: environmentId(randomBytes),
   })
+  const operations = createJupyterHubApi({
+    ...shared,
+    store,
+    identity,
+    serviceTokens: services,
+    launches,
+    routes,
+    newId: randomUUID,
+  })
   const app = createApp({
     ...shared,
     identity,
     launches,
     catalogue,
+    operations,
     admissionKey: secrets.admissionKey,
     registry,
     setup: () => ('missing' in jupyter ? [jupyter.missing] : []),

@@ -107,6 +107,8 @@ export interface EnvironmentSpec<Profile = unknown> {
   readonly account: Account
   readonly application: Application
   readonly image?: string
+  /** Without an agent: the application itself listens on a port and speaks JupyterHub's protocol. */
+  readonly protocol?: 'jupyterhub'
   readonly resources: Resources
   readonly variables: Readonly<Record<string, string>>
   readonly mounts: readonly Mount[]

@@ -12,6 +12,9 @@ interface AuditPerson {
 /** `hub`: the hub by itself; `nobody`: a visitor who is not known; `service:…`: a login provider, a facility's program. */
 type AuditActor = AuditPerson | 'hub' | 'nobody' | `service:${string}`
 
+/** Who did it, from where, by which login or token. */
+export type AuditedActor = Pick<AuditEntry, 'who' | 'from' | 'login' | 'token'>
+
 export interface AuditEntry {
   readonly who: AuditActor
   /** `room.verb`: 'login.began', 'environment.launched', 'link.made'. What was refused ends in '.refused'. */
@@ -50,7 +53,7 @@ export interface AuditLine {
 }
 
 /** Who makes this request, for an entry: spread it. */
-export function actorOf(visitor: Visitor): Pick<AuditEntry, 'who' | 'from' | 'login' | 'token'> {
+export function actorOf(visitor: Pick<Visitor, 'user' | 'by' | 'login' | 'address'>): AuditedActor {
   const { user, by, login, address } = visitor
   return {
     who: { id: user.id, name: user.name },

@@ -2,6 +2,7 @@
 import type { AgentReport } from '../../images/agent/bootstrap.ts'
 import type { HubMessage, Revocation, Route } from '../../proxy/feed.ts'
 import type { Account, EndReason, EnvironmentId } from '../../spawners/spawner.ts'
+import type { AuditedActor } from '../audit/entry.ts'
 import type { NewEnvironment } from '../store/schema.ts'
 import type { Permissions } from '../roles/permissions.ts'
 import type { Choices, Environment } from './environment.ts'
@@ -40,6 +41,16 @@ export interface Visitor {
   readonly provider?: string
 }
 
+/** Whose environment it is to be. */
+export type Launcher = Pick<Visitor, 'user' | 'groups' | 'by' | 'login' | 'address'>
+
+export interface LaunchOptions {
+  /** The last part of its address; absent: its id. */
+  readonly server?: string
+  /** Who asked for it, if that is somebody else. */
+  readonly asked?: AuditedActor
+}
+
 /** A program of the facility that asks with a token of its own. In Koa: `ctx.state.service`. */
 export interface ServiceVisitor {
   readonly name: string
@@ -60,6 +71,8 @@ export interface Environments {
   find(userName: string, server: string): Promise<Environment | undefined>
   /** Live ones first, newest first. */
   list(userId: string, options: { endedSince: Date; limit: number }): Promise<readonly Environment[]>
+  /** Those that have not ended, as this hub knows them now: of one user, or all. */
+  live(userId?: string): readonly Environment[]
   /** Wants it absent; returns when that is committed. Stopping what has ended is success. */
   stop(id: EnvironmentId, reason: EndReason): Promise<void>
   /** Takes an ended one off the list for good. Refused (Problem 'conflict') while it lives. */
@@ -141,7 +154,7 @@ export interface Offer {
 }
 
 export interface Launches {
-  offers(visitor: Visitor): Promise<readonly Offer[]>
+  offers(visitor: Launcher): Promise<readonly Offer[]>
   /** Checks everything live (profile, flavour, proposals, account), makes the spec, launches. Throws Problems. */
-  launch(visitor: Visitor, choices: Choices, signal: AbortSignal): Promise<Environment>
+  launch(visitor: Launcher, choices: Choices, signal: AbortSignal, options?: LaunchOptions): Promise<Environment>
 }

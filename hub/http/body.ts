@@ -10,7 +10,13 @@ const mostDiscardedBytes = 1_048_576
 const discardMs = 2_000
 
 export function body(): Middleware {
-  const parser = bodyParser({ enableTypes: ['json', 'form'], jsonLimit: limit, formLimit: limit })
+  const parser = bodyParser({
+    enableTypes: ['json', 'form'],
+    jsonLimit: limit,
+    formLimit: limit,
+    // JupyterHub's API takes a body with DELETE: "remove", or who leaves a group.
+    parsedMethods: ['POST', 'PUT', 'PATCH', 'DELETE'],
+  })
   return async (ctx, next) => {
     // Before the parser, so that a body that says its length is refused before it is read.
     if (Number(ctx.get('Content-Length')) > limitBytes) {

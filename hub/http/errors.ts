@@ -26,6 +26,8 @@ export function errors({ log, pages }: { log: Log; pages: Pages }): Middleware {
 
 /** A page for whoever navigates; problem+json for scripts and programs. */
 function wantsPage(ctx: Context): boolean {
+  // Browsers come here by themselves, sent by an environment or a service.
+  if (ctx.path === '/hub/api/oauth2/authorize') return true
   if (ctx.path.startsWith('/hub/api/')) return false
   return /\btext\/html\b/.test(ctx.get('Accept'))
 }
@@ -51,6 +53,8 @@ function answer(ctx: Context, problem: Problem, pages: Pages): void {
     status: problem.status,
     title: problem.title,
     detail: problem.detail,
+    // Where clients of JupyterHub look for it.
+    ...(ctx.path.startsWith('/hub/api/') ? { message: problem.detail } : {}),
     ...(problem.field === undefined ? {} : { field: problem.field }),
     instance: ctx.state['requestId'],
   })

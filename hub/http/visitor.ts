@@ -17,7 +17,7 @@ export function possibleVisitor(ctx: Context): Visitor | undefined {
   return visitor
 }
 
-function serviceOf(ctx: Context): ServiceVisitor | undefined {
+export function serviceOf(ctx: Context): ServiceVisitor | undefined {
   const service: ServiceVisitor | undefined = ctx.state['service']
   return service
 }

@@ -72,6 +72,13 @@ function unknownField(field: string): Problem {
   return new Problem('badRequest', `There is no field ${JSON.stringify(shown)} in a launch. ${hint}`, { field: shown })
 }
 
+/** An environment's name in its address, where an API client gives one. @throws Problem badRequest */
+export function checkServer(server: string): void {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(server)) return
+  const detail = 'A server is named with letters, digits and ._-, a letter or digit first, at most 64.'
+  throw new Problem('badRequest', detail, { field: 'server_name' })
+}
+
 /** A name that is well-formed and means nothing here. `lead`: how the sentence that names the possible ones begins. */
 export function unknownChoice(
   field: 'profile' | 'flavour' | 'spawner',

@@ -6,9 +6,18 @@ import type { Audit } from '../audit/index.ts'
 import { homeSource } from '../accounts/homes.ts'
 import type { Choices, Environment } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
-import type { Accounts, Catalogue, Environments, Launches, Offer, Proposal, User, Visitor } from '../domain/services.ts'
+import type {
+  Accounts,
+  Catalogue,
+  Environments,
+  Launcher,
+  Launches,
+  Offer,
+  Proposal,
+  User,
+} from '../domain/services.ts'
 import { type Admission, perUserAdmission } from './admission.ts'
-import { readChoices } from './choices.ts'
+import { checkServer, readChoices } from './choices.ts'
 import { deriveMounts } from './mounts.ts'
 import { flavourFor, offerOf, offeredProfiles, profileFor } from './offer.ts'
 import { createPlacement, type PlacementOptions } from './placement.ts'
@@ -31,7 +40,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
   const admission = options.admission ?? perUserAdmission(configuration.environments.perUser)
   const placement = createPlacement(options)
 
-  async function plan(visitor: Visitor, choices: Choices, signal: AbortSignal): Promise<Plan> {
+  async function plan(visitor: Launcher, choices: Choices, signal: AbortSignal, server?: string): Promise<Plan> {
     const { user } = visitor
     const profile = profileFor(configuration, visitor, choices)
     const flavour = flavourFor(configuration, profile, choices)
@@ -47,13 +56,31 @@ export function createLaunches(options: LaunchesOptions): Launches {
       proposals,
       stateFolder: configuration.state,
     })
-    return { id: newId(), hub: configuration.hub, user, choices, profile, flavour, spawner, account, proposals, mounts }
+    const id = newId()
+    return {
+      id,
+      server: server ?? id,
+      hub: configuration.hub,
+      user,
+      choices,
+      profile,
+      flavour,
+      spawner,
+      account,
+      proposals,
+      mounts,
+    }
   }
 
-  async function commit(visitor: Visitor, choices: Choices, signal: AbortSignal): Promise<Environment> {
+  async function commit(
+    visitor: Launcher,
+    choices: Choices,
+    signal: AbortSignal,
+    server?: string,
+  ): Promise<Environment> {
     const { user, groups } = visitor
     if (user.blockedReason !== undefined) throw new Problem('blocked', user.blockedReason)
-    const planned = await plan(visitor, choices, signal)
+    const planned = await plan(visitor, choices, signal, server)
     const { spawner, flavour } = planned
     const spec = specOf(planned)
     const request = { user, groups, choices, spawner, resources: resourcesOf(flavour) }
@@ -70,12 +97,15 @@ export function createLaunches(options: LaunchesOptions): Launches {
         ),
       ),
 
-    async launch(visitor, input, signal): Promise<Environment> {
+    async launch(visitor, input, signal, { server, asked } = {}): Promise<Environment> {
+      const { id, name } = visitor.user
+      const actor = asked === undefined ? actorOf(visitor) : { ...asked, toWhom: { id, name } }
       const choices = readChoices(input)
+      if (server !== undefined) checkServer(server)
       try {
-        const environment = await commit(visitor, choices, signal)
+        const environment = await commit(visitor, choices, signal, server)
         await audit.write({
-          ...actorOf(visitor),
+          ...actor,
           did: 'environment.launched',
           what: environment.id,
           detail: facts(choices),
@@ -84,7 +114,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
       } catch (error) {
         if (error instanceof Problem && error.status < 500) {
           const detail = { ...facts(choices), problem: error.type, reason: error.detail }
-          audit.note({ ...actorOf(visitor), did: 'environment.refused', detail })
+          audit.note({ ...actor, did: 'environment.refused', detail })
         }
         throw error
       }

@@ -1,13 +1,13 @@
 /** What one visitor may choose, and how the launch page shows it. Pure. */
 import type { Configuration, FlavourConfiguration, ProfileConfiguration } from '../../config/schema.ts'
 import type { Choices } from '../domain/environment.ts'
-import type { Offer, Visitor } from '../domain/services.ts'
+import type { Launcher, Offer } from '../domain/services.ts'
 import { unknownChoice } from './choices.ts'
 
 /** By name, in the order of the configuration. */
 export function offeredProfiles(
   { profiles }: Configuration,
-  { groups }: Visitor,
+  { groups }: Pick<Launcher, 'groups'>,
 ): readonly (readonly [string, ProfileConfiguration])[] {
   return Object.entries(profiles).filter(
     ([, profile]) => profile.groups.length === 0 || profile.groups.some((group) => groups.includes(group)),
@@ -15,7 +15,7 @@ export function offeredProfiles(
 }
 
 /** @throws Problem badRequest; one that is for others is told apart from none at all by nothing. */
-export function profileFor(configuration: Configuration, visitor: Visitor, choices: Choices): ProfileConfiguration {
+export function profileFor(configuration: Configuration, visitor: Launcher, choices: Choices): ProfileConfiguration {
   const offered = new Map(offeredProfiles(configuration, visitor))
   const profile = offered.get(choices.profile)
   if (profile === undefined) throw unknownChoice('profile', choices.profile, [...offered.keys()], 'You may choose')

@@ -10,6 +10,8 @@ import type { DerivedMount } from './mounts.ts'
 
 export interface Plan {
   readonly id: EnvironmentId
+  /** The last part of its address: the id, unless an API client named it. */
+  readonly server: string
   readonly hub: Configuration['hub']
   readonly user: User
   readonly choices: Choices
@@ -23,15 +25,16 @@ export interface Plan {
 }
 
 export function specOf(plan: Plan): EnvironmentSpec {
-  const { id, hub, user, choices, profile, account, mounts } = plan
+  const { id, server, hub, user, choices, profile, account, mounts } = plan
   const spec = {
     id,
     hub: hub.id,
     owner: user.name,
-    prefix: `/user/${user.name}/${id}/`,
+    prefix: `/user/${user.name}/${server}/`,
     account,
     application: applicationOf({ ...plan, name: choices.profile, ...openOf(choices) }),
     ...(profile.image === undefined ? {} : { image: profile.image }),
+    ...(profile.protocol === 'jupyterhub' ? { protocol: profile.protocol } : {}),
     resources: resourcesOf(plan.flavour),
     variables: { ...profile.variables, ...variablesOf(plan) },
     mounts: mounts.map((each) => each.mount),
@@ -55,7 +58,7 @@ export function rowOf(plan: Plan, spec: EnvironmentSpec, now: Date): NewEnvironm
   return {
     id: plan.id,
     user_id: user.id,
-    server: plan.id,
+    server: plan.server,
     title: choices.title ?? titleOf(profile, proposals),
     spawner: plan.spawner,
     profile: choices.profile,

@@ -86,6 +86,9 @@ export function createEnvironmentsService({ store, board, reports, now }: Servic
       return row && readEnvironment(row)
     },
 
+    live: (userId) =>
+      userId === undefined ? [...board.all()].map(({ environment }) => environment) : liveOn(board, userId),
+
     async list(userId, { endedSince, limit }) {
       const live = liveOn(board, userId).slice(0, limit)
       const left = limit - live.length

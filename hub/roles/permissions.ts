@@ -77,6 +77,12 @@ export function allows(permissions: Permissions, scope: ScopeName, target?: Targ
   }
 }
 
+/** Whether there is anything at all that this scope reaches. */
+export function allowsSome(permissions: Permissions, scope: ScopeName): boolean {
+  const reach = permissions.get(scope)
+  return reach === 'everything' || (reach !== undefined && filterKinds.some((kind) => reach[kind].size > 0))
+}
+
 /**
  * What both allow. A user or a server on one side meets a group on the other when `groupsOf` its owner says so; two
  * different groups meet in nothing, because who is in both can not be written as a filter: less, never more.

@@ -80,6 +80,7 @@ export async function fakeHub(
     launches: fakeLaunches(hub, environments),
     catalogue: fakeCatalogue(hub),
     audit,
+    operations: [],
     admissionKey: hub.admissionKey,
     registry: new Registry(),
     setup: () => hub.notices,
@@ -198,6 +199,8 @@ export function fakeEnvironments(failing: FakeHub['failing']): FakeEnvironments 
       return rows.get(id)
     },
     find: async (name, server) => [...rows.values()].find((each) => each.owner === name && each.server === server),
+    live: (userId) =>
+      [...rows.values()].filter((each) => each.state.is !== 'ended' && (userId ?? each.userId) === each.userId),
     list: async (userId, { endedSince, limit }) => {
       store()
       return [...rows.values()]
