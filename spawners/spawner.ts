@@ -218,4 +218,8 @@ export class LaunchRefused extends Error {
     super(message, { cause: options.cause })
     this.reason = options.reason ?? 'launchRefused'
   }
+  /** By name: the hub runs from a bundle, and a site's spawner brings a copy of this class. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof Error && value.name === 'LaunchRefused' && 'reason' in value
+  }
 }

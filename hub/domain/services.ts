@@ -44,7 +44,7 @@ export interface Visitor {
 /** Whose environment it is to be. */
 export type Launcher = Pick<Visitor, 'user' | 'groups' | 'by' | 'login' | 'address'>
 
-export interface LaunchOptions {
+interface LaunchOptions {
   /** The last part of its address; absent: its id. */
   readonly server?: string
   /** Who asked for it, if that is somebody else. */
