@@ -8,6 +8,7 @@ import type { SpawnerType } from '../../spawners/spawner.ts'
 const builtIn: Readonly<Record<string, () => Promise<{ default: unknown }>>> = {
   local: () => import('../../spawners/local/index.ts'),
   slurm: () => import('../../spawners/slurm/index.ts'),
+  kubernetes: () => import('../../spawners/kubernetes/index.ts'),
 }
 
 export const builtInSpawners: readonly string[] = Object.keys(builtIn)

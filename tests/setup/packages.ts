@@ -19,6 +19,10 @@ const wanted: readonly Readonly<{ package: string; found: () => unknown }>[] = [
   { package: 'munge', found: () => program('munged') },
   { package: 'mariadb-server', found: () => program('mariadbd') },
   { package: 'charliecloud-runtime', found: () => program('ch-run') },
+  { package: 'containerd', found: () => program('containerd') },
+  { package: 'runc', found: () => program('runc') },
+  { package: 'containernetworking-plugins', found: () => existsSync('/usr/lib/cni/bridge') },
+  { package: 'iptables', found: () => program('iptables') },
 ]
 
 function slurmPlugin(name: string): string {

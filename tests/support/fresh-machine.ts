@@ -74,7 +74,8 @@ function npmFolder(node: string): string {
   return join(dirname(dirname(realpathSync(node))), 'lib', 'node_modules', 'npm')
 }
 
-function baseSystem(debootstrap: string): string {
+/** The folder of the base, which is copied and never changed. */
+export function baseSystem(debootstrap: string): string {
   const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache')
   const key = createHash('sha256')
     .update(JSON.stringify([suite, packages]))

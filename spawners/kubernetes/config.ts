@@ -1,0 +1,96 @@
+/** What the configuration says of a cluster (`spawners.<name>`), and of a profile on it: see profile.ts. */
+import { isAbsolute } from 'node:path'
+import { z } from 'zod'
+import { duration } from '../../config/units.ts'
+
+const absolutePath = z.string().refine((path) => isAbsolute(path) && !path.includes('..'), 'must be an absolute path')
+
+const image = z.string().min(1).max(512).describe('An image reference.')
+
+/** How the exported agent (`hutch agent export`) comes into a pod. */
+const agent = z
+  .discriminatedUnion('from', [
+    z
+      .strictObject({
+        from: z.literal('imageVolume').describe('The cluster mounts the agent’s image as a volume.'),
+        image,
+      })
+      .describe('Needs Kubernetes 1.33 or later and a container runtime that has image volumes. The fastest.'),
+    z
+      .strictObject({
+        from: z.literal('node').describe('The folder lies on each node.'),
+        path: absolutePath.describe('Where, on every node; only root may write it. Read-only in pods.'),
+      })
+      .describe('For clusters whose nodes are prepared by the facility, or by a DaemonSet.'),
+    z
+      .strictObject({
+        from: z.literal('copy').describe('A container copies the agent from its image before the environment starts.'),
+        image,
+      })
+      .describe('Works everywhere; copies 130 MB for each environment.'),
+  ])
+  .describe('How the agent comes into a pod.')
+
+export const configSchema = z.strictObject({
+  kubeconfig: absolutePath
+    .optional()
+    .describe('The kubeconfig file of the hub’s account. Absent: the service account of the pod that the hub runs in.'),
+  context: z.string().optional().describe('A context of that file. Absent: its current one.'),
+  namespace: z
+    .string()
+    .regex(/^([-a-z0-9]|\{hub\}|\{owner\}|\{gid\}){1,120}$/, 'must be a name with {hub}, {owner} or {gid} in it')
+    .default('hutch')
+    .describe(
+      'Where pods are made: one namespace, or one for each user ({owner}) or primary group ({gid}). With these, the hub’s account needs a ClusterRole. Default: hutch.',
+    ),
+  createNamespaces: z
+    .boolean()
+    .default(false)
+    .describe('Make a missing namespace, with Pod Security “restricted” and the network policy. Default: refuse.'),
+  agent,
+  agentArchitecture: z
+    .enum(['x64', 'arm64'])
+    .default('x64')
+    .describe('Of the exported agent, and so of the nodes. Default: x64.'),
+  agentPort: z
+    .int()
+    .min(1_024)
+    .max(65_535)
+    .default(7_443)
+    .describe('Where agents listen in their pods; network policies name it. Default: 7443.'),
+  proxySelector: z
+    .strictObject({
+      namespace: z.record(z.string(), z.string()).default({}).describe('Labels of its namespace. Default: any.'),
+      pod: z.record(z.string(), z.string()).default({}).describe('Labels of its pods. Default: any.'),
+      addresses: z.array(z.string()).default([]).describe('Addresses (CIDR) outside of the cluster. Default: none.'),
+    })
+    .prefault({})
+    .describe('Who may reach agents: hub and proxy, as the network policy names them.'),
+  supplementalGroupsPolicy: z
+    .enum(['Strict', 'Merge'])
+    .default('Merge')
+    .describe(
+      'Strict: groups that an image gives to the uid are ignored; needs Kubernetes 1.33 or later and a runtime that has it. Default: Merge.',
+    ),
+  minimumUid: z.int().min(1).default(1_000).describe('Accounts with a smaller uid are refused. Default: 1000.'),
+  hostPathRoots: z
+    .array(absolutePath)
+    .default([])
+    .describe(
+      'Directories of the nodes below which mounts of kind “host” may lie. Users must not be able to write the directories above their own. Default: none.',
+    ),
+  unschedulablePatience: duration
+    .prefault('10min')
+    .describe('A pod that no node can take, with no scale-up under way, is given up after this long. Default: 10min.'),
+  pullPatience: duration
+    .prefault('20s')
+    .describe('An image that can not be pulled is given up after this long: a registry may hiccup. Default: 20s.'),
+  mountPatience: duration
+    .prefault('2min')
+    .describe('A volume that can not be mounted is given up after this long. Default: 2min.'),
+  silencePatience: duration
+    .prefault('100s')
+    .describe('A watch that says nothing for so long, bookmarks included, is opened anew. Default: 100s.'),
+})
+
+export type KubernetesConfig = z.output<typeof configSchema>

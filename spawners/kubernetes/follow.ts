@@ -1,0 +1,181 @@
+/**
+ * One list and one watch of a kind of object: a copy of what the cluster shows, followed by bookmarks, resumed where
+ * it was cut, listed again only when the server says that it is too old (410) or on the first look.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { z } from 'zod'
+import type { Log } from '../spawner.ts'
+import { ApiError, type Api } from './api.ts'
+
+export interface Followed<Item> {
+  readonly items: ReadonlyMap<string, Item>
+  /** True while the watch is open: then `items` is what the cluster shows, but for what is on its way. */
+  isCurrent(): boolean
+  /** ms since anything was heard; undefined: never yet. */
+  ageMs(): number | undefined
+  /** Reads the list anew. @throws when the server can't tell. */
+  list(signal: AbortSignal): Promise<void>
+  /** What we did ourselves and the watch may not have told yet. */
+  put(item: Item): void
+  /** How often it was listed, and how often a watch was opened. */
+  readonly counts: Readonly<{ lists: number; watches: number }>
+}
+
+export interface FollowOptions<Item> {
+  readonly api: Api
+  readonly path: string
+  readonly query: Readonly<Record<string, string>>
+  /** Throws for what is no such object. */
+  readonly read: (object: unknown) => Item
+  readonly keyOf: (item: Item) => string
+  readonly versionOf: (item: Item) => string
+  /** Absent: everything is kept. What is not is told by `changed` alone. */
+  readonly isKept?: (item: Item) => boolean
+  readonly changed: (item: Item, type: 'there' | 'gone') => void
+  readonly silenceMs: number
+  readonly log: Log
+  readonly now: () => number
+  readonly signal: AbortSignal
+}
+
+const listSchema = z.object({
+  metadata: z.object({ resourceVersion: z.string(), continue: z.string().nullish() }),
+  items: z.array(z.unknown()),
+})
+const changeSchema = z.object({
+  type: z.enum(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR']),
+  object: z.unknown(),
+})
+const versionSchema = z.object({ metadata: z.object({ resourceVersion: z.string() }) })
+const goneSchema = z.object({ code: z.int() })
+
+const pageSize = 1_000
+const mostPages = 100
+const firstRetryMs = 200
+const lastRetryMs = 15_000
+/** The server ends a watch after this; a new one is opened where it was. */
+const watchSeconds = 600
+
+export function follow<Item>(options: FollowOptions<Item>): Followed<Item> & { done: Promise<void> } {
+  const { api, path, query, log, now, signal } = options
+  let items = new Map<string, Item>()
+  let version: string | undefined
+  let heardAt: number | undefined
+  let isOpen = false
+  /** Put while a list is read that may have been answered before. */
+  let putMeanwhile = new Map<string, Item>()
+  const counts = { lists: 0, watches: 0 }
+
+  const keep = (object: unknown, type: 'there' | 'gone'): void => {
+    const item = options.read(object)
+    const key = options.keyOf(item)
+    if (type === 'gone') items.delete(key)
+    else if (isKept(item)) items.set(key, newer(items.get(key), item))
+    options.changed(item, type)
+  }
+  const isKept = options.isKept ?? (() => true)
+
+  /** A list may have shown more than the watch has told yet. Versions of one kind of object grow. */
+  function newer(old: Item | undefined, item: Item): Item {
+    if (old === undefined) return item
+    const [before, after] = [Number(options.versionOf(old)), Number(options.versionOf(item))]
+    return before > after ? old : item
+  }
+
+  async function list(until: AbortSignal): Promise<void> {
+    counts.lists += 1
+    putMeanwhile = new Map()
+    const found = new Map<string, Item>()
+    const unkept: Item[] = []
+    let next: string | undefined
+    for (let page = 0; page < mostPages; page += 1) {
+      const answer = listSchema.parse(
+        await api.call('GET', path, { signal: until, query: { ...query, limit: pageSize, continue: next } }),
+      )
+      for (const object of answer.items) {
+        const item = options.read(object)
+        if (isKept(item)) found.set(options.keyOf(item), item)
+        else unkept.push(item)
+      }
+      version = answer.metadata.resourceVersion
+      next = answer.metadata.continue ?? undefined
+      if (next === undefined || next === '') break
+    }
+    const before = items
+    for (const [key, item] of putMeanwhile) if (!found.has(key)) found.set(key, item)
+    items = found
+    for (const item of unkept) options.changed(item, 'there')
+    heardAt = now()
+    for (const [key, item] of before) if (!found.has(key)) options.changed(item, 'gone')
+    for (const [key, item] of found) {
+      const old = before.get(key)
+      if (old === undefined || options.versionOf(old) !== options.versionOf(item)) options.changed(item, 'there')
+    }
+  }
+
+  async function watchOnce(): Promise<void> {
+    counts.watches += 1
+    const stream = api.stream(path, {
+      signal,
+      silenceMs: options.silenceMs,
+      opened: () => {
+        isOpen = true
+        heardAt = now()
+      },
+      query: {
+        ...query,
+        watch: true,
+        allowWatchBookmarks: true,
+        resourceVersion: version,
+        timeoutSeconds: watchSeconds,
+      },
+    })
+    for await (const line of stream) {
+      const { type, object } = changeSchema.parse(line)
+      heardAt = now()
+      if (type === 'ERROR') {
+        const { code } = goneSchema.catch({ code: 0 }).parse(object)
+        if (code === 410) version = undefined
+        throw new Error(`the watch ended with ${code}`)
+      }
+      if (type !== 'BOOKMARK') keep(object, type === 'DELETED' ? 'gone' : 'there')
+      version = versionSchema.parse(object).metadata.resourceVersion
+    }
+    heardAt = now()
+  }
+
+  async function run(): Promise<void> {
+    let retryMs = firstRetryMs
+    while (!signal.aborted) {
+      const beganAt = now()
+      try {
+        if (version === undefined) await list(signal)
+        await watchOnce().finally(() => (isOpen = false))
+        retryMs = firstRetryMs
+      } catch (error) {
+        if (signal.aborted) return
+        if (error instanceof ApiError && error.status === 410) version = undefined
+        else log.warn({ err: error, path }, 'the watch was cut; it is opened anew')
+        if (now() - beganAt > lastRetryMs) retryMs = firstRetryMs
+        await sleep(retryMs, undefined, { signal, ref: false }).catch(() => undefined)
+        retryMs = Math.min(lastRetryMs, retryMs * 2)
+      }
+    }
+  }
+
+  return {
+    get items() {
+      return items
+    },
+    counts,
+    isCurrent: () => isOpen,
+    ageMs: () => (heardAt === undefined ? undefined : now() - heardAt),
+    list,
+    put(item) {
+      const key = options.keyOf(item)
+      items.set(key, newer(items.get(key), item))
+      putMeanwhile.set(key, item)
+    },
+    done: run(),
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Directories and scratch space of a pod. Each NFS directory is a volume of its own, never a subPath: the kubelet
+ * resolves a subPath as root, which fails under root_squash. Pure.
+ */
+import type { V1Volume, V1VolumeMount } from '@kubernetes/client-node'
+import { checkMounts, isWithin } from '../common/checkMounts.ts'
+import { LaunchRefused, type EnvironmentSpec, type Mount } from '../spawner.ts'
+import type { KubernetesConfig } from './config.ts'
+import { claimName } from './names.ts'
+import type { KubernetesProfile } from './profile.ts'
+
+export interface Volumes {
+  readonly volumes: readonly V1Volume[]
+  readonly volumeMounts: readonly V1VolumeMount[]
+}
+
+/** @throws LaunchRefused for a directory that this cluster may not mount, naming it. */
+export function mountVolumes(mounts: readonly Mount[], config: Pick<KubernetesConfig, 'hostPathRoots'>): Volumes {
+  const sorted = checkMounts(mounts)
+  return {
+    volumes: sorted.map((mount, index) => ({ name: `mount-${index}`, ...sourceOf(mount, config) })),
+    volumeMounts: sorted.map(({ target, readOnly }, index) => ({
+      name: `mount-${index}`,
+      mountPath: target,
+      readOnly,
+    })),
+  }
+}
+
+function sourceOf({ name, source, readOnly }: Mount, { hostPathRoots }: Pick<KubernetesConfig, 'hostPathRoots'>) {
+  if (source.kind === 'nfs') return { nfs: { server: source.server, path: source.path, readOnly } }
+  if (!hostPathRoots.some((root) => isWithin(source.path, root))) {
+    throw new LaunchRefused(
+      `"${name}" can't be there: ${source.path} is below none of the cluster's hostPathRoots. Ask your administrator.`,
+    )
+  }
+  // Directory: the kubelet makes nothing, and refuses a link's or a file's path.
+  return { hostPath: { path: source.path, type: 'Directory' } }
+}
+
+/** The profile's own volumes. */
+export function profileVolumes(profile: KubernetesProfile, spec: EnvironmentSpec): Volumes {
+  return {
+    volumes: profile.volumes.map(({ from }, index) => ({ name: `volume-${index}`, ...profileSource(from, spec) })),
+    volumeMounts: profile.volumes.map(({ target, readOnly }, index) => ({
+      name: `volume-${index}`,
+      mountPath: target,
+      readOnly,
+    })),
+  }
+}
+
+type Source = KubernetesProfile['volumes'][number]['from']
+
+function profileSource(from: Source, spec: EnvironmentSpec): Omit<V1Volume, 'name'> {
+  switch (from.type) {
+    case 'emptyDir':
+      return emptyDir(from.size, from.medium)
+    case 'claim':
+    case 'newClaim':
+      return { persistentVolumeClaim: { claimName: claimName(from.name, spec) } }
+    case 'configMap':
+      return { configMap: { name: from.name } }
+    case 'secret':
+      return { secret: { secretName: from.name } }
+    case 'nfs':
+      return { nfs: { server: from.server, path: from.path } }
+    case 'csi':
+      return { csi: from.csi as unknown as NonNullable<V1Volume['csi']> }
+    case 'projected':
+      return { projected: from.projected }
+  }
+}
+
+/** The claims that are to be made when they are missing. */
+export function claimsOf(profile: KubernetesProfile, spec: EnvironmentSpec): readonly object[] {
+  return profile.volumes.flatMap(({ from }) => {
+    if (from.type !== 'newClaim') return []
+    const { storageClass, accessModes, size } = from
+    return [
+      {
+        apiVersion: 'v1',
+        kind: 'PersistentVolumeClaim',
+        metadata: { name: claimName(from.name, spec) },
+        spec: {
+          accessModes,
+          resources: { requests: { storage: size } },
+          ...(storageClass !== undefined && { storageClassName: storageClass }),
+        },
+      },
+    ]
+  })
+}
+
+export function emptyDir(size?: string, medium: '' | 'Memory' = ''): Omit<V1Volume, 'name'> {
+  return { emptyDir: { ...(medium !== '' && { medium }), ...(size !== undefined && { sizeLimit: size }) } }
+}

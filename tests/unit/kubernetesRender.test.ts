@@ -1,0 +1,245 @@
+import test from 'ava'
+import { assert as holds, object as anyObject, property, string } from 'fast-check'
+import { configSchema, type KubernetesConfig } from '../../spawners/kubernetes/config.ts'
+import { merge } from '../../spawners/kubernetes/merge.ts'
+import { dnsName, labelValue, namespaceOf } from '../../spawners/kubernetes/names.ts'
+import { networkPolicy } from '../../spawners/kubernetes/network.ts'
+import { profileSchema, type KubernetesProfile } from '../../spawners/kubernetes/profile.ts'
+import { renderPod, renderSecret } from '../../spawners/kubernetes/render.ts'
+import { LaunchRefused, type EnvironmentSpec } from '../../spawners/spawner.ts'
+import { contractSpec, spawnerContext } from '../support/spawnerSubject.ts'
+
+const config = (part: object = {}): KubernetesConfig =>
+  configSchema.parse({ agent: { from: 'node', path: '/opt/hutch' }, hostPathRoots: ['/srv'], ...part })
+
+function spec(
+  profile: object = {},
+  part: Partial<EnvironmentSpec<KubernetesProfile>> = {},
+): EnvironmentSpec<KubernetesProfile> {
+  return contractSpec('hub', 'e1' as EnvironmentSpec['id'], profileSchema.parse(profile), {
+    image: 'notebook:1',
+    account: {
+      name: 'alice',
+      uid: 12_001,
+      gid: 12_001,
+      groups: [
+        { name: 'p42', gid: 30_042 },
+        { name: 'alice', gid: 12_001 },
+      ],
+      home: '/home/alice',
+      shell: '/bin/bash',
+    },
+    mounts: [
+      {
+        name: 'raw',
+        source: { kind: 'nfs', server: 'nfs.example', path: '/p/42/raw' },
+        target: '/data/42/raw',
+        readOnly: true,
+      },
+      { name: 'home', source: { kind: 'host', path: '/srv/home/alice' }, target: '/home/alice', readOnly: false },
+    ],
+    resources: { cpu: 1.5, memoryBytes: 2 ** 30, gpus: 2 },
+    variables: { HOME: '/elsewhere', MODE: 'x' },
+    ...part,
+  })
+}
+
+test('a pod runs as the user: numbers, groups, nothing to gain', (t) => {
+  const pod = renderPod(spec(), config({ supplementalGroupsPolicy: 'Strict' }))
+  t.like(pod.spec?.securityContext, {
+    runAsUser: 12_001,
+    runAsGroup: 12_001,
+    runAsNonRoot: true,
+    supplementalGroups: [30_042],
+    supplementalGroupsPolicy: 'Strict',
+    seccompProfile: { type: 'RuntimeDefault' },
+  })
+  t.is(pod.spec?.securityContext?.fsGroup, undefined)
+  t.is(pod.spec?.automountServiceAccountToken, false)
+  for (const container of [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])]) {
+    t.like(container.securityContext, {
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+      privileged: false,
+      readOnlyRootFilesystem: true,
+    })
+  }
+})
+
+test('each NFS directory is a volume of its own, read-only where it is; no subPath into it', (t) => {
+  const pod = renderPod(spec(), config())
+  const volume = pod.spec?.volumes?.find(({ nfs }) => nfs !== undefined)
+  t.deepEqual(volume?.nfs, { server: 'nfs.example', path: '/p/42/raw', readOnly: true })
+  const mount = pod.spec?.containers[0]?.volumeMounts?.find(({ name }) => name === volume?.name)
+  t.like(mount, { mountPath: '/data/42/raw', readOnly: true })
+  t.is(mount?.subPath, undefined)
+})
+
+test('limits, guarantees and devices', (t) => {
+  const profile = {
+    cpuGuarantee: 0.5,
+    memoryGuarantee: 0.25,
+    ephemeralStorage: '20Gi',
+    gpuResource: 'nvidia.com/mig-1g.5gb',
+    extendedResources: { 'example.org/licence': 1 },
+  }
+  t.deepEqual(renderPod(spec(profile), config()).spec?.containers[0]?.resources, {
+    requests: { cpu: '750m', memory: '268435456', 'nvidia.com/mig-1g.5gb': '2', 'example.org/licence': '1' },
+    limits: {
+      cpu: '1500m',
+      memory: '1073741824',
+      'nvidia.com/mig-1g.5gb': '2',
+      'example.org/licence': '1',
+      'ephemeral-storage': '20Gi',
+    },
+  })
+})
+
+test('HOME is the account’s whatever the profile says; no secret is in the pod', (t) => {
+  const { bootstrap } = spawnerContext({ hub: 'hub' })
+  const pod = renderPod(spec(), config())
+  const values = new Map(pod.spec?.containers[0]?.env?.map(({ name, value }) => [name, value]))
+  t.is(values.get('HOME'), '/home/alice')
+  t.is(values.get('MODE'), 'x')
+  t.false(JSON.stringify(pod).includes(bootstrap(spec()).key))
+  const secret = renderSecret(spec(), bootstrap(spec()))
+  const file = (name: string) => Buffer.from(secret.data?.[name] ?? '', 'base64').toString()
+  t.true(file('bootstrap.json').includes(bootstrap(spec()).key))
+  t.regex(file('passwd'), /^alice:x:12001:12001::\/home\/alice:\/bin\/bash$/m)
+  t.regex(file('group'), /^p42:x:30042:alice$/m)
+})
+
+const refusals: readonly (readonly [string, () => unknown, RegExp])[] = [
+  ['uid 0', () => renderPod(spec({}, { account: { ...spec().account, uid: 0 } }), config()), /superuser/],
+  [
+    'no image',
+    () => {
+      const { image: _, ...rest } = spec()
+      return renderPod(rest, config())
+    },
+    /names no image/,
+  ],
+  [
+    'a directory of the node outside of the roots',
+    () => renderPod(spec(), config({ hostPathRoots: ['/data'] })),
+    /\/srv\/home\/alice is below none/,
+  ],
+  [
+    'a patch to another uid',
+    () => renderPod(spec({ patch: { spec: { securityContext: { runAsUser: 5 } } } }), config()),
+    /somebody else/,
+  ],
+  [
+    'a patch to another uid in the container',
+    () =>
+      renderPod(
+        spec({ patch: { spec: { containers: [{ name: 'environment', securityContext: { runAsUser: 0 } }] } } }),
+        config(),
+      ),
+    /somebody else/,
+  ],
+  [
+    'a patch to a privileged container',
+    () =>
+      renderPod(
+        spec({ patch: { spec: { containers: [{ name: 'environment', securityContext: { privileged: true } }] } } }),
+        config(),
+      ),
+    /somebody else/,
+  ],
+  [
+    'a patch of the groups',
+    () => renderPod(spec({ patch: { spec: { securityContext: { supplementalGroups: null } } } }), config()),
+    /somebody else/,
+  ],
+  ['a patch of the name', () => renderPod(spec({ patch: { metadata: { name: 'other' } } }), config()), /somebody else/],
+  [
+    'a patch of whose it is',
+    () => renderPod(spec({ patch: { metadata: { labels: { 'hutch.dev/hub': 'x' } } } }), config()),
+    /somebody else/,
+  ],
+]
+
+for (const [title, render, message] of refusals) {
+  test(`refused: ${title}`, (t) => {
+    t.regex(t.throws(render, { instanceOf: LaunchRefused })?.message ?? '', message)
+  })
+}
+
+test('the escape hatch: lists of named things merge by name, null removes', (t) => {
+  const patch = {
+    spec: {
+      hostname: 'beamline',
+      terminationGracePeriodSeconds: null,
+      containers: [
+        {
+          name: 'environment',
+          env: [{ name: 'MODE', value: 'y' }],
+          volumeMounts: [{ name: 'tmp', mountPath: '/scratch' }],
+        },
+      ],
+    },
+  }
+  const pod = renderPod(spec({ patch }), config())
+  t.is(pod.spec?.hostname, 'beamline')
+  t.is(pod.spec?.terminationGracePeriodSeconds, undefined)
+  const [container] = pod.spec?.containers ?? []
+  t.is(container?.image, 'notebook:1')
+  t.is(container?.env?.find(({ name }) => name === 'MODE')?.value, 'y')
+  t.deepEqual(
+    container?.volumeMounts?.filter(({ name }) => name === 'tmp').map(({ mountPath }) => mountPath),
+    ['/tmp', '/scratch'],
+  )
+})
+
+test('merge: an empty patch changes nothing, and merging twice is merging once', (t) => {
+  const object = anyObject({ maxDepth: 3, withNullPrototype: false })
+  const same = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other)
+  t.notThrows(() => holds(property(object, (base) => same(merge(base, {}), base))))
+  t.notThrows(() =>
+    holds(
+      property(object, object, (base, patch) => {
+        const once = merge(base, patch)
+        return same(merge(once, patch), once)
+      }),
+    ),
+  )
+})
+
+test('names of anybody become names of the cluster, and stay different', (t) => {
+  holds(
+    property(string({ minLength: 1, maxLength: 200 }), (text) => {
+      return /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(dnsName(text)) && labelValue(text).length <= 63
+    }),
+  )
+  t.not(dnsName('a.b'), dnsName('a-b'))
+  t.is(namespaceOf('hutch-{owner}', spec()), 'hutch-alice')
+  t.is(namespaceOf('hutch-{gid}', spec()), 'hutch-12001')
+})
+
+test('the network policy lets in only who is named, and out everywhere but to private addresses', (t) => {
+  const policy = networkPolicy('hub', config({ proxySelector: { addresses: ['10.9.0.1/32'] } }), {
+    host: '10.9.0.1',
+    port: 9,
+  })
+  t.like(policy, {
+    spec: {
+      policyTypes: ['Ingress', 'Egress'],
+      ingress: [{ from: [{ ipBlock: { cidr: '10.9.0.1/32' } }], ports: [{ port: 7_443, protocol: 'TCP' }] }],
+    },
+  })
+})
+
+test('the agent: an image without a shell will do; each way in is a volume', (t) => {
+  for (const agent of [
+    { from: 'node', path: '/opt/hutch' },
+    { from: 'imageVolume', image: 'agent:1' },
+    { from: 'copy', image: 'agent:1' },
+  ]) {
+    const pod = renderPod(spec(), config({ agent }))
+    const command = pod.spec?.containers[0]?.command ?? []
+    t.regex(command[0] ?? '', /\/lib\/ld-linux-x86-64\.so\.2$/)
+    t.false(command.includes('/bin/sh'))
+    t.is(pod.spec?.initContainers?.length, agent.from === 'copy' ? 1 : 0)
+  }
+})
