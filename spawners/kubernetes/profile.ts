@@ -6,29 +6,46 @@ const labels = z.record(z.string().max(317), z.string().max(63))
 const object = z.looseObject({})
 const quantity = z.string().regex(/^[0-9.]+(m|[kKMGTPE]i?)?$/, 'must be a quantity such as 500m or 2Gi')
 const fraction = z.number().min(0).max(1)
+const claim = z.string().describe('Its name; may hold {owner}, {id} and {profile}.')
+
+const kinds = {
+  emptyDir: z.literal('emptyDir').describe('Scratch space that goes with the environment.'),
+  claim: z.literal('claim').describe('A persistent volume claim that is there.'),
+  newClaim: z.literal('newClaim').describe('A persistent volume claim that is made when it is missing, and kept.'),
+  configMap: z.literal('configMap').describe('The files of a config map.'),
+  secret: z.literal('secret').describe('The files of a secret. Everything in the environment can read them.'),
+  nfs: z.literal('nfs').describe('A directory of an NFS server.'),
+  csi: z.literal('csi').describe('An ephemeral volume of a CSI driver.'),
+  projected: z.literal('projected').describe('Several sources in one directory.'),
+}
 
 const volumeSource = z
   .discriminatedUnion('type', [
     z.strictObject({
-      type: z.literal('emptyDir'),
-      medium: z.enum(['', 'Memory']).default(''),
-      size: quantity.optional(),
+      type: kinds.emptyDir,
+      medium: z
+        .enum(['', 'Memory'])
+        .default('')
+        .describe('Memory: counts as memory of the environment. Default: disk.'),
+      size: quantity.optional().describe('Its limit. Default: none.'),
     }),
-    z.strictObject({ type: z.literal('claim'), name: z.string().describe('May hold {owner}, {id} and {profile}.') }),
-    z
-      .strictObject({
-        type: z.literal('newClaim'),
-        name: z.string().describe('May hold {owner}, {id} and {profile}; made when it is missing, and kept.'),
-        storageClass: z.string().optional(),
-        size: quantity,
-        accessModes: z.array(z.string()).default(['ReadWriteOnce']),
-      })
-      .describe('A persistent volume claim made on demand.'),
-    z.strictObject({ type: z.literal('configMap'), name: z.string() }),
-    z.strictObject({ type: z.literal('secret'), name: z.string() }),
-    z.strictObject({ type: z.literal('nfs'), server: z.string(), path: z.string() }),
-    z.strictObject({ type: z.literal('csi'), csi: object }),
-    z.strictObject({ type: z.literal('projected'), projected: object }),
+    z.strictObject({ type: kinds.claim, name: claim }),
+    z.strictObject({
+      type: kinds.newClaim,
+      name: claim,
+      storageClass: z.string().optional().describe('Default: the cluster’s own.'),
+      size: quantity.describe('What is asked for.'),
+      accessModes: z.array(z.string()).default(['ReadWriteOnce']).describe('Default: ReadWriteOnce.'),
+    }),
+    z.strictObject({ type: kinds.configMap, name: z.string().describe('In the namespace.') }),
+    z.strictObject({ type: kinds.secret, name: z.string().describe('In the namespace.') }),
+    z.strictObject({
+      type: kinds.nfs,
+      server: z.string().describe('Name or address.'),
+      path: z.string().describe('The exported directory.'),
+    }),
+    z.strictObject({ type: kinds.csi, csi: object.describe('As in a pod’s `csi`.') }),
+    z.strictObject({ type: kinds.projected, projected: object.describe('As in a pod’s `projected`.') }),
   ])
   .describe('Where its content comes from.')
 
@@ -37,25 +54,28 @@ const volume = z.strictObject({
     .string()
     .regex(/^\/[^:]*$/, 'must be an absolute path')
     .describe('Where the environment sees it.'),
-  readOnly: z.boolean().default(false),
+  readOnly: z.boolean().default(false).describe('Default: false.'),
   from: volumeSource,
 })
 
 export const profileSchema = z.strictObject({
-  imagePullPolicy: z.enum(['Always', 'IfNotPresent', 'Never']).default('IfNotPresent'),
-  imagePullSecrets: z.array(z.string()).default([]).describe('Names of secrets in the namespace.'),
-  serviceAccount: z.string().optional(),
+  imagePullPolicy: z
+    .enum(['Always', 'IfNotPresent', 'Never'])
+    .default('IfNotPresent')
+    .describe('When the image is fetched. Default: IfNotPresent.'),
+  imagePullSecrets: z.array(z.string()).default([]).describe('Names of secrets in the namespace. Default: none.'),
+  serviceAccount: z.string().optional().describe('The pod’s service account. Default: the namespace’s own.'),
   serviceAccountToken: z
     .boolean()
     .default(false)
-    .describe('Give the environment the service account’s token, and let it reach the API server. Default: no.'),
-  nodeSelector: labels.default({}),
-  tolerations: z.array(object).default([]),
-  affinity: object.optional(),
-  topologySpread: z.array(object).default([]),
-  priorityClass: z.string().optional(),
-  runtimeClass: z.string().optional(),
-  schedulerName: z.string().optional(),
+    .describe('Give the environment the service account’s token, and so the API server. Default: no.'),
+  nodeSelector: labels.default({}).describe('Labels that its node must have. Default: none.'),
+  tolerations: z.array(object).default([]).describe('Taints that it bears, as in a pod. Default: none.'),
+  affinity: object.optional().describe('As in a pod. Default: none.'),
+  topologySpread: z.array(object).default([]).describe('As a pod’s topologySpreadConstraints. Default: none.'),
+  priorityClass: z.string().optional().describe('What it may push aside. Default: the cluster’s own.'),
+  runtimeClass: z.string().optional().describe('Such as gVisor’s. Default: the cluster’s own.'),
+  schedulerName: z.string().optional().describe('Default: the cluster’s own.'),
   cpuGuarantee: fraction
     .default(1)
     .describe('Of the flavour’s CPU, what the scheduler reserves. Default: 1, all of it.'),
@@ -72,8 +92,8 @@ export const profileSchema = z.strictObject({
   initContainers: z.array(object).default([]).describe('Run before the environment, as the user.'),
   sidecars: z.array(object).default([]).describe('Run beside the environment, as the user.'),
   lifecycle: object.optional().describe('postStart and preStop of the environment’s container.'),
-  labels: labels.default({}),
-  annotations: z.record(z.string(), z.string()).default({}),
+  labels: labels.default({}).describe('More labels of the pod. Default: none.'),
+  annotations: z.record(z.string(), z.string()).default({}).describe('More annotations of the pod. Default: none.'),
   volumes: z.array(volume).default([]).describe('More than home and proposals.'),
   stopGrace: z.int().min(0).max(600).default(30).describe('Seconds that a stopping pod gets. Default: 30.'),
   patch: object
