@@ -163,6 +163,9 @@ const flavour = z.strictObject({
     'Memory with its unit, such as 4GiB. What takes more is ended: a kernel alone, or the environment with its application.',
   ),
   gpus: z.int().min(0).max(1_000).default(0).describe('Whole GPUs.'),
+  gpuType: name
+    .optional()
+    .describe('What kind of GPU they are; limits can be set for each kind. Absent: not told apart.'),
   walltime: duration.optional().describe('The environment ends after this long. Absent: no limit of its own.'),
   processes: z.int().positive().default(4096).describe('Most processes and threads at once.'),
 })

@@ -18,6 +18,8 @@ import type { createDemoProvider, DemoProvider } from './identity/demo/index.ts'
 import { createIdentity } from './identity/index.ts'
 import { createLaunches } from './launch/index.ts'
 import { keptPort, requireFree } from './listeners.ts'
+import { createQuotaAdmission } from './quota/admission.ts'
+import { createLimits } from './quota/limits.ts'
 import { createEnvironments, reconcileSettings, type Reconciled } from './reconcile/index.ts'
 import { type Rooms, serve } from './serve.ts'
 import { prepareAgent } from './setup/agent.ts'
@@ -149,12 +151,15 @@ async function makeRooms(
     loginPage: createLoginPage({ hub: configuration.hub, now }),
   })
   const catalogue = await createCatalogue(configuration.catalogue, inState)
+  const limits = createLimits({ store, perUser: configuration.environments.perUser, now, newId: randomUUID })
+  await limits.fresh()
   const launches = createLaunches({
     ...shared,
     spawners,
     catalogue,
     accounts: createAccounts(configuration.accounts, inState),
     setup: { jupyter: () => healthOf(jupyter) },
+    quota: createQuotaAdmission({ store, limits, contact: configuration.hub.contact, now }),
     newId: environmentId(randomBytes),
   })
   const operations = createJupyterHubApi({

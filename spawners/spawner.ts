@@ -66,6 +66,8 @@ export interface Resources {
   readonly cpu: number
   readonly memoryBytes: number
   readonly gpus: number
+  /** What kind they are, in the words of the configuration. */
+  readonly gpuType?: string
   readonly walltimeMs?: number
   /** Most processes and threads at once. */
   readonly processes?: number

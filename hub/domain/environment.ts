@@ -48,6 +48,10 @@ export interface Environment {
   readonly flavour: string
   readonly image?: string
   readonly proposals: readonly string[]
+  /** The owner's groups at the launch. */
+  readonly groups: readonly string[]
+  /** What its time was made longer by, and when that was admitted. */
+  readonly extensions: readonly Readonly<{ at: number; ms: number }>[]
   readonly choices: Choices
   readonly spec: EnvironmentSpec
   readonly wanted: Wanted
@@ -68,6 +72,8 @@ export function readEnvironment(row: EnvironmentRow): Environment {
   const spec = once((): EnvironmentSpec => JSON.parse(row.spec))
   const choices = once((): Choices => JSON.parse(row.choices))
   const proposals = once((): string[] => JSON.parse(row.proposals))
+  const groups = once((): string[] => JSON.parse(row.owner_groups))
+  const extensions = once((): { at: number; ms: number }[] => JSON.parse(row.extensions))
   const observation = readObservation(row.observation)
   return {
     id: row.id,
@@ -83,6 +89,12 @@ export function readEnvironment(row: EnvironmentRow): Environment {
     ...(row.image === null ? {} : { image: row.image }),
     get proposals() {
       return proposals()
+    },
+    get groups() {
+      return groups()
+    },
+    get extensions() {
+      return extensions()
     },
     get choices() {
       return choices()

@@ -1,9 +1,10 @@
 /** What the rooms of the hub offer each other. hub/main.ts makes each once and hands it to those that need it. */
+import type { Transaction } from 'kysely'
 import type { AgentReport } from '../../images/agent/bootstrap.ts'
 import type { HubMessage, Revocation, Route } from '../../proxy/feed.ts'
 import type { Account, EndReason, EnvironmentId } from '../../spawners/spawner.ts'
 import type { AuditedActor } from '../audit/entry.ts'
-import type { NewEnvironment } from '../store/schema.ts'
+import type { NewEnvironment, Tables } from '../store/schema.ts'
 import type { Permissions } from '../roles/permissions.ts'
 import type { Choices, Environment } from './environment.ts'
 
@@ -59,13 +60,24 @@ export interface ServiceVisitor {
   readonly permissions: Permissions
 }
 
+/** What an admission may look at, inside the transaction that commits what it admits. */
+interface LaunchGround {
+  readonly trx: Transaction<Tables>
+  /** Which limits hold, as the database says; null: there never were any. */
+  readonly limits: string | null
+}
+
+/** `live`: the user's environments that are not ended. It must not write, and may run twice. */
+export type Admit = (live: readonly Environment[], ground: LaunchGround) => void | Promise<void>
+
 /** Environments: the store's rows and the loop behind them. hub/reconcile makes it. */
 export interface Environments {
   /**
    * One transaction: `admit` may throw a Problem; then the row is committed, then the loop is nudged.
-   * `admit` sees the user's live environments as they are inside the transaction.
+   * `admit` sees the user's live environments as they are inside the transaction. `together`: what it looks at is
+   * shared with other people, so nobody else launches anything before it is committed.
    */
-  launch(row: NewEnvironment, admit: (live: readonly Environment[]) => void): Promise<Environment>
+  launch(row: NewEnvironment, admit: Admit, options?: { readonly together?: boolean }): Promise<Environment>
   get(id: EnvironmentId): Promise<Environment | undefined>
   /** By the two parts of its URL; the live one, else the newest ended one. */
   find(userName: string, server: string): Promise<Environment | undefined>

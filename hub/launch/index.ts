@@ -16,12 +16,15 @@ import type {
   Proposal,
   User,
 } from '../domain/services.ts'
-import { type Admission, perUserAdmission } from './admission.ts'
+import type { Admitting, QuotaAdmission } from '../quota/admission.ts'
+import type { Asker } from '../quota/rules.ts'
+import type { NewEnvironment } from '../store/schema.ts'
+import { alternatives, askFor, askerOf, withinLife } from './asking.ts'
 import { checkServer, readChoices } from './choices.ts'
 import { deriveMounts } from './mounts.ts'
 import { flavourFor, offerOf, offeredProfiles, profileFor } from './offer.ts'
 import { createPlacement, type PlacementOptions } from './placement.ts'
-import { type Plan, resourcesOf, rowOf, specOf } from './spec.ts'
+import { type Plan, rowOf, specOf } from './spec.ts'
 
 export interface LaunchesOptions extends PlacementOptions {
   /** As loaded: paths are absolute, and each spawner has checked its part of the profiles. */
@@ -30,17 +33,20 @@ export interface LaunchesOptions extends PlacementOptions {
   readonly catalogue: Pick<Catalogue, 'entitled'>
   readonly accounts: Accounts
   readonly audit: Pick<Audit, 'write' | 'note'>
-  /** Absent: configuration.environments.perUser and nothing else. */
-  readonly admission?: Admission
+  readonly quota: Pick<QuotaAdmission, 'admission' | 'longestMs'>
   readonly newId: () => EnvironmentId
 }
 
+interface Planned extends Plan {
+  readonly asker: Asker
+  readonly longestMs: number | undefined
+}
+
 export function createLaunches(options: LaunchesOptions): Launches {
-  const { configuration, catalogue, accounts, environments, audit, now, newId, log } = options
-  const admission = options.admission ?? perUserAdmission(configuration.environments.perUser)
+  const { configuration, catalogue, accounts, environments, audit, quota, now, newId, log } = options
   const placement = createPlacement(options)
 
-  async function plan(visitor: Launcher, choices: Choices, signal: AbortSignal, server?: string): Promise<Plan> {
+  async function plan(visitor: Launcher, choices: Choices, signal: AbortSignal, server?: string): Promise<Planned> {
     const { user } = visitor
     const profile = profileFor(configuration, visitor, choices)
     const flavour = flavourFor(configuration, profile, choices)
@@ -56,20 +62,30 @@ export function createLaunches(options: LaunchesOptions): Launches {
       proposals,
       stateFolder: configuration.state,
     })
+    const asker = askerOf(visitor, proposals)
+    const longestMs = quota.longestMs(asker)
     const id = newId()
     return {
       id,
       server: server ?? id,
       hub: configuration.hub,
       user,
+      groups: visitor.groups,
       choices,
       profile,
-      flavour,
+      flavour: withinLife(flavour, longestMs),
       spawner,
       account,
       proposals,
       mounts,
+      asker,
+      longestMs,
     }
+  }
+
+  function admitting({ asker, choices, profile, flavour, longestMs }: Planned, row: NewEnvironment): Admitting {
+    const others = alternatives(asker, choices, profile, configuration.flavours, longestMs)
+    return quota.admission(askFor(asker, choices.profile, flavour), row, others)
   }
 
   async function commit(
@@ -78,13 +94,14 @@ export function createLaunches(options: LaunchesOptions): Launches {
     signal: AbortSignal,
     server?: string,
   ): Promise<Environment> {
-    const { user, groups } = visitor
+    const { user } = visitor
     if (user.blockedReason !== undefined) throw new Problem('blocked', user.blockedReason)
     const planned = await plan(visitor, choices, signal, server)
-    const { spawner, flavour } = planned
+    const { spawner } = planned
     const spec = specOf(planned)
-    const request = { user, groups, choices, spawner, resources: resourcesOf(flavour) }
-    const environment = await environments.launch(rowOf(planned, spec, now()), (live) => admission(request, live))
+    const row = rowOf(planned, spec, now())
+    const { admit, together } = admitting(planned, row)
+    const environment = await environments.launch(row, admit, { together })
     log.info({ environment: spec.id, user: user.name, profile: choices.profile, spawner }, 'an environment is wanted')
     return environment
   }

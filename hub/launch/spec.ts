@@ -14,6 +14,8 @@ export interface Plan {
   readonly server: string
   readonly hub: Configuration['hub']
   readonly user: User
+  /** As the login provider said. */
+  readonly groups: readonly string[]
   readonly choices: Choices
   readonly profile: ProfileConfiguration
   readonly flavour: FlavourConfiguration
@@ -43,11 +45,12 @@ export function specOf(plan: Plan): EnvironmentSpec {
   return { ...spec, digest: specDigest(spec) }
 }
 
-export function resourcesOf(flavour: FlavourConfiguration): Resources {
+function resourcesOf(flavour: FlavourConfiguration): Resources {
   return {
     cpu: flavour.cpu,
     memoryBytes: flavour.memory,
     gpus: flavour.gpus,
+    ...(flavour.gpuType === undefined ? {} : { gpuType: flavour.gpuType }),
     processes: flavour.processes,
     ...(flavour.walltime === undefined ? {} : { walltimeMs: flavour.walltime }),
   }
@@ -65,6 +68,8 @@ export function rowOf(plan: Plan, spec: EnvironmentSpec, now: Date): NewEnvironm
     flavour: choices.flavour,
     image: profile.image ?? null,
     proposals: JSON.stringify(proposals.map((proposal) => proposal.id)),
+    owner_groups: JSON.stringify(plan.groups),
+    extensions: '[]',
     spec: JSON.stringify(spec),
     spec_digest: spec.digest,
     choices: JSON.stringify(choices),

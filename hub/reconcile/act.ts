@@ -2,6 +2,7 @@
 import { type EndReason, LaunchRefused } from '../../spawners/spawner.ts'
 import { type DecideSettings, settledAt } from '../domain/decide.ts'
 import type { Claim } from '../domain/environment.ts'
+import { leaveRecord } from '../quota/ledger.ts'
 import type { Entry } from './board.ts'
 import { askBackend, type Context, lastLines, withoutNul, writeRow } from './context.ts'
 import type { Memory } from './memory.ts'
@@ -70,13 +71,14 @@ export async function end(context: Context, entry: Entry, reason: EndReason, mes
   const { row } = board.get(id) ?? entry
   const isMade = row.accepted_at !== null || row.observed_at !== null
   const lines = isMade ? await lastLines(context, id) : ''
-  const isWritten = await writeRow(context, id, {
+  const change = {
     ended_at: now().getTime(),
     end_reason: reason,
     end_message: withoutNul(row.end_message ?? sentence(row.claim, reason, message)),
     log_tail: lines || row.log_tail,
     unreachable_since: null,
-  })
+  }
+  const isWritten = await writeRow(context, id, change, { also: (trx) => leaveRecord(trx, { ...row, ...change }) })
   if (!isWritten) return
   metrics.ended(name, reason, row.ready_at !== null)
   log.info({ environment: id, spawner: name, reason }, 'an environment ended')

@@ -1,6 +1,7 @@
 /** An orphan becomes a row again: enough to enter it, and to stop it. What was chosen for it is lost. */
 import type { EnvironmentSpec } from '../../spawners/spawner.ts'
 import { isEnvironmentId } from '../../spawners/spawner.ts'
+import { takeBackRecord } from '../quota/ledger.ts'
 import { insertRow, rowOf } from '../store/environments.ts'
 import type { EnvironmentRow, NewEnvironment } from '../store/schema.ts'
 import type { Context } from './context.ts'
@@ -26,6 +27,7 @@ export async function adoptOrphan(context: Context, orphan: Orphan): Promise<voi
       tell({ of: 'environments', ids: [orphan.id] })
       if (known === undefined) return await insertRow(trx, rowFor(orphan, userId))
       const revived = { ended_at: null, end_reason: null, end_message: null, log_tail: null }
+      await takeBackRecord(trx, orphan.id)
       await trx.updateTable('environments').set(revived).where('id', '=', orphan.id).execute()
       return { ...known, ...revived }
 

@@ -1,8 +1,10 @@
 /** What the parts of one spawner's loop share while this hub holds the lease. */
+import type { Transaction } from 'kysely'
 import type { EndReason, EnvironmentId, Log, Spawner } from '../../spawners/spawner.ts'
 import type { RowChange } from '../domain/observation.ts'
 import type { Store } from '../store/index.ts'
 import { changeLiveRow, rowOf, wantAbsent } from '../store/environments.ts'
+import type { Tables } from '../store/schema.ts'
 import type { Lease } from '../store/leases.ts'
 import type { Board } from './board.ts'
 import type { ReconcileMetrics } from './metrics.ts'
@@ -34,18 +36,26 @@ export interface Context extends LoopOptions {
   readonly signal: AbortSignal
 }
 
+export interface WriteOptions {
+  /** Only while its target is of this one. */
+  readonly generation?: number
+  /** What belongs into the same transaction. */
+  readonly also?: (trx: Transaction<Tables>) => Promise<void>
+}
+
 /** Writes what only the loop may; false: the row has ended or moved on. @throws Fenced when the lease is lost. */
 export async function writeRow(
   { store, lease, board }: Context,
   id: string,
   change: RowChange,
-  generation?: number,
+  { generation, also }: WriteOptions = {},
 ): Promise<boolean> {
   const { isChanged } = await store.writer.note(
     `environment ${id}`,
     async (trx, tell) => {
       await store.leases.check(trx, lease)
       if (!(await changeLiveRow(trx, id, change, generation))) return { isChanged: false, row: await rowOf(trx, id) }
+      await also?.(trx)
       tell({ of: 'environments', ids: [id] })
       return { isChanged: true, row: undefined }
     },

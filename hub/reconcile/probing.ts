@@ -44,7 +44,7 @@ async function becomesReady(context: Context, { row }: Entry, memory: Memory, re
   memory.probeFailures = 0
   memory.probeAt = at + settings.silentAfterMs
   // Only of what was asked: it may have moved meanwhile.
-  if (await writeRow(context, row.id, { ready_at: at, unreachable_since: null }, row.generation)) {
+  if (await writeRow(context, row.id, { ready_at: at, unreachable_since: null }, row)) {
     metrics.launched('ready', name, (at - row.requested_at) / 1_000)
   }
 }

@@ -9,6 +9,7 @@ import {
   endedRowsOf,
   insertRow,
   liveRowsOf,
+  lockEveryone,
   lockUser,
   newestEndedRow,
   renameRow,
@@ -53,15 +54,17 @@ export function createEnvironmentsService({ store, board, reports, now }: Servic
     isLive: (id) => board.get(id) !== undefined,
     subscribe: (userId, changed) => board.subscribe(userId, changed),
 
-    async launch(row, admit) {
+    async launch(row, admit, { together = false } = {}) {
       const committed = await store.writer.write(
         `user ${row.user_id}`,
         async (trx, tell) => {
-          const live = await liveOf(trx, row.user_id)
-          admit(live)
+          // Before any user is locked: all hubs lock in one order.
+          if (together) await lockEveryone(trx, store.type)
+          const { live, limits } = await liveOf(trx, row.user_id)
           if (live.some((other) => other.server === row.server)) {
             throw new Problem('conflict', `An environment with the name ${row.server} is there already.`)
           }
+          await admit(live, { trx, limits })
           tell({ of: 'environments', ids: [row.id] })
           const inserted = await insertRow(trx, row)
           live.unshift(readEnvironment(inserted))
@@ -167,15 +170,18 @@ export function createEnvironmentsService({ store, board, reports, now }: Servic
   }
 }
 
+interface LiveOf {
+  readonly userId: string
+  readonly limits: string | null
+  readonly live: Environment[]
+}
+
 /**
  * What a user has, newest first, as a transaction sees it: read once for all of the user's launches that are committed
  * together (the writer puts them side by side), each of which adds its own.
  */
-function createLiveOf(
-  store: Store,
-  board: Board,
-): (trx: Transaction<Tables>, userId: string) => Promise<Environment[]> {
-  const known = new WeakMap<Transaction<Tables>, { userId: string; live: Environment[] }>()
+function createLiveOf(store: Store, board: Board): (trx: Transaction<Tables>, userId: string) => Promise<LiveOf> {
+  const known = new WeakMap<Transaction<Tables>, LiveOf>()
 
   async function read(trx: Transaction<Tables>, userId: string): Promise<Environment[]> {
     switch (store.type) {
@@ -189,13 +195,14 @@ function createLiveOf(
 
   return async (trx, userId) => {
     const before = known.get(trx)
-    if (before?.userId === userId) return before.live
-    if (!(await lockUser(trx, store.type, userId))) {
+    if (before?.userId === userId) return before
+    const locked = await lockUser(trx, store.type, userId)
+    if (locked === undefined) {
       throw new Problem('forbidden', 'Your user does not exist any more. Log in again.')
     }
-    const live = await read(trx, userId)
-    known.set(trx, { userId, live })
-    return live
+    const made = { userId, limits: locked.limits, live: await read(trx, userId) }
+    known.set(trx, made)
+    return made
   }
 }
 

@@ -1,5 +1,5 @@
 /** The queries on environments: each one statement, so that the rules of who writes what are seen in one place. */
-import type { Kysely, Transaction } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import type { RowChange } from '../domain/observation.ts'
 import type { DatabaseType } from './migrations.ts'
 import { prepared } from './prepared.ts'
@@ -65,15 +65,59 @@ export function newestEndedRow(db: Db, userName: string, server: string): Promis
     .executeTakeFirst()
 }
 
-const selectUser = prepared((db, { id }: { id: string }) => db.selectFrom('users').select('id').where('id', '=', id))
+export interface LockedUser {
+  /** Which limits hold; null: there never were any. */
+  readonly limits: string | null
+}
+
+/** With it comes which limits hold, so that no other statement is needed. */
+const selectUser = prepared((db, { id }: { id: string }) =>
+  db
+    .selectFrom('users')
+    .select((from) => from.selectFrom('meta').select('value').where('key', '=', 'limits').as('limits'))
+    .where('id', '=', id),
+)
 const selectUserToLock = prepared((db, { id }: { id: string }) =>
-  db.selectFrom('users').select('id').where('id', '=', id).forNoKeyUpdate(),
+  db
+    .selectFrom('users')
+    .select((from) => from.selectFrom('meta').select('value').where('key', '=', 'limits').as('limits'))
+    .where('id', '=', id)
+    .forNoKeyUpdate(),
 )
 
-/** False: there is no such user. Until the transaction ends, no other hub launches anything for this one. */
-export async function lockUser(trx: Transaction<Tables>, type: DatabaseType, userId: string): Promise<boolean> {
+/** Undefined: there is no such user. Until the transaction ends, no other hub launches anything for this one. */
+export async function lockUser(
+  trx: Transaction<Tables>,
+  type: DatabaseType,
+  userId: string,
+): Promise<LockedUser | undefined> {
   const select = type === 'postgresql' ? selectUserToLock : selectUser
-  return (await select(trx, { id: userId })).rows.length > 0
+  return (await select(trx, { id: userId })).rows[0]
+}
+
+/** Until the transaction ends, no other hub launches anything that counts for several people together. */
+export async function lockEveryone(trx: Transaction<Tables>, type: DatabaseType): Promise<void> {
+  // Held on the whole database, so it need not be told from others': nothing else of Hutch takes one.
+  if (type === 'postgresql') await sql`select pg_advisory_xact_lock(7211905)`.execute(trx)
+}
+
+export type HeldRow = Pick<
+  EnvironmentRow,
+  'id' | 'user_id' | 'title' | 'profile' | 'proposals' | 'owner_groups' | 'extensions' | 'requested_at'
+> & { readonly resources: string }
+
+/** What everybody has, and no more of it than limits need. */
+export function heldRows(db: Db, type: DatabaseType): Promise<HeldRow[]> {
+  const resources =
+    type === 'postgresql'
+      ? sql<string>`(spec::json -> 'resources')::text`
+      : sql<string>`json_extract(spec, '$.resources')`
+  return db
+    .selectFrom('environments')
+    .select(['id', 'user_id', 'title', 'profile', 'proposals', 'owner_groups', 'extensions', 'requested_at'])
+    .select(resources.as('resources'))
+    .where('ended_at', 'is', null)
+    .execute()
 }
 
 const insert = prepared(

@@ -3,8 +3,9 @@
  * (ms since the epoch), yes/no is 0 or 1, structures are JSON text.
  */
 import type { Generated, Insertable, Selectable } from 'kysely'
+import type { QuotaColumns, QuotaTables } from './migrations/quota.ts'
 
-export interface Tables {
+export interface Tables extends QuotaTables {
   users: UsersTable
   identities: IdentitiesTable
   logins: LoginsTable
@@ -116,7 +117,7 @@ interface RoleMembersTable {
   member: string
 }
 
-interface EnvironmentsTable {
+interface EnvironmentsTable extends QuotaColumns {
   id: string
   user_id: string
   /** The last part of its URL: /user/{name}/{server}/. The id, unless an API client named it. */

@@ -14,6 +14,7 @@ import type { EnvironmentSpec, Spawner } from '../../spawners/spawner.ts'
 import { createFakeEnvironments } from '../support/fake-environments.ts'
 import { rememberedAudit } from '../support/audit.ts'
 import { quietLog } from '../support/quiet-log.ts'
+import { configuredQuota } from '../support/quota.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
 test('SQLite takes the row of a launch with proposals and gives the same spec back', async (t) => {
@@ -37,6 +38,7 @@ test('SQLite takes the row of a launch with proposals and gives the same spec ba
     setup: { jupyter: () => ({ ok: true, message: '' }) },
     audit: rememberedAudit(),
     now,
+    quota: configuredQuota(configuration, now),
     newId: environmentId((size) => randomBytes(size)),
     log: quietLog,
   })

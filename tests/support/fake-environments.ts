@@ -10,13 +10,20 @@ export interface FakeEnvironments extends Pick<Environments, 'launch'> {
 
 export function createFakeEnvironments(): FakeEnvironments {
   const rows: NewEnvironment[] = []
+  // Nothing may come between looking and writing, as in a transaction.
+  let last: Promise<unknown> = Promise.resolve()
   return {
     rows,
-    async launch(row, admit) {
-      // Nothing may come between looking and writing, as in a transaction.
-      admit(rows.filter((each) => each.user_id === row.user_id).map(read))
-      rows.push(row)
-      return await Promise.resolve(read(row))
+    launch(row, admit) {
+      const launched = last.then(async () => {
+        const live = rows.filter((each) => each.user_id === row.user_id).map(read)
+        // Limits of one person look at what they hold, and ask no database.
+        await admit(live, { trx: {} as never, limits: null })
+        rows.push(row)
+        return read(row)
+      })
+      last = launched.catch(() => undefined)
+      return launched
     },
   }
 }
@@ -34,6 +41,8 @@ function read(row: NewEnvironment): Environment {
     profile: row.profile,
     flavour: row.flavour,
     proposals: JSON.parse(row.proposals) as string[],
+    groups: [],
+    extensions: [],
     choices: JSON.parse(row.choices) as Choices,
     spec,
     wanted: { is: 'present' },

@@ -243,6 +243,8 @@ export function fakeEnvironment(id: EnvironmentId, owner = 'alice'): Environment
     profile: 'notebook',
     flavour: 'small',
     proposals: [],
+    groups: [],
+    extensions: [],
     choices: { profile: 'notebook', flavour: 'small', proposals: [] },
     spec: {
       id,

@@ -18,7 +18,7 @@ export interface Mutant {
 }
 
 const root = join(import.meta.dirname, '../..')
-const copied = ['hub/domain', 'hub/reconcile', 'hub/store']
+const copied = ['hub/domain', 'hub/quota', 'hub/reconcile', 'hub/store']
 const linked = ['config', 'images', 'proxy', 'spawners', 'node_modules', 'package.json']
 
 /** A copy of the hub in `folder` in which one place is broken. */

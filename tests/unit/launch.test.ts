@@ -18,6 +18,7 @@ import { type EnvironmentSpec, environmentIdPattern, type Health, type Spawner }
 import { createFakeEnvironments } from '../support/fake-environments.ts'
 import { rememberedAudit } from '../support/audit.ts'
 import { quietLog } from '../support/quiet-log.ts'
+import { configuredQuota } from '../support/quota.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
 const signal = AbortSignal.timeout(170_000)
@@ -69,6 +70,7 @@ async function hub(t: ExecutionContext, set: Set = {}) {
     setup: { jupyter: () => set.jupyter ?? { ok: true, message: '' } },
     audit: rememberedAudit(),
     now,
+    quota: configuredQuota(configuration, now),
     newId,
     log: quietLog,
     ...set.options,
@@ -386,7 +388,7 @@ test('over the limit: the sentence says the limit, what is there and what to do'
   t.is(problem.type, 'overQuota')
   t.is(
     problem.detail,
-    'You may have 2 environments at once, and you have 2: "First", "Second". Stop one of them to launch another.',
+    'You may have at most 2 environments at once, as the configuration has it for everyone. You have 2 environments (“First”, “Second”). Stop one of yours, or ask for more on the page My usage.',
   )
   await t.notThrowsAsync(launch('marie', plain), 'others are not held up')
 })
@@ -399,15 +401,28 @@ test('twenty launches in one moment never exceed the limit', async (t) => {
   t.is(new Set(rows.map((row) => row.id)).size, 5)
 })
 
-test('a hook for admission takes the place of the limit, and sees what is asked for', async (t) => {
+test('limits are asked for what the launch would hold, and their word is the last', async (t) => {
   const asked: unknown[] = []
-  const admission: LaunchesOptions['admission'] = ({ resources, spawner, user }) => {
-    asked.push([user.name, spawner, resources.memoryBytes])
-    throw new Problem('overQuota', 'The group LOQ has used its hours.')
+  const quota: LaunchesOptions['quota'] = {
+    longestMs: () => 3_600_000,
+    admission: ({ user, memoryBytes, walltimeMs, proposals }, _made, others) => ({
+      together: false,
+      admit() {
+        asked.push([
+          user.name,
+          memoryBytes,
+          walltimeMs,
+          proposals.map(({ id }) => id),
+          others.map(({ title }) => title),
+        ])
+        throw new Problem('overQuota', 'The group LOQ has used its hours.')
+      },
+    }),
   }
-  const { launch, rows } = await hub(t, { options: { admission } })
-  await t.throwsAsync(launch('ada', { ...plain, flavour: 'medium' }), { message: /LOQ has used its hours/ })
-  t.deepEqual(asked, [['ada', 'here', 4 * 2 ** 30]])
+  const { launch, rows } = await hub(t, { options: { quota } })
+  const choices = { ...plain, flavour: 'medium', proposals: ['20150042'] }
+  await t.throwsAsync(launch('ada', choices), { message: /LOQ has used its hours/ })
+  t.deepEqual(asked, [['ada', 4 * 2 ** 30, 3_600_000, ['20150042'], ['Small']]])
   t.is(rows.length, 0)
 })
 

@@ -1,0 +1,222 @@
+/** Limits on real databases: no interleaving of launches gets past one, and what ended is counted as it was. */
+import { randomUUID } from 'node:crypto'
+import test, { type ExecutionContext } from 'ava'
+import { Registry } from 'prom-client'
+import { Problem } from '../../hub/domain/problem.ts'
+import { createQuotaAdmission } from '../../hub/quota/admission.ts'
+import type { Ask } from '../../hub/quota/admit.ts'
+import { spentOf } from '../../hub/quota/ledger.ts'
+import type { Limit } from '../../hub/quota/limit.ts'
+import { createLimits, type Limits } from '../../hub/quota/limits.ts'
+import { createEnvironments, type Reconciled } from '../../hub/reconcile/index.ts'
+import { openStore, type Store } from '../../hub/store/index.ts'
+import type { EnvironmentRow } from '../../hub/store/schema.ts'
+import type { EnvironmentId, Found, Spawner } from '../../spawners/spawner.ts'
+import { databases, openPostgresStore, startPostgres } from '../support/postgres.ts'
+import { limitOf } from '../support/quota.ts'
+import { newRow } from '../support/rows.ts'
+import { contractSpec, silentLog } from '../support/spawnerSubject.ts'
+import { temporaryFolder } from '../support/temporary.ts'
+import { until } from '../support/until.ts'
+
+const hour = 3_600_000
+
+async function addUsers(store: Store, count: number, prefix = 'u'): Promise<string[]> {
+  const names = Array.from({ length: count }, (_, index) => `${prefix}${index}`)
+  const person = { title: '', email: null, admin: 0, blocked_reason: null, created_at: 0, last_activity_at: null }
+  await store.db
+    .insertInto('users')
+    .values(names.map((id) => ({ ...person, id, name: id })))
+    .execute()
+  return names
+}
+
+interface Hub {
+  readonly store: Store
+  readonly limits: Limits
+  readonly reconciled: Reconciled
+  launch(id: string, userId: string, changes?: Partial<Ask>): Promise<boolean>
+}
+
+function hubOn(store: Store, spawners: ReadonlyMap<string, Spawner> = new Map()): Hub {
+  const now = () => new Date()
+  const limits = createLimits({ store, perUser: 1_000, now, newId: randomUUID })
+  const quota = createQuotaAdmission({ store, limits, contact: 'x', now })
+  const reconciled = createEnvironments({
+    store,
+    spawners,
+    agentsKey: Buffer.alloc(32),
+    settings: { hub: 'h', hosts: undefined, startTimeoutMs: () => 60_000, times: { shortestObserveMs: 50 } },
+    now,
+    log: silentLog,
+    metrics: new Registry(),
+  })
+  return {
+    store,
+    limits,
+    reconciled,
+    async launch(text, userId, changes = {}) {
+      const id = text as EnvironmentId
+      const walltimeMs = 8 * hour
+      const proposals = [{ id: 'p1', fields: {} }]
+      const asked = { user: { id: userId, name: userId }, groups: ['staff'], proposals, profile: 'notebook' }
+      const resources = { cpu: 1, memoryBytes: 2 ** 30, gpus: 0, walltimeMs }
+      const ask: Ask = { ...asked, ...resources, gpuType: '', ...changes }
+      const spec = contractSpec('h', id, {}, { owner: userId, resources: { ...resources, cpu: ask.cpu } })
+      const row = {
+        ...newRow({ id, userId, spawner: 's', now: now(), owner: userId }),
+        spec: JSON.stringify(spec),
+        proposals: JSON.stringify(ask.proposals.map((proposal) => proposal.id)),
+        owner_groups: JSON.stringify(ask.groups),
+      }
+      const { admit, together } = quota.admission(ask, row, [])
+      try {
+        await reconciled.environments.launch(row, admit, { together })
+        return true
+      } catch (error) {
+        if (error instanceof Problem && error.type === 'overQuota') return false
+        throw error
+      }
+    },
+  }
+}
+
+/** SQLite with one hub, PostgreSQL with 64 of one connection each. */
+async function installations(t: ExecutionContext): Promise<Hub[][]> {
+  const sqlite = await openStore({ type: 'sqlite' }, { stateFolder: await temporaryFolder(t), log: silentLog })
+  t.teardown(() => sqlite.close())
+  const postgres = await startPostgres(t)
+  if (postgres === undefined) return [[hubOn(sqlite)]]
+  const stores: Store[] = []
+  for (let index = 0; index < 64; index += 1) {
+    stores.push(await openPostgresStore(t, { ...postgres, poolSize: 1 }))
+  }
+  return [[hubOn(sqlite)], stores.map((store) => hubOn(store))]
+}
+
+const proposalOf = { kind: 'proposal', name: 'p1' } as const
+
+const storms: readonly (readonly [string, readonly Limit[], number, number])[] = [
+  ['200 launches in one instant by one user', [limitOf({ resource: 'cpus', most: 7 })], 1, 7],
+  ['hours of one user', [limitOf({ resource: 'cpuHours', period: 'month', most: 41 })], 1, 5],
+  [
+    'what a proposal holds together, 64 connections of ten people',
+    [
+      limitOf({ resource: 'cpus', most: 9, share: 'together', subject: proposalOf }),
+      limitOf({ resource: 'cpus', most: 4 }),
+    ],
+    10,
+    9,
+  ],
+  [
+    'hours of everybody together',
+    [limitOf({ resource: 'cpuHours', period: 'ever', most: 88, share: 'together' })],
+    10,
+    11,
+  ],
+]
+
+test('launches in one instant take what there is and no more: one hub on SQLite, 64 connections on PostgreSQL', async (t) => {
+  t.timeout(600_000)
+  for (const hubs of await installations(t)) {
+    const [first] = hubs
+    if (first === undefined) continue
+    const { store } = first
+    let serial = 0
+    for (const [storm, [name, limits, people, fit]] of storms.entries()) {
+      const users = await addUsers(store, people, `s${storm}`)
+      const before = (await first.limits.fresh()).flatMap(({ id }) => (id === '' ? [] : [id]))
+      await first.limits.change(limits, before, 'test')
+      // Others hear of it by what their own transactions read, or a page.
+      const accepted = await Promise.all(
+        Array.from({ length: 200 }, async (_, index) => {
+          const [hub, user] = [hubs[index % hubs.length], users[index % users.length]]
+          serial += 1
+          return hub !== undefined && user !== undefined && (await hub.launch(`e${serial}`, user))
+        }),
+      )
+      t.is(accepted.filter(Boolean).length, fit, `${store.type}: ${name}`)
+      await store.db.deleteFrom('environments').execute()
+    }
+  }
+})
+
+test('limits that change are known to the next launch of every hub', async (t) => {
+  t.timeout(120_000)
+  const postgres = await startPostgres(t)
+  if (postgres === undefined) return
+  const [one, two] = [hubOn(await openPostgresStore(t, postgres)), hubOn(await openPostgresStore(t, postgres))]
+  await addUsers(one.store, 1)
+  t.true(await two.launch('a', 'u0'))
+  await one.limits.change([limitOf({ resource: 'cpus', most: 1 })], [], 'test')
+  t.false(await two.launch('b', 'u0'))
+  const [, limit] = await two.limits.fresh()
+  await two.limits.change([], [limit?.id ?? ''], 'test')
+  t.true(await one.launch('c', 'u0'))
+})
+
+/** A backend whose clock is an hour behind, and which remembers when each began and ended. */
+function recordingBackend() {
+  const offset = -hour
+  const seen = new Map<EnvironmentId, { startedAt: Date; endedAt?: Date }>()
+  const spawner: Spawner = {
+    ensure: ({ id }) => Promise.resolve(void seen.set(id, { startedAt: new Date(Date.now() + offset) })),
+    remove: (id) => Promise.resolve(void seen.delete(id)),
+    observe: () =>
+      Promise.resolve(
+        new Map<EnvironmentId, Found>(
+          [...seen].map(([id, { startedAt, endedAt }]) => [
+            id,
+            endedAt === undefined
+              ? { observation: { phase: 'running', hosts: ['127.0.0.1'], startedAt } }
+              : { observation: { phase: 'ended', reason: 'completed', message: '', startedAt, endedAt } },
+          ]),
+        ),
+      ),
+  }
+  return { seen, spawner }
+}
+
+test('what is in the ledger sums up to the time line of the backend; the record outlives the row', async (t) => {
+  t.timeout(300_000)
+  for (const store of await databases(t)) {
+    const backend = recordingBackend()
+    const hub = hubOn(store, new Map([['s', backend.spawner]]))
+    await addUsers(store, 3)
+    await hub.reconciled.start()
+    const cpuOf = (index: number): number => 1 + (index % 4) / 2
+    const ids = Array.from({ length: 20 }, (_, index) => `e${index}` as EnvironmentId)
+    await Promise.all(ids.map((id, index) => hub.launch(id, `u${index % 3}`, { cpu: cpuOf(index) })))
+    await until('all run', () => backend.seen.size === ids.length, { timeoutMs: 60_000 })
+    await hub.limits.change([limitOf({ resource: 'cpuHours', period: 'month', most: 1_000 })], [], 'test')
+    // They end one after the other, after lengths of time that only the backend knows.
+    let expected = 0
+    const mine = new Map<string, number>()
+    for (const [index, id] of ids.entries()) {
+      const one = backend.seen.get(id)
+      if (one === undefined) throw new Error(`${id} is not there`)
+      const ms = 1_000_000 + index * 123_456
+      one.endedAt = new Date(one.startedAt.getTime() + ms)
+      expected += cpuOf(index) * ms
+      mine.set(`u${index % 3}`, (mine.get(`u${index % 3}`) ?? 0) + cpuOf(index) * ms)
+    }
+    const ended = async (): Promise<EnvironmentRow[]> =>
+      await store.db.selectFrom('environments').selectAll().where('ended_at', 'is not', null).execute()
+    await until('all ended', async () => (await ended()).length === ids.length, { timeoutMs: 60_000 })
+    const total = (await spentOf(store.db, { kind: 'everyone', name: '' }, -Infinity)).cpuMs
+    t.is(total, expected, store.type)
+    t.is((await spentOf(store.db, { kind: 'proposal', name: 'p1' }, -Infinity)).cpuMs, expected)
+    t.is((await spentOf(store.db, { kind: 'group', name: 'staff' }, 0)).cpuMs, expected)
+    for (const [user, ms] of mine) t.is((await spentOf(store.db, { kind: 'user', name: user }, 0)).cpuMs, ms)
+    t.is((await spentOf(store.db, { kind: 'user', name: 'u0' }, Date.now() + hour)).cpuMs, 0)
+
+    await hub.reconciled.environments.forget(ids[0] ?? ('' as EnvironmentId))
+    const records = await store.db.selectFrom('records').selectAll().execute()
+    t.is(records.length, ids.length)
+    t.like(JSON.parse(records.find((each) => each.environment_id === 'e3')?.used ?? ''), {
+      ranMs: 1_370_368,
+      cpuMs: Math.round(1_370_368 * 2.5),
+    })
+    await hub.reconciled.close()
+  }
+})
