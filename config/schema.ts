@@ -347,6 +347,11 @@ const agents = z
       .string()
       .optional()
       .describe('The host name or address that agents use; absent: the listening address.'),
+    silentAfter: duration
+      .prefault('3min')
+      .describe(
+        'An agent that was not heard for this long is asked, at most once a second; agents report once a minute.',
+      ),
   })
   .describe('How environments report to the hub.')
   .prefault({})

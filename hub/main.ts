@@ -3,6 +3,7 @@
  * level; sockets are opened in serve.ts. Start reading here.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
+import { basename, dirname } from 'node:path'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Configuration } from '../config/schema.ts'
 import { readSecretFile } from '../config/secret.ts'
@@ -23,12 +24,14 @@ import { createLimits } from './quota/limits.ts'
 import { createEnvironments, reconcileSettings, type Reconciled } from './reconcile/index.ts'
 import { type Rooms, serve } from './serve.ts'
 import { prepareAgent } from './setup/agent.ts'
+import { removeOldAgents } from './setup/old-agents.ts'
 import type { Jupyter } from './setup/jupyter.ts'
 import { lockStateFolder } from './setup/lock.ts'
 import { loadSecrets, type Secrets } from './setup/secrets.ts'
 import { healthOf, jupyterFor, softwareOf } from './setup/software.ts'
 import { prepareStateFolder, type StateFolder } from './setup/state-folder.ts'
 import { createSpawners, type NamedSpawner } from './spawners.ts'
+import { oldestLaunchAt } from './store/environments.ts'
 import { openStore, type Store } from './store/index.ts'
 
 export interface HubOptions {
@@ -60,11 +63,12 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   // A new folder has no proxy of an earlier hub that may still hold the address.
   if (ground.folder.fresh && configuration.proxy.managed) await requireFree(configuration.listen)
   const jupyter = await jupyterFor(options, ground.folder.path)
+  const agent = await prepareAgent(ground.folder.path)
   const agentsPort = await keptPort(configuration.agents.listen, ground.folder.path)
   const spawners = await createSpawners({
     configuration,
     agentsKey: ground.secrets.agentsKey,
-    agent: await prepareAgent(ground.folder.path),
+    agent,
     report: { host: configuration.agents.advertise ?? configuration.agents.listen.host, port: agentsPort },
     software: softwareOf(jupyter),
     log,
@@ -86,6 +90,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   const rooms = await makeRooms(ground, reconciler, spawners, jupyter)
   await serve(ground, { ...rooms, reconciler, agentsPort }, opened)
   if (!configuration.environments.outliveHub) opened.defer(() => stopLocal(reconciler, spawners, log))
+  void tidyAgents(ground, agent.folder)
   log.info({ url: ground.publicUrl.href }, 'the hub is ready')
   const everything = opened.move()
   return { url: ground.publicUrl.href, people: rooms.demo?.people ?? [], close: () => everything.disposeAsync() }
@@ -189,6 +194,21 @@ async function makeRooms(
 async function startDemo(options: Parameters<typeof createDemoProvider>[0]): Promise<DemoProvider> {
   const demo = await import('./identity/demo/index.ts')
   return await demo.createDemoProvider(options)
+}
+
+/** Not waited for, and no harm when it fails: the next start does it. */
+async function tidyAgents({ store, log }: Ground, current: string): Promise<void> {
+  try {
+    const removed = await removeOldAgents({
+      folder: dirname(current),
+      current: basename(current),
+      oldestLaunchAt: () => oldestLaunchAt(store.db),
+      now,
+    })
+    if (removed.length > 0) log.info({ removed }, 'agents of earlier versions that nothing uses were removed')
+  } catch (error) {
+    log.warn({ err: error }, 'old agents could not be removed')
+  }
 }
 
 const stopTimeoutMs = 30_000

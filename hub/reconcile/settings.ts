@@ -14,15 +14,22 @@ export interface ReconcileSettings {
 }
 
 export function reconcileSettings(
-  configuration: Pick<Configuration, 'hub' | 'environments' | 'profiles'>,
+  configuration: Pick<Configuration, 'hub' | 'agents' | 'environments' | 'profiles'>,
 ): ReconcileSettings {
-  const { hub, environments, profiles } = configuration
+  const { hub, agents, environments, profiles } = configuration
+  const silentAfterMs = Math.max(shortestSilenceMs, agents.silentAfter)
   return {
     hub: hub.id,
     hosts: environments.hosts,
     startTimeoutMs: (profile) => profiles[profile]?.startTimeout ?? ordinaryStartTimeoutMs,
+    times: {
+      silentAfterMs,
+      unreachableRetryMs: Math.min(defaultSettings.unreachableRetryMs, silentAfterMs),
+    },
   }
 }
+
+const shortestSilenceMs = 1_000
 
 /** For what runs on although its profile was taken out of the configuration. */
 const ordinaryStartTimeoutMs = 300_000

@@ -11,6 +11,16 @@ export function liveRows(db: Db): Promise<EnvironmentRow[]> {
   return db.selectFrom('environments').selectAll().where('ended_at', 'is', null).execute()
 }
 
+/** When the oldest of all that live was asked for, ms; undefined: nothing lives. */
+export async function oldestLaunchAt(db: Db): Promise<number | undefined> {
+  const { oldest } = await db
+    .selectFrom('environments')
+    .select(({ fn }) => fn.min('requested_at').as('oldest'))
+    .where('ended_at', 'is', null)
+    .executeTakeFirstOrThrow()
+  return oldest ?? undefined
+}
+
 export function liveRowsOf(db: Db, userId: string): Promise<EnvironmentRow[]> {
   return db
     .selectFrom('environments')

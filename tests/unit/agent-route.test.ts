@@ -92,7 +92,7 @@ test('law: no header of one hop, and none that Connection names, goes on; the re
 
 test('the default commands', (t) => {
   const notebook = defaultApplication('notebook')
-  t.deepEqual(notebook.argv.slice(0, 4), ['jupyter', 'lab', '--ServerApp.sock={socket}', '--ServerApp.sock_mode=0600'])
+  t.deepEqual(notebook.argv.slice(0, 3), ['jupyter-lab', '--ServerApp.sock={socket}', '--ServerApp.sock_mode=0600'])
   t.deepEqual(defaultApplication('terminal').argv, [])
   t.is(defaultApplication('web'), undefined)
   t.is(defaultApplication('desktop'), undefined)
