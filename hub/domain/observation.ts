@@ -9,6 +9,22 @@ function writeObservation(observation: Observation): string {
   return JSON.stringify(observation)
 }
 
+/** Whether both would be written alike; quicker than writing them, and asked for all that a backend has. */
+export function isSameObservation(a: Told, b: Told): boolean {
+  return isSame(a, b)
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  if (a === b) return true
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
+  if (a instanceof Date || b instanceof Date) {
+    return a instanceof Date && b instanceof Date && a.getTime() === b.getTime()
+  }
+  if (a instanceof URL || b instanceof URL) return a instanceof URL && b instanceof URL && a.href === b.href
+  const [ofA, ofB] = [Object.entries(a), new Map<string, unknown>(Object.entries(b))]
+  return ofA.length === ofB.size && ofA.every(([name, value]) => ofB.has(name) && isSame(value, ofB.get(name)))
+}
+
 /** Dates are ISO 8601 in the text. */
 export function readObservation(text: string | null): Told | undefined {
   if (text === null) return undefined

@@ -1,5 +1,5 @@
 /** What a loop knows of an environment beside its row; lost with the process, and missed by nobody. */
-import type { Answer, Seen } from '../domain/decide.ts'
+import type { Answer, Seen, Told } from '../domain/decide.ts'
 import type { EnvironmentRow } from '../store/schema.ts'
 
 export interface Memory {
@@ -13,6 +13,8 @@ export interface Memory {
   probeAt: number
   /** When this loop took over. */
   readonly since: number
+  /** What the backend showed last, and the row's text of it: most observations show the same again. */
+  shown: Readonly<{ observation: Told; text: string }> | null
   /** A step failed for a reason of our own: none is begun before. */
   restUntil: number
   /** When to decide again though nothing happened. */
@@ -32,6 +34,7 @@ export function newMemory(row: EnvironmentRow, since: number, silentAfterMs: num
     earlierSettledAt: 0,
     probeAt: isWell ? since + spread : since,
     since,
+    shown: null,
     restUntil: 0,
     dueAt: Infinity,
   }

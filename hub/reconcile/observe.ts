@@ -1,7 +1,7 @@
 /** Looks at everything that the backend has, in one request: often while things change, seldom at rest. */
 import { setImmediate as turn } from 'node:timers/promises'
 import type { EnvironmentId, Found } from '../../spawners/spawner.ts'
-import { recordObservation, type RowChange } from '../domain/observation.ts'
+import { isSameObservation, recordObservation, type RowChange } from '../domain/observation.ts'
 import { Fenced } from '../store/writer.ts'
 import type { Entry } from './board.ts'
 import { askBackend, type Context, writeRow } from './context.ts'
@@ -124,7 +124,13 @@ export function createObserver({ context, memoryOf, consider, deposed }: Observe
       if (observation === undefined) memory.answer = { is: 'absent', begunAt }
       else if (observation.phase === 'unknown') memory.answer = { is: 'unknown' }
       else {
+        const { answer, shown } = memory
         memory.answer = { is: 'found', begunAt, observation }
+        if (shown?.text === entry.row.observation && isSameObservation(shown.observation, observation)) {
+          // Nothing to write; and nothing to decide that time alone would not bring about.
+          if (answer.is !== 'found') consider(entry.row.id)
+          continue
+        }
         const change = recordObservation(
           entry.row,
           observation,
@@ -135,6 +141,7 @@ export function createObserver({ context, memoryOf, consider, deposed }: Observe
           changes.push(record(entry, change))
           continue
         }
+        if (entry.row.observation !== null) memory.shown = { observation, text: entry.row.observation }
       }
       consider(entry.row.id)
     }

@@ -24,7 +24,8 @@ export function createStrays(context: Context): Strays {
   let isAlarmRead = false
 
   async function handle(found: ReadonlyMap<EnvironmentId, Found>): Promise<void> {
-    const strange = [...found].filter(([id]) => board.get(id)?.row.spawner !== name)
+    const strange: [EnvironmentId, Found][] = []
+    for (const each of found) if (board.get(each[0])?.row.spawner !== name) strange.push(each)
     for (const id of triedUntil.keys()) if (!found.has(id as EnvironmentId)) triedUntil.delete(id)
     if (strange.length === 0 && isAlarmRead && alarm === undefined) return
     const rows = new Map(

@@ -1,6 +1,7 @@
 /** A process told apart from a later one with the same pid: pid, start time and boot. */
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { processInfo, readBootId } from '../../spawners/local/processes.ts'
+import { parseStat, processInfo, readBootId } from '../../spawners/local/processes.ts'
 
 export interface ProcessIdentity {
   readonly pid: number
@@ -19,6 +20,21 @@ export async function identify(pid: number): Promise<ProcessIdentity | undefined
 export async function isAlive(wanted: ProcessIdentity): Promise<boolean> {
   const there = await identify(wanted.pid)
   return there !== undefined && there.startTicks === wanted.startTicks && there.bootId === wanted.bootId
+}
+
+/**
+ * The same for what was identified since the boot, without waiting: it is asked several times a second, and the pool
+ * of threads that reads files would be most of what a hub at rest does.
+ */
+export function isStillAlive({ pid, startTicks }: ProcessIdentity): boolean {
+  try {
+    const { startTime, isZombie } = parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+    return !isZombie && startTime === startTicks
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    // Whatever else keeps us from seeing it does not end it.
+    return code !== 'ENOENT' && code !== 'ESRCH'
+  }
 }
 
 /** SIGTERM, then SIGKILL after `graceMs`; returns when it is gone. Gone already is success. */

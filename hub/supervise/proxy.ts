@@ -10,7 +10,7 @@ import { request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../spawners/spawner.ts'
-import { identify, isAlive, stopProcess, type ProcessIdentity } from './process.ts'
+import { identify, isAlive, isStillAlive, stopProcess, type ProcessIdentity } from './process.ts'
 
 export interface ManagedProxyOptions {
   /** <state>/run: configuration and identity are written here, 0600. */
@@ -41,6 +41,7 @@ export class ProxyFailed extends Error {
 
 const startTimeoutMs = 20_000
 const longestLogBytes = 64 * 2 ** 20
+const logEveryMs = 10_000
 
 /** Returns when the proxy answers on its control socket. Throws ProxyFailed when it does not come up. */
 export async function manageProxy(options: ManagedProxyOptions): Promise<ManagedProxy> {
@@ -70,9 +71,12 @@ export async function manageProxy(options: ManagedProxyOptions): Promise<Managed
 
   async function watch(): Promise<void> {
     let failures = 0
+    let logLookedAt = 0
     while (!stopping.signal.aborted) {
       await sleep(250, undefined, { ref: false })
-      if (current !== undefined && (await isAlive(current))) {
+      if (current !== undefined && isStillAlive(current)) {
+        if (performance.now() - logLookedAt < logEveryMs) continue
+        logLookedAt = performance.now()
         await boundLog(options.logFile)
         continue
       }
