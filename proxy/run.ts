@@ -12,8 +12,8 @@ import { runPrimary } from './primary.ts'
 import { createTables } from './tables.ts'
 import type { UsedTickets } from './tickets.ts'
 import { createTidy, garbageCollector } from './tidy.ts'
-import { workerTools } from './worker.ts'
-import { crewOfWorkers, type FromWorker } from './workers.ts'
+import { workerTools, type WorkerLine } from './worker.ts'
+import { crewOfWorkers } from './workers.ts'
 
 /** Says what is wrong, and ends the process. */
 export async function runProxy(args: readonly string[]): Promise<void> {
@@ -31,23 +31,31 @@ async function begin(args: readonly string[]): Promise<void> {
   if (options.help) return void process.stdout.write(compatibleUsage)
   if (options.version) return void process.stdout.write(`${manifest.version}\n`)
   // Whoever runs it for Hutch needs none of this.
-  const { runCompatible } = await import('./compatible/run.ts')
-  const proxy = await runCompatible(options, {
+  const { runCompatible, runCompatibleWorker } = await import('./compatible/run.ts')
+  const tools = {
     token: process.env['CONFIGPROXY_AUTH_TOKEN'],
+    passphrases: {
+      proxy: process.env['CONFIGPROXY_SSL_KEY_PASSPHRASE'],
+      api: process.env['CONFIGPROXY_API_SSL_KEY_PASSPHRASE'],
+    },
     out: process.stdout,
     now: Date.now,
     newId: createIds(randomBytes(6).toString('hex')),
     pid: process.pid,
-  })
-  onStop(async () => await proxy.close(compatibleDrainMs))
+    script: thisProgram(),
+    args,
+  }
+  if (cluster.isWorker) {
+    stayWithPrimary()
+    return await runCompatibleWorker(options, tools, primaryLine())
+  }
+  const proxy = await runCompatible(options, tools)
+  onStop(() => proxy.close())
   process.on(
     'SIGHUP',
     () => void proxy.reloadCertificate().catch((error: unknown) => process.stderr.write(`${String(error)}\n`)),
   )
 }
-
-/** Short, because JupyterHub waits for it at its own end. */
-const compatibleDrainMs = 5_000
 
 /** Once, at SIGTERM or SIGINT. */
 function onStop(stop: () => Promise<void>): void {
@@ -75,8 +83,7 @@ async function run(configuration: ProxyConfiguration, args: readonly string[]): 
     if (size > 1)
       return crewOfWorkers({
         size,
-        // The same program as this one, bundled or as source.
-        script: process.argv[1] ?? '',
+        script: thisProgram(),
         args,
         primary,
         listen,
@@ -112,8 +119,8 @@ async function runWorker(configuration: ProxyConfiguration): Promise<void> {
   const now = Date.now
   const logs = createLogs({ out: process.stdout, ...configuration.log, now, worker: process.pid })
   const [activity, transfers] = [createActivity(now), createActivity(now)]
-  const send = (message: FromWorker): void => void process.send?.(message)
-  const tools = workerTools({ send, onMessage: (listener) => process.on('message', listener) })
+  const line = primaryLine()
+  const tools = workerTools(line)
   const engine = createEngine({
     configuration,
     admissionKey: await readKey(configuration.admissionKeyFile),
@@ -127,13 +134,32 @@ async function runWorker(configuration: ProxyConfiguration): Promise<void> {
     seen: activity.seen,
     transferring: transfers.seen,
   })
-  setInterval(() => send({ type: 'seen', at: activity.take(), transfers: transfers.take() }), activityEveryMs).unref()
-  // The terminal's Ctrl-C reaches every process; only the primary decides.
-  for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
-  // Without the primary nobody follows the hub: whoever starts the proxy again needs the port.
-  process.on('disconnect', () => process.exit(1))
+  setInterval(
+    () => line.send({ type: 'seen', at: activity.take(), transfers: transfers.take() }),
+    activityEveryMs,
+  ).unref()
+  stayWithPrimary()
   process.on('exit', logs.flush)
   tools.serve(engine)
+}
+
+function stayWithPrimary(): void {
+  // The terminal's Ctrl-C reaches every process; only the primary decides.
+  for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
+  // Without the primary nobody follows changes: whoever starts the proxy again needs the port.
+  process.on('disconnect', () => process.exit(1))
+}
+
+function primaryLine(): WorkerLine {
+  return {
+    send: (message) => void process.send?.(message),
+    onMessage: (listener) => process.on('message', listener),
+  }
+}
+
+/** The same program as this one, bundled or as source. */
+function thisProgram(): string {
+  return process.argv[1] ?? ''
 }
 
 const activityEveryMs = 5_000

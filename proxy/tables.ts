@@ -10,8 +10,7 @@ export interface Tables {
   apply(message: HubMessage): void
 }
 
-export function createTables(now: () => number): Tables {
-  const routes = createRouteTable()
+export function createTables(now: () => number, routes: RouteTable = createRouteTable()): Tables {
   const revocations = createRevocations(now)
   return {
     routes,

@@ -37,7 +37,7 @@ export function crewOfWorkers(options: {
   script: string
   args: readonly string[]
   primary: Primary
-  listen: { readonly host: string; readonly port: number }
+  listen: { readonly host?: string; readonly port: number }
   drainMs: number
   log: Log
 }): Crew {
@@ -164,7 +164,7 @@ export function crewOfWorkers(options: {
 }
 
 /** Sockets that share a port would share it with another proxy too: an exclusive one finds out. */
-async function checkFree(where: { readonly host: string; readonly port: number }): Promise<void> {
+async function checkFree(where: { readonly host?: string; readonly port: number }): Promise<void> {
   const server = createServer()
   await listening(server, where)
   await new Promise((resolve) => server.close(resolve))

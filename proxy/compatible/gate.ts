@@ -13,10 +13,12 @@ export interface CompatibleGateOptions {
   readonly options: CompatibleOptions
   readonly routes: CompatibleRoutes
   readonly pages: ErrorPages
+  /** Somebody did something there. */
+  readonly seen: (path: string) => void
   readonly poolOf: (found: { route: Route }) => Pool
 }
 
-export function createCompatibleGate({ options, routes, pages, poolOf }: CompatibleGateOptions): Gate {
+export function createCompatibleGate({ options, routes, pages, poolOf, seen }: CompatibleGateOptions): Gate {
   const custom = options.customFields.map(([name, value]) => `${name}: ${value}\r\n`).join('')
   return { decide, explain }
 
@@ -43,7 +45,7 @@ export function createCompatibleGate({ options, routes, pages, poolOf }: Compati
         ...(options.changeOrigin ? { authority } : {}),
       },
       response: { prefix: undefined, ...locationRule(request, authority) },
-      active: () => routes.seen(found.path),
+      active: () => seen(found.path),
     }
   }
 

@@ -3,10 +3,10 @@ import type { Writable } from 'node:stream'
 import type { CompatibleOptions } from './options.ts'
 
 export interface CompatibleLog {
-  debug(line: string): void
-  info(line: string): void
-  warn(line: string): void
-  error(line: string): void
+  readonly debug: (line: string) => void
+  readonly info: (line: string) => void
+  readonly warn: (line: string) => void
+  readonly error: (line: string) => void
 }
 
 const ranks = { debug: 0, info: 1, warn: 2, error: 3 } as const

@@ -10,6 +10,14 @@ export interface TlsFiles {
   readonly rejectUnauthorized: boolean
 }
 
+/** For all of them, as configurable-http-proxy has it. */
+export interface TlsSettings {
+  /** Such as TLSv1_2: this version alone. */
+  readonly protocol?: string
+  readonly ciphers?: string
+  readonly dhparam?: string
+}
+
 export type Listen = Readonly<{ host?: string; port: number }> | Readonly<{ path: string }>
 
 export interface CompatibleOptions {
@@ -19,6 +27,9 @@ export interface CompatibleOptions {
   readonly tls: TlsFiles | undefined
   readonly apiTls: TlsFiles | undefined
   readonly clientTls: TlsFiles | undefined
+  readonly tlsSettings: TlsSettings
+  /** Ours: processes that share the port. */
+  readonly workers: number
   readonly defaultTarget: string | undefined
   readonly errorTarget: string | undefined
   readonly errorPath: string | undefined
@@ -49,7 +60,7 @@ const texts = [
   'api-ip api-port api-socket api-ssl-key api-ssl-cert api-ssl-ca client-ssl-key client-ssl-cert client-ssl-ca',
   'default-target error-target error-path redirect-port redirect-to pid-file protocol-rewrite',
   'metrics-ip metrics-port metrics-socket log-level timeout proxy-timeout storage-backend keep-alive-timeout',
-  'routes-file',
+  'routes-file workers',
 ].flatMap((line) => line.split(' '))
 
 const flags = [
@@ -64,7 +75,9 @@ hutch-proxy [options]                in place of configurable-http-proxy, with i
 ${[...texts.map((name) => `  --${name} <value>`), ...flags.map((name) => `  --${name}`)].join('\n')}
   --custom-header <name: value>      (may be given several times)
 
-CONFIGPROXY_AUTH_TOKEN holds the token of the REST API. --routes-file keeps routes over a restart.
+CONFIGPROXY_AUTH_TOKEN holds the token of the REST API, CONFIGPROXY_SSL_KEY_PASSPHRASE and
+CONFIGPROXY_API_SSL_KEY_PASSPHRASE open keys that are locked. --routes-file keeps routes over a restart;
+--workers is how many processes share the port.
 `
 
 /** Throws StartError. */
@@ -78,6 +91,20 @@ export function readOptions(args: readonly string[]): CompatibleOptions {
   const port = number(text('port'), '--port') ?? 8_000
   if (text('storage-backend') !== undefined) {
     throw new StartError('--storage-backend is not supported; --routes-file keeps routes over a restart')
+  }
+  if (flag('ssl-allow-rc4')) {
+    throw new StartError('--ssl-allow-rc4: RC4 is broken, and TLS libraries no longer have it; leave this out')
+  }
+  for (const prefix of ['', 'api-', 'metrics-']) {
+    const other = [`${prefix}ip`, `${prefix}port`].find((name) => text(name) !== undefined)
+    if (text(`${prefix}socket`) !== undefined && other !== undefined) {
+      throw new StartError(`--${prefix}socket and --${other} can not both be given`)
+    }
+  }
+  const workers = number(text('workers'), '--workers') ?? 1
+  if (workers < 1 || workers > 64) throw new StartError(`--workers ${workers}: is not between 1 and 64`)
+  if (workers > 1 && text('socket') !== undefined) {
+    throw new StartError('--workers needs a port; a unix socket can not be shared')
   }
   if (text('error-target') !== undefined && text('error-path') !== undefined) {
     throw new StartError('--error-target and --error-path can not both be given')
@@ -97,6 +124,8 @@ export function readOptions(args: readonly string[]): CompatibleOptions {
     tls,
     apiTls: tlsFiles('api-ssl', text, flag),
     clientTls: tlsFiles('client-ssl', text, flag),
+    tlsSettings: tlsSettings(text),
+    workers,
     defaultTarget: text('default-target'),
     errorTarget: text('error-target'),
     errorPath: text('error-path'),
@@ -158,13 +187,23 @@ function tlsFiles(
   flag: (name: string) => boolean,
 ): TlsFiles | undefined {
   const [key, cert, ca] = [text(`${prefix}-key`), text(`${prefix}-cert`), text(`${prefix}-ca`)]
-  if (key === undefined && cert === undefined && ca === undefined) return undefined
+  // To servers an authority alone is enough: to trust them.
+  if (key === undefined && cert === undefined && (ca === undefined || prefix !== 'client-ssl')) return undefined
   return {
     ...(key === undefined ? {} : { key }),
     ...(cert === undefined ? {} : { cert }),
     ...(ca === undefined ? {} : { ca }),
     requestCert: flag(`${prefix}-request-cert`),
     rejectUnauthorized: flag(`${prefix}-reject-unauthorized`),
+  }
+}
+
+function tlsSettings(text: (name: string) => string | undefined): TlsSettings {
+  const [protocol, ciphers, dhparam] = [text('ssl-protocol'), text('ssl-ciphers'), text('ssl-dhparam')]
+  return {
+    ...(protocol === undefined ? {} : { protocol }),
+    ...(ciphers === undefined ? {} : { ciphers }),
+    ...(dhparam === undefined ? {} : { dhparam }),
   }
 }
 

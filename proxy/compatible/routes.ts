@@ -13,8 +13,8 @@ export interface CompatibleRoutes {
   all(inactiveSince?: Date): Record<string, object>
   add(path: string, data: RouteData): void
   remove(path: string): boolean
-  /** Somebody did something there. */
-  seen(path: string): void
+  /** Somebody did something there; `at`: ms since the epoch. */
+  seen(path: string, at: number): void
   /** What must be kept to have them all again. */
   kept(): [string, RouteData][]
 }
@@ -38,8 +38,7 @@ export function createCompatibleRoutes(options: { now: () => number; hostRouting
     },
     find(path) {
       const route = table.find(null, path.endsWith('/') ? path : `${path}/`)
-      const data = route === undefined ? undefined : known.get(route.id)?.data
-      return route === undefined || data === undefined ? undefined : { path: route.id, route, target: data.target }
+      return route?.target.kind === 'http' ? { path: route.id, route, target: route.target.url } : undefined
     },
     get(path) {
       const found = known.get(cleanPath(path))
@@ -66,9 +65,9 @@ export function createCompatibleRoutes(options: { now: () => number; hostRouting
       table.delete(path)
       return known.delete(path)
     },
-    seen(path) {
+    seen(path, at) {
       const found = known.get(path)
-      if (found !== undefined) found.seenAt = now()
+      if (found !== undefined) found.seenAt = Math.max(found.seenAt, at)
     },
     kept: () => [...known].map(([path, { data }]) => [path, data]),
   }

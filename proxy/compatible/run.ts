@@ -1,221 +1,169 @@
 /** The proxy in place of configurable-http-proxy: its sockets, its routes, its life. */
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
-import { createServer as createTcpServer, type Server, type Socket } from 'node:net'
+import type { Server } from 'node:net'
 import type { Writable } from 'node:stream'
-import { createSecureContext, createServer as createTlsServer, type TlsOptions } from 'node:tls'
-import { z } from 'zod'
-import { codeOf, proxyConfigurationSchema, StartError } from '../config.ts'
-import { watchDeadlines } from '../deadlines.ts'
+import { createActivity } from '../activity.ts'
+import { crewOfOne, type Crew } from '../crew.ts'
 import { listening } from '../engine.ts'
-import type { TargetTls } from '../forward/connect.ts'
-import { connector } from '../forward/connect.ts'
-import { createForwarding } from '../forward/create-forwarding.ts'
-import type { Done } from '../forward/forwarding.ts'
-import { createInlets } from '../forward/inlets.ts'
-import { createPool } from '../forward/pool.ts'
-import { trustedAddresses } from '../forward/request.ts'
-import { replaceFile } from '../snapshot.ts'
-import { createCounters, renderStatistics } from '../statistics.ts'
-import { createPools } from '../tables.ts'
+import type { Log } from '../log.ts'
+import { createTables } from '../tables.ts'
+import { createUsedTickets } from '../tickets.ts'
+import { workerTools, type WorkerLine } from '../worker.ts'
+import { crewOfWorkers } from '../workers.ts'
 import { compatibleApi } from './api.ts'
-import { createErrorPages } from './errors.ts'
-import { createCompatibleGate } from './gate.ts'
-import { createCompatibleLog } from './log.ts'
+import { compatibleDrainMs, createCompatibleEngine } from './engine.ts'
+import { restoreRoutes, routesKeeper } from './keep-routes.ts'
+import { createCompatibleLog, type CompatibleLog } from './log.ts'
+import { createApiCounters, serveMetrics } from './metrics.ts'
 import type { CompatibleOptions, Listen, TlsFiles } from './options.ts'
 import { createCompatibleRoutes, type CompatibleRoutes } from './routes.ts'
-import { targetOf } from './target.ts'
+import { askedOfClients, readTls } from './tls.ts'
 
 export interface CompatibleProxy {
-  /** Ends connections after what they carry now, at the latest after `drainMs`. */
-  close(drainMs: number): Promise<void>
+  /** Ends connections after what they carry now, at the latest after a few seconds. */
+  close(): Promise<void>
   /** Throws StartError; the certificate before stays then. */
   reloadCertificate(): Promise<void>
 }
 
 export interface CompatibleTools {
   readonly token: string | undefined
+  /** Of --ssl-key and --api-ssl-key. */
+  readonly passphrases: Readonly<{ proxy?: string | undefined; api?: string | undefined }>
   readonly out: Writable
   readonly now: () => number
   readonly newId: () => string
   readonly pid: number
+  /** How a worker is started. */
+  readonly script: string
+  readonly args: readonly string[]
 }
+
+const activityEveryMs = 5_000
 
 /** Throws StartError. */
 export async function runCompatible(options: CompatibleOptions, tools: CompatibleTools): Promise<CompatibleProxy> {
-  const { now } = tools
-  const log = createCompatibleLog(tools.out, options.logLevel, () => new Date(now()))
-  const defaults = proxyConfigurationSchema.shape.limits.parse(undefined)
-  const clientTls: TargetTls = {
-    ...(await readTls(options.clientTls)),
-    ...(options.insecure ? { rejectUnauthorized: false } : {}),
-  }
-  const routes = createCompatibleRoutes({ now, hostRouting: options.hostRouting })
-  await restore(options, routes)
-  const deadlines = watchDeadlines()
-  const inlets = createInlets()
-  const counters = createCounters()
-  const bug = (error: unknown): void => log.error(error instanceof Error ? String(error.stack) : String(error))
-  const pools = createPools(({ target }) =>
-    createPool({
-      ...connector(target.kind === 'http' ? targetOf(target.url).target : target, undefined, clientTls),
-      deadlines,
-      inlets,
-      bug,
-      connectTimeoutMs: defaults.connectMs,
-      keepAliveMs: defaults.upstreamIdleMs,
-      mostBusy: defaults.requestsPerTarget,
-      mostIdle: defaults.requestsPerTarget,
-      mostWaiting: defaults.waitingPerTarget,
-    }),
-  )
-  const pages = createErrorPages({ target: options.errorTarget, path: options.errorPath, tls: clientTls })
-  const forwarding = createForwarding({
-    limits: {
-      ...defaults,
-      keepAliveMs: options.keepAliveTimeoutMs ?? defaults.keepAliveMs,
-      stallMs: options.timeoutMs ?? defaults.stallMs,
-      responseHeadMs: options.proxyTimeoutMs ?? defaults.responseHeadMs,
-    },
-    deadlines,
-    inlets,
-    gate: createCompatibleGate({ options, routes, pages, poolOf: ({ route }) => pools.of(route) }),
-    newId: tools.newId,
-    // Whoever is in front is believed, as configurable-http-proxy does.
-    trusted: trustedAddresses(['0.0.0.0/0', '::/0']),
-    done(done) {
-      counters.done(done)
-      noteActivity(done, routes)
-      if (done.cause !== undefined) log.warn(`${done.status} ${done.request.method} ${done.request.path} ${done.cause}`)
-    },
-    refused: counters.refused,
-    bug,
-  })
-
+  const log = createCompatibleLog(tools.out, options.logLevel, () => new Date(tools.now()))
+  const routes = createCompatibleRoutes({ now: tools.now, hostRouting: options.hostRouting })
+  await restoreRoutes(options, routes)
+  const crew = await hireCrew(options, tools, routes, log)
+  const keep = routesKeeper(options.routesFile, routes)
+  const counters = createApiCounters()
+  let seq = 0
   const api = compatibleApi({
     routes,
     token: tools.token,
-    answered: (method, path, status) => log.info(`${status} ${method} ${path}`),
+    answered(method, path, status) {
+      counters.answered(method, path, status)
+      log.info(`${status} ${method} ${path}`)
+    },
     async changed(path) {
-      pools.check(routes.table, path)
-      if (options.routesFile !== undefined) await replaceFile(options.routesFile, JSON.stringify(routes.kept()))
+      seq += 1
+      const route = routes.table.get(path)
+      await crew.apply(route === undefined ? { type: 'delete', seq, id: path } : { type: 'put', seq, route })
+      await keep()
     },
   })
-  const server = await browserServer(options.tls, forwarding.serve)
-  const apiServer = await plainServer(options.apiTls, api)
-  const servers: Server[] = [server, apiServer]
-  await listening(server, options.listen)
+  const apiServer = await plainServer(options, tools, api)
+  const servers: Server[] = [apiServer]
+  await crew.listen()
   await listening(apiServer, options.api)
-  if (options.metrics !== undefined) servers.push(await serveMetrics(options.metrics, counters, forwarding.clients))
+  if (options.metrics !== undefined) {
+    const sources = { statistics: () => crew.statistics(), api: counters, routes: () => routes.size }
+    servers.push(await serveMetrics(options.metrics, sources))
+  }
   if (options.redirectPort !== undefined) servers.push(await serveRedirects(options))
   if (options.pidFile !== undefined) await writeFile(options.pidFile, String(tools.pid))
-
-  if (tools.token === undefined || tools.token === '') log.warn('REST API is not authenticated.')
-  const scheme = options.tls === undefined ? 'http' : 'https'
-  log.info(`Proxying ${scheme}://${placeText(options.listen)} to ${options.defaultTarget ?? '(no default)'}`)
-  const apiScheme = options.apiTls === undefined ? 'http' : 'https'
-  log.info(`Proxy API at ${apiScheme}://${placeText(options.api)}/api/routes`)
+  greet(options, tools.token, log)
   return {
-    async close(drainMs) {
-      const until = performance.now() + drainMs
+    async close() {
       for (const each of servers) each.close()
-      forwarding.drain()
-      while (forwarding.clients.size > 0 && performance.now() < until) await new Promise((next) => setTimeout(next, 25))
-      for (const { socket } of forwarding.clients) socket.destroy()
-      deadlines.stop()
+      await crew.drain()
       if (options.pidFile !== undefined) await rm(options.pidFile, { force: true })
     },
-    async reloadCertificate() {
-      if ('setSecureContext' in server) {
-        const reload = server.setSecureContext as (context: TlsOptions) => void
-        reload.call(server, await readTls(options.tls))
-      }
+    reloadCertificate: () => crew.reloadCertificate(),
+  }
+}
+
+/** One of several processes that share the port. */
+export async function runCompatibleWorker(
+  options: CompatibleOptions,
+  tools: CompatibleTools,
+  line: WorkerLine,
+): Promise<void> {
+  const { now, newId, passphrases } = tools
+  const log = createCompatibleLog(tools.out, options.logLevel, () => new Date(now()))
+  const activity = createActivity(now)
+  const routes = createCompatibleRoutes({ now, hostRouting: options.hostRouting })
+  const passphrase = passphrases.proxy
+  const engine = await createCompatibleEngine({ options, routes, log, now, newId, passphrase, seen: activity.seen })
+  setInterval(() => line.send({ type: 'seen', at: activity.take(), transfers: {} }), activityEveryMs).unref()
+  workerTools(line).serve(engine)
+}
+
+async function hireCrew(
+  options: CompatibleOptions,
+  tools: CompatibleTools,
+  routes: CompatibleRoutes,
+  log: CompatibleLog,
+): Promise<Crew> {
+  const { now, newId, passphrases } = tools
+  const passphrase = passphrases.proxy
+  const seen = (path: string): void => routes.seen(path, now())
+  const { workers: size, listen } = options
+  if (size === 1 || 'path' in listen) {
+    return crewOfOne(await createCompatibleEngine({ options, routes, log, now, newId, passphrase, seen }))
+  }
+  // Read here too, so that a mistake is told once, and before anything starts.
+  await readTls(options.tls, options.tlsSettings, passphrase)
+  const add = (batch: Readonly<Record<string, number>>): void => {
+    for (const [path, at] of Object.entries(batch)) routes.seen(path, at)
+  }
+  const activity = { seen, add, take: () => ({}) }
+  return crewOfWorkers({
+    size,
+    script: tools.script,
+    args: tools.args,
+    primary: {
+      tables: createTables(now, routes.table),
+      tickets: createUsedTickets(now),
+      activity,
+      transfers: activity,
     },
-  }
-}
-
-/** Any request that went well is activity, as configurable-http-proxy counts it. */
-function noteActivity({ route, status }: Done, routes: CompatibleRoutes): void {
-  if (route !== undefined && status < 300) routes.seen(route.id)
-}
-
-const keptSchema = z.array(z.tuple([z.string(), z.looseObject({ target: z.string() })]))
-
-async function restore({ routesFile, defaultTarget }: CompatibleOptions, routes: CompatibleRoutes): Promise<void> {
-  const text = routesFile === undefined ? undefined : await readFile(routesFile, 'utf8').catch(() => undefined)
-  if (text !== undefined) {
-    const kept = keptSchema.safeParse(parsed(text))
-    if (!kept.success) throw new StartError(`${routesFile}: holds no routes; remove it to begin without`)
-    for (const [path, data] of kept.data) routes.add(path, data)
-  }
-  if (defaultTarget === undefined) return
-  if (!URL.canParse(defaultTarget)) throw new StartError(`--default-target ${defaultTarget}: is not a URL`)
-  routes.add('/', { target: defaultTarget })
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-async function readTls(files: TlsFiles | undefined): Promise<TargetTls> {
-  if (files === undefined) return {}
-  const read = async (file: string | undefined): Promise<Buffer | undefined> => {
-    if (file === undefined) return undefined
-    return await readFile(file).catch((error: unknown) => {
-      throw new StartError(`${file}: can not be read (${codeOf(error)})`)
-    })
-  }
-  const [key, cert, ca] = [await read(files.key), await read(files.cert), await read(files.ca)]
-  const options = {
-    ...(key === undefined ? {} : { key }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(ca === undefined ? {} : { ca }),
-  }
-  try {
-    createSecureContext(options)
-  } catch (error) {
-    throw new StartError(`${files.cert ?? files.ca ?? files.key}: is no certificate with its key (${codeOf(error)})`)
-  }
-  return options
-}
-
-async function browserServer(files: TlsFiles | undefined, serve: (socket: Socket) => void): Promise<Server> {
-  if (files === undefined) return createTcpServer({ allowHalfOpen: true, noDelay: true }, serve)
-  const options = {
-    ...(await readTls(files)),
-    ...askedOfClients(files),
-    ALPNProtocols: ['http/1.1'],
-    allowHalfOpen: true,
-  }
-  return createTlsServer(options, serve).on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy())
-}
-
-async function plainServer(files: TlsFiles | undefined, listener: RequestListener): Promise<Server> {
-  if (files === undefined) return createHttpServer(listener)
-  return createHttpsServer({ ...(await readTls(files)), ...askedOfClients(files) }, listener)
-}
-
-function askedOfClients({ requestCert, rejectUnauthorized }: TlsFiles): TlsOptions {
-  return { requestCert, rejectUnauthorized: requestCert && rejectUnauthorized }
-}
-
-async function serveMetrics(
-  where: Listen,
-  counters: ReturnType<typeof createCounters>,
-  clients: ReadonlySet<unknown>,
-): Promise<Server> {
-  const server = createHttpServer((request, response) => {
-    if (request.url !== '/metrics') return response.writeHead(404).end()
-    const text = renderStatistics([counters.read({ hutch_proxy_connections: clients.size })])
-    return response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4' }).end(text)
+    listen,
+    drainMs: compatibleDrainMs,
+    log: structured(log),
   })
-  await listening(server, where)
-  return server
+}
+
+/** For parts that log fields: they follow the words. */
+function structured(log: CompatibleLog): Log {
+  const write =
+    (line: (text: string) => void) =>
+    ({ err, ...fields }: Readonly<Record<string, unknown>>, message: string) =>
+      line(`${message} ${JSON.stringify({ ...fields, ...(err instanceof Error ? { error: err.message } : {}) })}`)
+  return { debug: write(log.debug), info: write(log.info), warn: write(log.warn), error: write(log.error) }
+}
+
+function greet(options: CompatibleOptions, token: string | undefined, log: CompatibleLog): void {
+  if (token === undefined || token === '') log.warn('REST API is not authenticated.')
+  const scheme = (files: TlsFiles | undefined): string => (files === undefined ? 'http' : 'https')
+  const target = options.defaultTarget ?? '(no default)'
+  log.info(`Proxying ${scheme(options.tls)}://${placeText(options.listen)} to ${target}`)
+  log.info(`Proxy API at ${scheme(options.apiTls)}://${placeText(options.api)}/api/routes`)
+  if (options.metrics !== undefined) log.info(`Serve metrics at http://${placeText(options.metrics)}/metrics`)
+}
+
+async function plainServer(
+  { apiTls, tlsSettings }: CompatibleOptions,
+  { passphrases }: CompatibleTools,
+  listener: RequestListener,
+): Promise<Server> {
+  if (apiTls === undefined) return createHttpServer(listener)
+  const tls = await readTls(apiTls, tlsSettings, passphrases.api)
+  return createHttpsServer({ ...tls, ...askedOfClients(apiTls) }, listener)
 }
 
 /** From plain HTTP to HTTPS. */

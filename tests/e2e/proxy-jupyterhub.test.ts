@@ -9,6 +9,8 @@ import { temporaryFolder } from '../support/temporary.ts'
 
 const project = new URL('../..', import.meta.url).pathname
 const run = promisify(execFile)
+/** The second: JupyterHub's own certificates on the API and towards the hub and servers (`internal_ssl`). */
+const suites = ['jupyterhub.tests.test_proxy', 'jupyterhub.tests.test_internal_ssl_connections']
 
 test("JupyterHub's own tests of its proxy pass with this one", async (t) => {
   t.timeout(900_000)
@@ -23,7 +25,7 @@ test("JupyterHub's own tests of its proxy pass with this one", async (t) => {
     'asyncio_default_test_loop_scope = module',
   ]
   await writeFile(join(folder, 'pytest.ini'), settings.join('\n'))
-  const args = ['-m', 'pytest', '-q', '-c', join(folder, 'pytest.ini'), '--pyargs', 'jupyterhub.tests.test_proxy']
+  const args = ['-m', 'pytest', '-q', '-c', join(folder, 'pytest.ini'), '--pyargs', ...suites]
   const env = { ...process.env, PATH: [folder, bin, process.env['PATH']].join(':') }
   const { stdout } = await run(join(bin, 'python'), args, {
     cwd: folder,
