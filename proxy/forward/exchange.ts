@@ -102,6 +102,10 @@ export function startExchange(
         return garbledRequest(error)
       }
       sendBody(end === chunk.length ? chunk : chunk.subarray(0, end))
+      // What follows the body is in the same buffer, and is kept.
+      if (end === chunk.length && connected && place.upstream !== undefined) {
+        inlets.giveBack(chunk, place.upstream.socket)
+      }
     }
     if (end === chunk.length) return undefined
     extra = extra.length === 0 ? chunk.subarray(end) : Buffer.concat([extra, chunk.subarray(end)])
@@ -113,10 +117,7 @@ export function startExchange(
     bytesIn += bytes.length
     client.deadlineAt = body.done ? 0 : deadlines.nowMs + limits.stallMs
     if (!connected) held.push(bytes)
-    else if (place.upstream !== undefined) {
-      if (!place.upstream.socket.write(bytes)) client.socket.pause()
-      inlets.giveBack(bytes, place.upstream.socket)
-    }
+    else if (place.upstream !== undefined && !place.upstream.socket.write(bytes)) client.socket.pause()
   }
 
   function resumeClient(): void {

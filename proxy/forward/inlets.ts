@@ -31,6 +31,8 @@ export function createInlets(): Inlets {
   // Between two reads nothing is in it: all connections read into the same.
   const shared = Buffer.allocUnsafeSlow(bufferBytes)
   const spare: Buffer[] = []
+  // Others make buffers of this size too, and go on filling them: HTTP/2 hands on pieces of one.
+  const made = new WeakSet<ArrayBufferLike>()
   let keys: Keys | undefined
 
   return {
@@ -52,10 +54,16 @@ export function createInlets(): Inlets {
     giveBack(chunk, to) {
       // Other streams than sockets may hold what they say is written.
       const isCopied = to instanceof Socket && to.writableLength === 0
-      if (isCopied && chunk.byteOffset === 0 && chunk.buffer.byteLength === bufferBytes && spare.length < mostSpare) {
+      if (isCopied && chunk.byteOffset === 0 && made.has(chunk.buffer) && spare.length < mostSpare) {
         spare.push(Buffer.from(chunk.buffer, 0, bufferBytes))
       }
     },
+  }
+
+  function make(): Buffer {
+    const buffer = Buffer.allocUnsafeSlow(bufferBytes)
+    made.add(buffer.buffer)
+    return buffer
   }
 
   function open(): Inlet {
@@ -65,7 +73,7 @@ export function createInlets(): Inlets {
       take() {},
       onread: {
         buffer: () => {
-          own = transfers ? (spare.pop() ?? Buffer.allocUnsafeSlow(bufferBytes)) : undefined
+          own = transfers ? (spare.pop() ?? make()) : undefined
           return own ?? shared
         },
         callback: (length) => {

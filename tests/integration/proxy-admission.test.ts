@@ -319,8 +319,8 @@ test('a viewer reads and listens where the route says, changes nothing, and leav
     const got: string[] = []
     let code = 0
     socket.on('message', (data: Buffer) => got.push(data.toString()))
-    socket.on('close', (ended) => (code = ended))
-    socket.on('error', () => (code = 403))
+    socket.on('close', (ended) => (code ||= ended))
+    socket.on('error', () => (code ||= 403))
     await until('it opens or not', () => got.length > 0 || code !== 0)
     return { socket, got, code: () => code }
   }

@@ -401,3 +401,26 @@ test('a long download and a long upload are told apart from activity; an event s
   t.deepEqual(Object.keys(proxy.hub.activity), ['e2'])
   return undefined
 })
+
+test('a request behind the end of an upload is read as it was sent, however much else goes on', async (t) => {
+  const behind = await upstream(t, (request, response) => {
+    request.resume()
+    request.on('end', () => response.end(request.method === 'PUT' ? 'put' : request.url))
+  })
+  const to = route('e1', behind.target)
+  const proxy = await startProxy(t, {}, { routes: [to] })
+  const cookie = `Host: 127.0.0.1\r\nCookie: ${proxy.entry(to)}\r\n`
+  const size = 2 * mebibyte
+  const round = async (name: string): Promise<string> => {
+    const put = Buffer.from(`PUT ${to.prefix} HTTP/1.1\r\n${cookie}Content-Length: ${size}\r\n\r\n`)
+    const next = Buffer.from(`GET ${to.prefix}${name.repeat(40)} HTTP/1.1\r\n${cookie}Connection: close\r\n\r\n`)
+    return await raw(proxy.port, Buffer.concat([put, Buffer.alloc(size, name), next]))
+  }
+  for (let index = 0; index < 12; index += 1) {
+    const names = Array.from({ length: 8 }, (_, each) => String.fromCodePoint(97 + ((index + each) % 26)))
+    const answers = await Promise.all(names.map(round))
+    for (const [each, answer] of answers.entries()) {
+      t.true(answer.includes(`${to.prefix}${names[each]?.repeat(40)}`), answer.slice(-200))
+    }
+  }
+})
