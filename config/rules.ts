@@ -66,7 +66,16 @@ function loginMistakes(draft: Draft): Finding[] {
   if (login.idle > login.lifetime) {
     found.push({ path: ['login', 'idle'], message: 'is longer than login.lifetime; make it shorter' })
   }
+  for (const name of ['renew', 'renewed'].filter((reserved) => Object.hasOwn(login.providers, reserved))) {
+    found.push({ path: ['login', 'providers', name], atKey: true, message: 'is a name of the hub’s own; take another' })
+  }
+  const several = Object.keys(login.providers).length > 1
   for (const [name, provider] of Object.entries(login.providers)) {
+    if (several && provider.proves === undefined) {
+      const message =
+        "is missing; with several providers say proves: account for the facility's own login, proves: identity where anyone can register"
+      found.push({ path: ['login', 'providers', name, 'proves'], atKey: true, message })
+    }
     const issuer = new URL(provider.issuer)
     if (issuer.protocol !== 'https:' && !(issuer.protocol === 'http:' && isLoopbackUrl(issuer))) {
       const message = 'must begin with https://: whoever sits between could log in as anybody'

@@ -47,10 +47,34 @@ const provider = z.strictObject({
       title: z.string().default('name').describe("The claim that carries the person's full name."),
       email: z.string().default('email').describe('The claim that carries the e-mail address; shown, never trusted.'),
       groups: z.string().default('groups').describe('The claim that carries the groups (an array of strings).'),
+      subject: z
+        .string()
+        .default('sub')
+        .describe(
+          'The claim by which somebody is known again, such as voperson_id. Never change it: everybody would be a stranger.',
+        ),
+      legacyHash: z
+        .string()
+        .optional()
+        .describe('The claim that carries the EAAHash of the first UmbrellaID; kept beside the link, never linked by.'),
     })
     .describe('Which claim of the ID token or UserInfo carries what.')
     .prefault({}),
-  administrators: z.array(z.string()).default([]).describe('Subjects (sub) from this provider who administer the hub.'),
+  administrators: z
+    .array(z.string())
+    .default([])
+    .describe('Subjects (claims.subject) from this provider who administer the hub.'),
+  proves: z
+    .enum(['account', 'identity'])
+    .optional()
+    .describe(
+      "account: the facility's own login; the name that it gives is the account. identity: anyone can register there (UmbrellaID, ORCID); whoever comes is linked to an account first. With one provider absent means account; with several each must say it.",
+    ),
+  refresh: duration
+    .prefault('10min')
+    .describe(
+      'With a refresh token, groups and the right to be logged in are asked for again this often; invalid_grant ends the login, a provider that is down changes nothing.',
+    ),
 })
 
 const login = z
@@ -65,6 +89,10 @@ const login = z
       .describe('Runs an OpenID Connect provider with three demo people in the hub. Refused beyond loopback.'),
     lifetime: duration.prefault('7d').describe('A login ends this long after it began, whatever happens.'),
     idle: duration.prefault('24h').describe('A login ends after this long without a request.'),
+    warn: duration.prefault('10min').describe('The pages offer to renew a login this long before it ends.'),
+    linkRequests: duration
+      .prefault('14d')
+      .describe('How long a request to link an identity waits for an administrator before it is forgotten.'),
   })
   .describe('How people log in. Without a provider and without demo, nobody can.')
   .prefault({})

@@ -16,6 +16,8 @@ import { errors } from './http/errors.ts'
 import { eventsRouter } from './http/events.ts'
 import { securityHeaders } from './http/headers.ts'
 import { health } from './http/health.ts'
+import { identitiesRouter } from './http/identities.ts'
+import { linkApiRouter } from './http/link-api.ts'
 import { homeRouter } from './http/home.ts'
 import { jupyterHubRouter } from './http/jupyterhub/index.ts'
 import type { Operation } from './http/jupyterhub/operation.ts'
@@ -27,6 +29,7 @@ import { requestLog } from './http/request-log.ts'
 import { sessionsRouter } from './http/sessions.ts'
 import { browsersOnly } from './http/visitor.ts'
 import { waitingRouter } from './http/waiting.ts'
+import type { Linking } from './identity/index.ts'
 import type { Logins } from './identity/logins.ts'
 import { createWeb } from './web/render.ts'
 
@@ -41,6 +44,7 @@ export interface AppOptions {
     /** Whether a login or token that was good a while ago still is. */
     readonly stillValid: (visitor: Visitor) => Promise<boolean>
     readonly logins: Pick<Logins, 'list' | 'revoke'>
+    readonly linking: Linking
   }
   readonly environments: Environments
   readonly launches: Launches
@@ -79,7 +83,7 @@ export function createApp(options: AppOptions): Koa {
     newId,
     heartbeatMs = 15_000,
   } = options
-  const web = createWeb({ hub: configuration.hub, now })
+  const web = createWeb({ hub: configuration.hub, warnMs: configuration.login.warn, now })
   const pages = createPages(web)
   const own = ownEnvironments({ environments, audit, configuration, publicUrl, now })
   const notices = options.setup
@@ -105,6 +109,7 @@ export function createApp(options: AppOptions): Koa {
     identity.router,
     apiRouter({ environments, own, launches, catalogue }),
     jupyterHubRouter(options.operations, audit),
+    linkApiRouter(identity.linking),
     eventsRouter({ environments, own, stillValid: identity.stillValid, log, heartbeatMs }),
   ])
   app.use(browsersOnly())
@@ -113,6 +118,7 @@ export function createApp(options: AppOptions): Koa {
     launchRouter({ own, launches, catalogue, pages, notices, log }),
     waitingRouter({ configuration, publicUrl, environments, own, pages }),
     sessionsRouter({ logins: identity.logins, audit, pages }),
+    identitiesRouter({ linking: identity.linking, pages, now }),
     enterRouter({ configuration, publicUrl, own, pages, audit, admissionKey, now, newId: newTicketId }),
   ])
   // Every router adds to what the path matched; any of them can tell what the path would have allowed.

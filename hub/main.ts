@@ -14,7 +14,7 @@ import { createAccounts } from './accounts/index.ts'
 import { createApp } from './app.ts'
 import { createCatalogue } from './catalogue/index.ts'
 import { createJupyterHubApi } from './http/jupyterhub/create.ts'
-import { createLoginPage } from './http/login.ts'
+import { createLoginPages } from './http/login.ts'
 import type { createDemoProvider, DemoProvider } from './identity/demo/index.ts'
 import { createIdentity } from './identity/index.ts'
 import { createLaunches } from './launch/index.ts'
@@ -153,7 +153,7 @@ async function makeRooms(
     fetch,
     metrics: registry,
     ...(demo === undefined ? {} : { demo }),
-    loginPage: createLoginPage({ hub: configuration.hub, now }),
+    ...createLoginPages({ hub: configuration.hub, warnMs: configuration.login.warn, now }),
   })
   const catalogue = await createCatalogue(configuration.catalogue, inState)
   const limits = createLimits({ store, perUser: configuration.environments.perUser, now, newId: randomUUID })

@@ -29,6 +29,8 @@ export async function serve(ground: Ground, rooms: Rooms, opened: AsyncDisposabl
   const { configuration, publicUrl, folder, secrets, registry, store, audit, log } = ground
   const { reconciler, identity, app, demo, agentsPort } = rooms
   await reconciler.start()
+  identity.refresher.start()
+  opened.defer(() => identity.refresher.close())
   const agents = agentsServer({ ...reconciler, log })
   opened.defer(closer(agents))
   await listenOn(agents, configuration.agents.listen.host, agentsPort)

@@ -40,6 +40,8 @@ export interface Visitor {
   readonly address?: string
   /** The login provider's short name. */
   readonly provider?: string
+  /** Of a cookie's login: when the provider last said who it is. */
+  readonly authenticatedAt?: Date
 }
 
 /** Whose environment it is to be. */

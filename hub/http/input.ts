@@ -16,6 +16,18 @@ const title = line(120).transform((text) => text.normalize('NFC').trim())
 
 export const renameSchema = z.strictObject({ title: title.refine((text) => text !== '', 'must not be empty') })
 
+export const askSchema = z.object({ note: line(500).default('') })
+
+export const approveSchema = z.strictObject({ user: line(64).transform((text) => text.trim()) })
+
+export const refuseSchema = z.strictObject({
+  reason: line(500)
+    .transform((text) => text.trim())
+    .refine((text) => text !== '', 'must say why: the person reads it'),
+})
+
+export const identitySchema = z.strictObject({ issuer: z.string().max(2_000), subject: z.string().max(255) })
+
 export const searchSchema = z.object({
   search: line(200).optional(),
   offset: z.coerce.number().int().min(0).max(100_000).default(0),

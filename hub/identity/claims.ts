@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { ProviderConfiguration } from '../../config/schema.ts'
 import { LoginFailure } from './failure.ts'
+import { isIdentifier } from './id-token.ts'
 
 export interface Person {
   /** Unique, URL-safe: [a-z][a-z0-9._-]{0,63}. */
@@ -27,8 +28,33 @@ export function personOf(claims: Claims, provider: ProviderConfiguration): Perso
     const detail = `${provider.title} names you ${JSON.stringify(claim ?? null).slice(0, 80)}, which can not be a user name here. Tell your administrator: the claim is “${provider.claims.name}”.`
     throw new LoginFailure('name', detail)
   }
-  const email = line(claims[provider.claims.email])
-  return { name, title: line(claims[provider.claims.title]) ?? name, ...(email === undefined ? {} : { email }) }
+  return { name, ...describe(claims, provider), title: line(claims[provider.claims.title]) ?? name }
+}
+
+/** What an identity says of itself, for people to read: never trusted. */
+export function describe(claims: Claims, provider: ProviderConfiguration): { title?: string; email?: string } {
+  const [title, email] = [line(claims[provider.claims.title]), line(claims[provider.claims.email])]
+  return { ...(title === undefined ? {} : { title }), ...(email === undefined ? {} : { email }) }
+}
+
+/**
+ * What somebody is known again by: the ID token's `sub`, or the claim that the configuration names. Throws
+ * LoginFailure 'subject' when it is missing or no identifier: another one in its place would be somebody else.
+ */
+export function subjectOf(claims: Claims, provider: ProviderConfiguration): string {
+  const claim = claims[provider.claims.subject]
+  if (isIdentifier(claim)) return claim
+  const detail = `${provider.title} did not say who you are: the claim “${provider.claims.subject}” is missing or is no short text. Tell your administrator.`
+  throw new LoginFailure('subject', detail)
+}
+
+/** The EAAHash, a UUID; undefined when there is none or it is something else. */
+export function legacyHashOf(claims: Claims, provider: ProviderConfiguration): string | undefined {
+  const { legacyHash } = provider.claims
+  const claim = legacyHash === undefined ? undefined : claims[legacyHash]
+  return typeof claim === 'string' && /^[\da-f]{8}(?:-?[\da-f]{4}){3}-?[\da-f]{12}$/i.test(claim)
+    ? claim.toLowerCase()
+    : undefined
 }
 
 /** One string, or an array of strings; anything else is no group. */

@@ -6,6 +6,8 @@ export interface CookieRules {
   /** Of the login; the pending logins' names begin with `pendingPrefix`. */
   readonly login: string
   readonly pendingPrefix: string
+  /** Of who came by an identity that is linked to no account yet. */
+  readonly outsider: string
   /** The Set-Cookie header that stores `value` for `maxAgeMs`. */
   set(name: string, value: string, maxAgeMs: number): string
   /** The Set-Cookie header that removes it. */
@@ -21,6 +23,7 @@ export function cookieRules(publicUrl: URL, ownHosts: boolean): CookieRules {
   return {
     login: `${prefix}hutch-login`,
     pendingPrefix: `${prefix}hutch-pending-`,
+    outsider: `${prefix}hutch-outsider`,
     set: (name, value, maxAgeMs) => write(name, value, Math.max(0, Math.floor(maxAgeMs / 1000))),
     clear: (name) => write(name, '', 0),
   }

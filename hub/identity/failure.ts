@@ -23,6 +23,10 @@ export type FailureReason =
   | 'userInfoSubject'
   | 'name'
   | 'nameTaken'
+  | 'interaction'
+  | 'otherPerson'
+  | 'linkedElsewhere'
+  | 'notAuthorised'
 
 /** A login that did not succeed. `cause` is for the log. */
 export class LoginFailure extends Problem {

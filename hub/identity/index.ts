@@ -14,20 +14,26 @@ import { createRoleMembers } from '../roles/members.ts'
 import type { Tables } from '../store/schema.ts'
 import type { Writer } from '../store/writer.ts'
 import { cookieRules } from './cookies.ts'
+import { createLinkRequests, type LinkRequests } from './link-requests.ts'
+import { createLinks, type Links } from './links.ts'
 import { createLogins, type Logins } from './logins.ts'
 import { createLoginMetrics } from './metrics.ts'
-import { type LoginPage, plainLoginPage } from './pages.ts'
+import { createOutsiders, type Outsiders } from './outsiders.ts'
+import { type LoginPage, plainLoginPage, plainRenewedPage, type RenewedPage } from './pages.ts'
 import { createSteps } from './passport.ts'
 import { createPendingLogins } from './pending.ts'
 import { createProvider, type Provider } from './provider.ts'
-import { createProviders } from './providers.ts'
+import { createProviders, type Providers } from './providers.ts'
+import { createRefresher, type Refresher } from './refresher.ts'
 import { loginRoutes } from './routes.ts'
+import { createSeal } from './seal.ts'
 import { createSignIn } from './sign-in.ts'
 import { createSignOut } from './sign-out.ts'
 import { createServerTokens, type ServerTokens } from './server-tokens.ts'
 import { createServiceTokens } from './service-tokens.ts'
 import { createTokens, type Tokens } from './tokens.ts'
-import { createUsers } from './users.ts'
+import { createTakenOnce } from './taken-once.ts'
+import { createUsers, type MatchIdentity } from './users.ts'
 import { visitorMiddleware } from './visitor.ts'
 import { createVouching, type Vouching } from './vouching.ts'
 import type { DemoProvider } from './demo/index.ts'
@@ -39,7 +45,7 @@ export interface IdentityOptions {
   readonly publicUrl: URL
   readonly secrets: IdentitySecrets
   readonly routes: Pick<RouteTable, 'revoke'>
-  readonly audit: Pick<Audit, 'write' | 'note'>
+  readonly audit: Pick<Audit, 'write' | 'note' | 'within'>
   readonly now: () => Date
   readonly newId: () => string
   readonly log: Log
@@ -49,6 +55,9 @@ export interface IdentityOptions {
   readonly demo?: DemoProvider
   /** Absent: a plain one. */
   readonly loginPage?: LoginPage
+  readonly renewedPage?: RenewedPage
+  /** The facility's own way to know an outside identity. */
+  readonly matchIdentity?: MatchIdentity
 }
 
 interface IdentitySecrets {
@@ -68,11 +77,22 @@ export interface Identity {
   readonly router: Router
   readonly tokens: Tokens
   readonly logins: Logins
+  readonly linking: Linking
+  /** Not started. */
+  readonly refresher: Refresher
   readonly access: Access
   readonly vouching: Vouching
   readonly serverTokens: ServerTokens
   /** Whether a login or token that was good a while ago still is: for streams that stay open. */
   readonly stillValid: (visitor: Visitor) => Promise<boolean>
+}
+
+/** What the pages and the API of linking need. */
+export interface Linking {
+  readonly links: Links
+  readonly requests: LinkRequests
+  readonly outsiders: Outsiders
+  readonly providers: Providers
 }
 
 const demoProviderName = 'demo'
@@ -84,11 +104,12 @@ export function createIdentity(options: IdentityOptions): Identity {
   const { contact, title } = configuration.hub
   const providers = createProviders([...configured(options, now), ...demoProvider(options, now)])
   const rules = cookieRules(publicUrl, configuration.environments.hosts !== undefined)
-  const key = Buffer.from(hkdfSync('sha256', secrets.loginKey, '', 'hutch pending logins', 32))
-  const pending = createPendingLogins({ key, rules, now })
   const { lifetime: lifetimeMs, idle: idleMs } = configuration.login
-  const logins = createLogins({ db, writer, providers, routes, lifetimeMs, idleMs, now, newId })
+  const derive = (purpose: string): Buffer => Buffer.from(hkdfSync('sha256', secrets.loginKey, '', purpose, 32))
+  const seal = createSeal(derive('hutch provider tokens'))
+  const pending = createPendingLogins({ key: derive('hutch pending logins'), rules, now })
   const vouching = createVouching({ db, providers })
+  const logins = createLogins({ db, writer, providers, vouching, routes, seal, lifetimeMs, idleMs, now, newId })
   const serverTokens = createServerTokens(secrets.serversKey)
   const tokens = createTokens({ db, vouching, serverTokens, routes, now, newId })
   const access = createAccess({
@@ -97,14 +118,22 @@ export function createIdentity(options: IdentityOptions): Identity {
     members: createRoleMembers({ db, now }),
   })
   const services = createServiceTokens(secrets.serviceTokens)
-  const users = createUsers({ db, providers, contact, now, newId })
+  const links = createLinks({ db, providers, logins, audit, contact, now })
+  const keepMs = configuration.login.linkRequests
+  const requests = createLinkRequests({ db, links, providers, audit, contact, keepMs, now, newId })
+  const outsiders = createOutsiders({ key: derive('hutch outsiders'), rules, providers, now })
+  const { matchIdentity } = options
+  const users = createUsers({ db, providers, links, ...(matchIdentity ? { matchIdentity } : {}), contact, now, newId })
+  const refresher = createRefresher({ db, providers, logins, seal, audit, now, log })
+  const taken = createTakenOnce(db, now)
   const metrics = createLoginMetrics(options.metrics)
   const steps = createSteps(providers, publicUrl)
   const router = loginRoutes({
     providers,
-    signIn: createSignIn({ steps, pending, users, logins, rules, metrics, audit, log, now }),
-    signOut: createSignOut({ providers, logins, rules, publicUrl, audit, log }),
+    signIn: createSignIn({ steps, pending, providers, users, outsiders, logins, rules, metrics, audit, log, now }),
+    signOut: createSignOut({ providers, logins, rules, publicUrl, taken, audit, log }),
     loginPage: options.loginPage ?? plainLoginPage(title),
+    renewedPage: options.renewedPage ?? plainRenewedPage,
     demo: options.demo !== undefined,
     metrics,
     audit,
@@ -121,7 +150,8 @@ export function createIdentity(options: IdentityOptions): Identity {
   })
   const stillValid = (visitor: Visitor): Promise<boolean> =>
     (visitor.by === 'cookie' ? logins : tokens).stillValid(visitor.login)
-  return { middleware, router, tokens, logins, access, vouching, serverTokens, stillValid }
+  const linking = { links, requests, outsiders, providers }
+  return { middleware, router, tokens, logins, linking, refresher, access, vouching, serverTokens, stillValid }
 }
 
 function configured({ configuration, secrets, fetch }: IdentityOptions, now: () => number): Provider[] {
@@ -138,8 +168,9 @@ function demoProvider({ demo }: IdentityOptions, now: () => number): Provider[] 
     issuer: demo.issuer,
     clientId: demo.client.id,
     scopes: ['openid', 'profile', 'email'],
-    claims: { name: 'preferred_username', title: 'name', email: 'email', groups: 'groups' },
+    claims: { name: 'preferred_username', title: 'name', email: 'email', groups: 'groups', subject: 'sub' },
     administrators: [],
+    refresh: 600_000,
   }
   const { fetch, client } = demo
   return [createProvider({ name: demoProviderName, configuration, clientSecret: client.secret, fetch, now })]

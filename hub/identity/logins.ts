@@ -3,13 +3,15 @@ import type { ExpressionBuilder, Kysely } from 'kysely'
 import type { RouteTable, User, Visitor } from '../domain/services.ts'
 import { prepared } from '../store/prepared.ts'
 import type { LoginRow, Tables } from '../store/schema.ts'
-import { groupsOf, parseClaims } from './claims.ts'
 import { createFreshCache } from './fresh-cache.ts'
 import type { Writer } from '../store/writer.ts'
 import type { Providers } from './providers.ts'
+import { refreshColumns } from './refresh-token.ts'
+import type { Seal } from './seal.ts'
 import { hashSecret, newSecret } from './secrets.ts'
 import type { SignedIn } from './strategy.ts'
 import { userOf } from './users.ts'
+import type { Vouching } from './vouching.ts'
 
 /** For the list of "where am I logged in". */
 interface LoginInfo {
@@ -26,14 +28,18 @@ export interface Logins {
   begin(start: LoginStart): Promise<{ id: string; secret: string; expiresAt: Date }>
   /** Undefined: unknown, revoked, over. Marks the login as seen, at most once a minute. */
   find(secret: string): Promise<Visitor | undefined>
+  /** After a change of what somebody is worth: the next request asks the store. */
+  forgetCached(): void
   /** By its id: neither revoked nor over, and its user not blocked. Marks nothing. */
   stillValid(id: string): Promise<boolean>
   /** What is behind a cookie, also ten minutes after its end: so that a logout that failed half-way can be repeated. */
-  behind(secret: string): Promise<LoginOf | undefined>
+  behind(secret: string): Promise<LoginBehind | undefined>
   /** The living ones, the newest first. */
   list(userId: string): Promise<readonly LoginInfo[]>
   /** Ends it here and at the proxies; twice is once. */
   revoke(id: string): Promise<void>
+  /** Those that came by this identity. */
+  revokeOf(identity: Readonly<{ issuer: string; subject: string }>): Promise<void>
   /** "Log out everywhere". */
   revokeAll(userId: string): Promise<void>
   /**
@@ -51,9 +57,17 @@ export interface LoginOf {
   readonly user: Readonly<{ id: string; name: string }>
 }
 
+interface LoginBehind extends LoginOf {
+  readonly issuer: string
+  /** The last one, for the provider's own logout. A secret. */
+  readonly idToken?: string
+}
+
 interface LoginStart {
   readonly user: User
-  readonly signedIn: Pick<SignedIn, 'issuer' | 'subject' | 'sid'>
+  readonly signedIn: Pick<SignedIn, 'issuer' | 'subject' | 'sid'> & Partial<Pick<SignedIn, 'sub' | 'tokens'>>
+  /** The id of this person's login in this browser so far: it goes on, and what hangs on it too. */
+  readonly continues?: string
   readonly userAgent: string
   readonly address: string
 }
@@ -62,7 +76,10 @@ export interface LoginsOptions {
   readonly db: Kysely<Tables>
   readonly writer: Pick<Writer, 'note'>
   readonly providers: Providers
+  readonly vouching: Pick<Vouching, 'of'>
   readonly routes: Pick<RouteTable, 'revoke'>
+  /** For the provider's tokens. */
+  readonly seal: Seal
   readonly lifetimeMs: number
   readonly idleMs: number
   readonly now: () => number
@@ -90,6 +107,7 @@ const selectVisitor = prepared((db, { hash }: { hash: string }) =>
         .onRef('identities.user_id', '=', 'logins.user_id'),
     )
     .select(['logins.id as login', 'logins.issuer', 'logins.subject', 'logins.seen_at', 'logins.expires_at'])
+    .select('logins.authenticated_at')
     .select(['users.id', 'users.name', 'users.title', 'users.email', 'users.admin', 'users.blocked_reason'])
     .select('identities.claims')
     .where('logins.secret_hash', '=', hash)
@@ -115,34 +133,64 @@ const markActive = prepared((db, { id, at }: { id: string; at: number }) =>
 )
 
 export function createLogins(options: LoginsOptions): Logins {
-  const { db, writer, providers, routes, lifetimeMs, idleMs, now, newId } = options
+  const { db, writer, providers, vouching, routes, seal, lifetimeMs, idleMs, now, newId } = options
   const cache = createFreshCache<Visitor>({ freshMs: cacheFreshMs, most: 2_000, now })
   const standing = createFreshCache<Standing>({ freshMs: cacheFreshMs, most: 4_000, now })
   const touchEveryMs = Math.min(seenEveryMs, idleMs / 4)
 
-  async function begin({ user, signedIn, userAgent, address }: LoginStart) {
+  async function begin(start: LoginStart) {
     const secret = newSecret()
-    const row: LoginRow = {
-      id: newId(),
-      secret_hash: hashSecret(secret),
-      user_id: user.id,
-      issuer: signedIn.issuer,
-      subject: signedIn.subject,
-      sid: signedIn.sid ?? null,
-      created_at: now(),
-      seen_at: now(),
-      expires_at: now() + lifetimeMs,
-      revoked_at: null,
-      user_agent: userAgent.slice(0, 256),
-      address: address.slice(0, 64),
-    }
     await db
       .deleteFrom('logins')
       .where('expires_at', '<', now() - keepOverMs)
       .execute()
+    const id = (await goOn(start, secret)) ?? (await beginNew(start, secret))
+    return { id, secret, expiresAt: new Date(now() + lifetimeMs) }
+  }
+
+  async function beginNew(start: LoginStart, secret: string): Promise<string> {
+    const id = newId()
+    const row = { id, user_id: start.user.id, created_at: now(), revoked_at: null, ...fresh(start, secret, id) }
     await db.insertInto('logins').values(row).execute()
-    await revokeEach((await living(user.id)).slice(mostPerUser))
-    return { id: row.id, secret, expiresAt: new Date(row.expires_at) }
+    await revokeEach((await living(start.user.id)).slice(mostPerUser))
+    return id
+  }
+
+  /** The same row with a new secret: an open notebook hangs on its id, and ends with it. Undefined: it is over. */
+  async function goOn(start: LoginStart, secret: string): Promise<string | undefined> {
+    const { continues: id, user } = start
+    if (id === undefined) return undefined
+    const renewed = await db
+      .updateTable('logins')
+      .set(fresh(start, secret, id))
+      .where('id', '=', id)
+      .where('user_id', '=', user.id)
+      .where('revoked_at', 'is', null)
+      .where('expires_at', '>', now())
+      .executeTakeFirst()
+    cache.clear()
+    return renewed.numUpdatedRows > 0n ? id : undefined
+  }
+
+  /** What a login has of the last time that the provider said who it is. */
+  function fresh({ signedIn, userAgent, address }: LoginStart, secret: string, id: string) {
+    const { issuer, subject, sub, sid, tokens } = signedIn
+    return {
+      secret_hash: hashSecret(secret),
+      issuer,
+      subject,
+      sid: sid ?? null,
+      provider_subject: sub ?? subject,
+      authenticated_at: now(),
+      seen_at: now(),
+      expires_at: now() + lifetimeMs,
+      user_agent: userAgent.slice(0, 256),
+      address: address.slice(0, 64),
+      id_token: tokens === undefined ? null : seal.seal(tokens.idToken, `${id} id`),
+      refreshed_at: now(),
+      refreshing_until: null,
+      ...refreshColumns(seal, id, tokens?.refresh, now()),
+    }
   }
 
   async function find(secret: string): Promise<Visitor | undefined> {
@@ -162,9 +210,11 @@ export function createLogins(options: LoginsOptions): Logins {
       user: { ...userOf(row), admin: providers.isAdministrator(row.issuer, row.subject) },
       login: row.login,
       by: 'cookie',
-      groups: groupsOf(parseClaims(row.claims), provider.configuration),
+      // Of all their identities: the facility's groups count also for who came in by an identity linked to it.
+      groups: (await vouching.of(row.id))?.groups ?? [],
       expiresAt: new Date(Math.min(row.expires_at, seenAt + idleMs)),
       provider: provider.name,
+      authenticatedAt: new Date(row.authenticated_at),
     }
   }
 
@@ -222,7 +272,7 @@ export function createLogins(options: LoginsOptions): Logins {
     return db
       .selectFrom('logins')
       .innerJoin('users', 'users.id', 'logins.user_id')
-      .select(['logins.id', 'expires_at', 'user_id', 'users.name', 'revoked_at'])
+      .select(['logins.id', 'expires_at', 'user_id', 'users.name'])
       .where('expires_at', '>', now())
       .where(notLongRevoked)
       .limit(mostRevokedAtOnce)
@@ -235,6 +285,7 @@ export function createLogins(options: LoginsOptions): Logins {
   return {
     begin,
     find,
+    forgetCached: () => cache.clear(),
     async stillValid(id) {
       const row = await standing.get(id, async () => (await selectStanding(db, { id })).rows[0])
       return row !== undefined && isLiving(row)
@@ -243,11 +294,13 @@ export function createLogins(options: LoginsOptions): Logins {
       const row = await db
         .selectFrom('logins')
         .innerJoin('users', 'users.id', 'logins.user_id')
-        .select(['logins.id', 'user_id', 'users.name'])
+        .select(['logins.id', 'user_id', 'users.name', 'logins.id_token', 'logins.issuer'])
         .where('secret_hash', '=', hashSecret(secret))
         .where(notLongRevoked)
         .executeTakeFirst()
-      return row && loginOf(row)
+      if (row === undefined) return undefined
+      const idToken = row.id_token === null ? undefined : seal.open(row.id_token, `${row.id} id`)
+      return { ...loginOf(row), issuer: row.issuer, ...(idToken === undefined ? {} : { idToken }) }
     },
     async list(userId) {
       return (await living(userId)).map(infoOf)
@@ -255,16 +308,19 @@ export function createLogins(options: LoginsOptions): Logins {
     async revoke(id) {
       await revokeEach(await revocable().where('logins.id', '=', id).execute())
     },
+    async revokeOf({ issuer, subject }) {
+      await revokeEach(await revocable().where('issuer', '=', issuer).where('subject', '=', subject).execute())
+    },
     async revokeAll(userId) {
       await revokeEach(await revocable().where('user_id', '=', userId).execute())
     },
     async revokeFromProvider({ issuer, subject, sid, at }) {
-      let ended = revocable().where('issuer', '=', issuer).where('logins.created_at', '<=', at)
+      let ended = revocable().where('issuer', '=', issuer).where('authenticated_at', '<=', at)
       if (sid !== undefined) ended = ended.where('sid', '=', sid)
-      if (subject !== undefined) ended = ended.where('subject', '=', subject)
+      if (subject !== undefined) ended = ended.where('provider_subject', '=', subject)
       const rows = await ended.execute()
       await revokeEach(rows)
-      return rows.filter(({ revoked_at }) => revoked_at === null).map(loginOf)
+      return rows.map(loginOf)
     },
   }
 }

@@ -1,5 +1,6 @@
 /** What identity shows by itself. The hub's web part puts its own login page in the place of the plain one. */
 import type { Context } from 'koa'
+import type { Visitor } from '../domain/services.ts'
 
 interface LoginPageData {
   /** `id` for /hub/login/{id}?next=…, `title` for the button. Links, not forms: a form may not lead to another site. */
@@ -14,6 +15,12 @@ interface LoginPageData {
 
 /** Sets type and body; the status is set already. */
 export type LoginPage = (ctx: Context, data: LoginPageData) => void | Promise<void>
+
+/** Sets type and body. */
+export type RenewedPage = (ctx: Context, visitor: Visitor) => void
+
+export const plainRenewedPage: RenewedPage = (ctx) =>
+  page(ctx, 'You are still logged in', ['<p>Close this window.</p>'])
 
 export const plainLoginPage =
   (title: string): LoginPage =>
@@ -34,6 +41,9 @@ export const plainLoginPage =
  * lets its answer lead to this origin alone.
  */
 export function leavePage(ctx: Context, provider: string, url: URL): void {
+  // The address has the provider's own token in it.
+  ctx.set('Referrer-Policy', 'no-referrer')
+  ctx.set('Cache-Control', 'no-store')
   page(
     ctx,
     'You are logged out here',

@@ -5,7 +5,7 @@ import { LoginFailure } from './failure.ts'
 import type { Pending } from './pending.ts'
 import type { Provider } from './provider.ts'
 import type { Providers } from './providers.ts'
-import { type Exchange, type SignedIn, SoundStrategy } from './strategy.ts'
+import { type Exchange, type Prompt, type SignedIn, SoundStrategy } from './strategy.ts'
 
 export interface Steps {
   /** Redirects the browser to the provider; `begin` keeps the secret half of the question and gives its handle. */
@@ -13,6 +13,7 @@ export interface Steps {
     ctx: Context,
     provider: Provider,
     begin: (half: { nonce: string; verifier: string }) => Promise<string>,
+    prompt?: Prompt,
   ): Promise<void>
   /** Who the answer says it is. Throws LoginFailure, Problem 'providerUnreachable'. */
   callback(ctx: Context, provider: Provider, take: (handle: string) => Promise<Pending | undefined>): Promise<SignedIn>
@@ -43,8 +44,8 @@ export function createSteps(providers: Providers, publicUrl: URL): Steps {
   }
 
   return {
-    async start(ctx, provider, begin) {
-      await run(ctx, provider, { step: 'start', begin })
+    async start(ctx, provider, begin, prompt) {
+      await run(ctx, provider, { step: 'start', begin, ...(prompt === undefined ? {} : { prompt }) })
     },
     async callback(ctx, provider, take) {
       const signedIn = await run(ctx, provider, { step: 'callback', query: ctx.query, take })

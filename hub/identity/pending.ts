@@ -15,7 +15,14 @@ export interface Pending {
   readonly verifier: string
   /** Where to go afterwards, already checked. */
   readonly next: string
+  readonly purpose: Purpose
 }
+
+/** `renew`: only the same person's answer counts; `silent` asks the provider to show nothing. `link`: for this user. */
+export type Purpose =
+  | Readonly<{ for: 'login' }>
+  | Readonly<{ for: 'renew'; userId: string; silent: boolean }>
+  | Readonly<{ for: 'link'; userId: string }>
 
 export interface PendingLogins {
   /** `setCookies` also removes the oldest beyond five. */
@@ -36,6 +43,11 @@ const pendingSchema = z.object({
   nonce: z.string(),
   verifier: z.string(),
   next: z.string(),
+  purpose: z.discriminatedUnion('for', [
+    z.object({ for: z.literal('login') }),
+    z.object({ for: z.literal('renew'), userId: z.string(), silent: z.boolean() }),
+    z.object({ for: z.literal('link'), userId: z.string() }),
+  ]),
 })
 
 export function createPendingLogins(options: { key: Buffer; rules: CookieRules; now: () => number }): PendingLogins {

@@ -30,3 +30,8 @@ export function createProviders(all: readonly Provider[]): Providers {
     isAdministrator: (issuer, subject) => byIssuer.get(issuer)?.configuration.administrators.includes(subject) === true,
   }
 }
+
+/** Whether the name that it gives is the account's: the facility's own. Others prove only who somebody is elsewhere. */
+export function provesAccount({ configuration }: Pick<Provider, 'configuration'>): boolean {
+  return configuration.proves !== 'identity'
+}

@@ -9,10 +9,10 @@ import type { Visitor } from '../domain/services.ts'
 import { LoginFailure } from './failure.ts'
 import type { LoginMetrics } from './metrics.ts'
 import { safeNext } from './next.ts'
-import type { LoginPage } from './pages.ts'
+import type { LoginPage, RenewedPage } from './pages.ts'
 import type { Provider } from './provider.ts'
-import type { Providers } from './providers.ts'
-import type { SignIn } from './sign-in.ts'
+import { provesAccount, type Providers } from './providers.ts'
+import type { Question, SignIn } from './sign-in.ts'
 import type { SignOut } from './sign-out.ts'
 
 export interface RoutesOptions {
@@ -20,6 +20,8 @@ export interface RoutesOptions {
   readonly signIn: SignIn
   readonly signOut: SignOut
   readonly loginPage: LoginPage
+  /** Tells the page behind that its login goes on, and closes. */
+  readonly renewedPage: RenewedPage
   readonly demo: boolean
   readonly metrics: LoginMetrics
   readonly audit: Pick<Audit, 'note'>
@@ -33,13 +35,21 @@ export function loginRoutes(options: RoutesOptions): Router {
   // Harmless when the application parsed the body already.
   const form: Middleware = bodyParser({ enableTypes: ['form'], formLimit: '64kb' })
 
-  const start = async (ctx: Named): Promise<void> => {
-    const provider = providerOf(ctx)
-    const next = safeNext(ctx.query['next'])
+  const begin = async (ctx: Context, provider: Provider, question: Question): Promise<void> => {
     await orShow(ctx, provider, (begun) => {
-      begun(next)
-      return signIn.start(ctx, provider, next)
+      begun(question.next)
+      return signIn.start(ctx, provider, question)
     })
+  }
+  const start = async (ctx: Named): Promise<void> => {
+    const prompt = ctx.query['prompt'] === 'login' ? ({ prompt: 'login' } as const) : {}
+    const next = safeNext(ctx.query['next'])
+    await begin(ctx, providerOf(ctx), { next, purpose: { for: 'login' }, ...prompt })
+  }
+  const visitorAt = (ctx: Context): Visitor => {
+    const visitor: Visitor | undefined = ctx.state['visitor']
+    if (visitor?.by === 'cookie') return visitor
+    throw new Problem('notLoggedIn', 'Log in first.')
   }
 
   const router = new Router()
@@ -49,6 +59,22 @@ export function loginRoutes(options: RoutesOptions): Router {
     // Who is blocked may still log in as somebody else.
     if (!visitor || visitor.user.blockedReason !== undefined) return show(ctx, next)
     ctx.redirect(next)
+  })
+  // In a window in front of the page: what is in the page stays as it is.
+  router.get('/hub/login/renew', async (ctx) => {
+    const { user, provider = '' } = visitorAt(ctx)
+    const purpose = { for: 'renew', userId: user.id, silent: true } as const
+    await begin(ctx, providers.get(provider), { next: renewedPath, purpose })
+  })
+  router.get(renewedPath, (ctx) => options.renewedPage(ctx, visitorAt(ctx)))
+  // It leads to a page that asks: nothing is linked by coming here.
+  router.get('/hub/login/:provider/link', async (ctx) => {
+    const { user } = visitorAt(ctx)
+    const provider = providerOf(ctx)
+    if (provesAccount(provider)) {
+      throw new Problem('badRequest', `${provider.title} proves accounts: log in with it, there is nothing to link.`)
+    }
+    await begin(ctx, provider, { next: '/hub/identities', purpose: { for: 'link', userId: user.id } })
   })
   router.get('/hub/login/:provider', start)
   router.post('/hub/login/:provider', start)
@@ -61,6 +87,8 @@ export function loginRoutes(options: RoutesOptions): Router {
   router.post('/hub/logout/everywhere', (ctx) => signOut.leave(ctx, true))
   return router
 }
+
+const renewedPath = '/hub/login/renewed'
 
 type Named = Context & { params: Record<string, string> }
 

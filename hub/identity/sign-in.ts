@@ -8,22 +8,35 @@ import { addressKey, createLimit } from './limits.ts'
 import type { Logins } from './logins.ts'
 import type { LoginMetrics } from './metrics.ts'
 import type { Steps } from './passport.ts'
-import type { PendingLogins } from './pending.ts'
+import type { Outsiders } from './outsiders.ts'
+import type { Pending, PendingLogins, Purpose } from './pending.ts'
 import type { Provider } from './provider.ts'
+import type { Providers } from './providers.ts'
 import type { SignedIn } from './strategy.ts'
 import type { Users } from './users.ts'
 
 export interface SignIn {
   /** Sends the browser to the provider. */
-  start(ctx: Context, provider: Provider, next: string): Promise<void>
+  start(ctx: Context, provider: Provider, question: Question): Promise<void>
   /** Makes the login and sends the browser on; `begun` is told where it wanted to go as soon as that is known. */
   callback(ctx: Context, provider: Provider, begun: (next: string) => void): Promise<void>
+}
+
+export interface Question {
+  /** Already checked. */
+  readonly next: string
+  readonly purpose: Purpose
+  /** The provider must see the person, whatever it remembers. */
+  readonly prompt?: 'login'
 }
 
 export interface SignInOptions {
   readonly steps: Steps
   readonly pending: PendingLogins
+  readonly providers: Providers
   readonly users: Users
+  /** Takes over whoever is to be linked to an account. */
+  readonly outsiders: Pick<Outsiders, 'receive' | 'receiveFor'>
   readonly logins: Logins
   readonly rules: CookieRules
   readonly metrics: LoginMetrics
@@ -33,20 +46,22 @@ export interface SignInOptions {
 }
 
 export function createSignIn(options: SignInOptions): SignIn {
-  const { steps, pending, users, logins, rules, metrics, audit, log, now } = options
+  const { steps, pending, users, outsiders, logins, rules, metrics, audit, log, now } = options
+  const providerTitle = ({ provider }: SignedIn): string => options.providers.get(provider).title
   // A whole facility may come from one address in the morning: what is counted strictly is what failed.
   const starts = createLimit({ tries: 300, windowSeconds: 60 })
   const failures = createLimit({ tries: 30, windowSeconds: 300 })
   const byUser = createLimit({ tries: 30, windowSeconds: 300 })
 
-  async function start(ctx: Context, provider: Provider, next: string): Promise<void> {
+  async function start(ctx: Context, provider: Provider, { next, purpose, prompt }: Question): Promise<void> {
     await starts.take(addressKey(ctx.ip))
     const cookies = readCookies(ctx.get('Cookie'))
-    await steps.start(ctx, provider, async (half) => {
-      const { handle, setCookies } = await pending.begin({ ...half, provider: provider.name, next }, cookies)
+    const begin = async (half: { nonce: string; verifier: string }): Promise<string> => {
+      const { handle, setCookies } = await pending.begin({ ...half, provider: provider.name, next, purpose }, cookies)
       ctx.append('Set-Cookie', setCookies)
       return handle
-    })
+    }
+    await steps.start(ctx, provider, begin, isSilent(purpose) ? 'none' : prompt)
     ctx.set('Cache-Control', 'no-store')
   }
 
@@ -54,17 +69,24 @@ export function createSignIn(options: SignInOptions): SignIn {
     const address = addressKey(ctx.ip)
     await failures.check(address)
     const cookies = readCookies(ctx.get('Cookie'))
+    let asked: Pending | undefined
     try {
       const signedIn = await steps.callback(ctx, provider, async (handle) => {
         const taken = await pending.take(handle, cookies)
         if (!taken) return undefined
         ctx.append('Set-Cookie', taken.setCookie)
+        asked = taken.pending
         begun(taken.pending.next)
         return taken.pending
       })
       await byUser.take(JSON.stringify([signedIn.issuer, signedIn.subject]))
       await enter(ctx, signedIn, cookies.get(rules.login))
     } catch (error) {
+      // What can't be done in silence is done before the person's eyes.
+      if (asked && isSilent(asked.purpose) && error instanceof LoginFailure && error.reason === 'interaction') {
+        const { next, purpose } = asked
+        return await start(ctx, provider, { next, purpose: { ...purpose, silent: false } })
+      }
       // Counted after the fact: who succeeds never runs into it.
       if (error instanceof LoginFailure && error.reason !== 'cancelled') await failures.take(address)
       throw error
@@ -72,14 +94,28 @@ export function createSignIn(options: SignInOptions): SignIn {
   }
 
   async function enter(ctx: Context, signedIn: SignedIn, oldSecret: string | undefined): Promise<void> {
-    const user = await users.signIn(signedIn)
+    const { purpose } = signedIn
     const old = oldSecret === undefined ? undefined : await logins.find(oldSecret)
-    // Somebody else sat here before. The same person's older login stays: their open notebooks hang on it.
-    if (old && old.user.id !== user.id) await logins.revoke(old.login)
-    const begun = await logins.begin({ user, signedIn, userAgent: ctx.get('User-Agent'), address: ctx.ip })
+    if (purpose.for === 'renew') await requireSame(signedIn, purpose.userId)
+    // Whoever links an identity stays logged in as they are: who it would be by itself does not matter.
+    if (purpose.for === 'link') {
+      return await outsiders.receiveFor(ctx, signedIn, purpose.userId, await users.holderOf(signedIn))
+    }
+    const user = await users.signIn(signedIn)
+    if (user === 'outsider') return outsiders.receive(ctx, signedIn)
+    const same = old?.user.id === user.id
+    // Somebody else sat here before. The same person's login goes on: their open notebooks hang on it.
+    if (old && !same) await logins.revoke(old.login)
+    const begun = await logins.begin({
+      user,
+      signedIn,
+      userAgent: ctx.get('User-Agent'),
+      address: ctx.ip,
+      ...(same ? { continues: old.login } : {}),
+    })
     await audit.write({
       who: { id: user.id, name: user.name },
-      did: 'login.began',
+      did: begun.id === old?.login ? 'login.renewed' : 'login.began',
       from: ctx.ip,
       login: begun.id,
       detail: { provider: signedIn.provider },
@@ -92,5 +128,15 @@ export function createSignIn(options: SignInOptions): SignIn {
     log.info({ provider: signedIn.provider, user: user.name, address: ctx.ip }, 'a login began')
   }
 
+  /** Before anything is changed: the window in front of the page renews this person's login and no other's. */
+  async function requireSame(signedIn: SignedIn, userId: string): Promise<void> {
+    if ((await users.holderOf(signedIn))?.id === userId) return
+    const detail = `This is another person than the one whose login is to be renewed. Log out at ${providerTitle(signedIn)} first, or log out here and in again.`
+    throw new LoginFailure('otherPerson', detail)
+  }
+
   return { start, callback }
 }
+
+const isSilent = (purpose: Purpose): purpose is Extract<Purpose, { for: 'renew' }> =>
+  purpose.for === 'renew' && purpose.silent

@@ -6,10 +6,11 @@
 // oxlint-disable no-underscore-dangle -- passport-openidconnect names its protected members so
 import { createHash, randomBytes } from 'node:crypto'
 import { Strategy, type StateStore } from 'passport-openidconnect'
-import { exchangeCode } from './code.ts'
+import { subjectOf } from './claims.ts'
+import { exchangeCode, type Tokens } from './code.ts'
 import { LoginFailure } from './failure.ts'
 import { isIdentifier, verifyIdToken } from './id-token.ts'
-import type { Pending } from './pending.ts'
+import type { Pending, Purpose } from './pending.ts'
 import type { Discovered, Provider } from './provider.ts'
 import { askUserInfo } from './user-info.ts'
 
@@ -17,19 +18,27 @@ import { askUserInfo } from './user-info.ts'
 export interface SignedIn {
   readonly provider: string
   readonly issuer: string
+  /** What the person is known again by: `sub`, or the claim that the configuration names. */
   readonly subject: string
+  /** The ID token's `sub`, which logout tokens name. */
+  readonly sub: string
   /** The provider's own session, for back-channel logout. */
   readonly sid?: string
   /** UserInfo's and the ID token's; where both speak, the signed one counts. */
   readonly claims: Readonly<Record<string, unknown>>
   /** Where the browser wanted to go. */
   readonly next: string
+  readonly purpose: Purpose
+  readonly tokens: Pick<Tokens, 'idToken' | 'refresh'>
 }
 
 /** One request's part: passport hands it through as its options. */
 export type Exchange =
-  | Readonly<{ step: 'start'; begin(half: { nonce: string; verifier: string }): Promise<string> }>
+  | Readonly<{ step: 'start'; prompt?: Prompt; begin(half: { nonce: string; verifier: string }): Promise<string> }>
   | Readonly<{ step: 'callback'; query: Query; take(handle: string): Promise<Pending | undefined> }>
+
+/** OpenID Connect Core 1.0, section 3.1.2.1. */
+export type Prompt = 'none' | 'login'
 
 type Query = Readonly<Record<string, string | string[] | undefined>>
 
@@ -71,7 +80,7 @@ export class SoundStrategy extends Strategy {
     this._oauth2 = { ...this._oauth2, _authorizeUrl: discovered.metadata.authorization_endpoint }
     switch (exchange.step) {
       case 'start':
-        return start(this, exchange.begin)
+        return start(this, exchange)
       case 'callback':
         return finish(this, discovered, exchange)
     }
@@ -83,10 +92,14 @@ export class SoundStrategy extends Strategy {
   }
 }
 
-function start(strategy: SoundStrategy, begin: (half: { nonce: string; verifier: string }) => Promise<string>): void {
+function start(strategy: SoundStrategy, { begin, prompt }: Extract<Exchange, { step: 'start' }>): void {
   const verifier = randomBytes(32).toString('base64url')
   const challenge = createHash('sha256').update(verifier).digest('base64url')
-  strategy.authorizationParams = () => ({ code_challenge: challenge, code_challenge_method: 'S256' })
+  strategy.authorizationParams = () => ({
+    code_challenge: challenge,
+    code_challenge_method: 'S256',
+    ...(prompt === undefined ? {} : { prompt }),
+  })
   strategy._stateStore = {
     ...closedStore,
     store(_req, { nonce }, _appState, _meta, done) {
@@ -165,6 +178,10 @@ function checkAnswer(
   if (error === 'access_denied') {
     throw new LoginFailure('cancelled', `The login was cancelled at ${provider.title}. Nothing has changed.`)
   }
+  if (error !== undefined && silentErrors.has(error)) {
+    const detail = `${provider.title} wants to see you before it lets you in. Log in again.`
+    throw new LoginFailure('interaction', detail, { cause: new Error(`the provider answered ${error}`) })
+  }
   if (error !== undefined) {
     throw new LoginFailure('providerRefused', `${provider.title} refused the login. Try again, or ask there.`, {
       cause: new Error(
@@ -175,6 +192,14 @@ function checkAnswer(
   if (!code) throw new LoginFailure('code', 'The answer of the login service is not whole. Log in again.')
   return code
 }
+
+/** What prompt=none is answered with when it can't be done in silence (section 3.1.2.6). */
+const silentErrors = new Set([
+  'login_required',
+  'interaction_required',
+  'consent_required',
+  'account_selection_required',
+])
 
 async function redeem(strategy: SoundStrategy, { metadata, keys }: Discovered, pending: Pending, code: string) {
   const { provider, callbackUrl } = strategy
@@ -191,13 +216,18 @@ async function redeem(strategy: SoundStrategy, { metadata, keys }: Discovered, p
   const url = metadata.userinfo_endpoint
   const info = url === undefined ? {} : await askUserInfo(provider, url, tokens.accessToken, claims.sub)
   const sid = claims['sid']
+  const whole = { ...info, ...claims }
+  const { idToken, refresh } = tokens
   const signedIn: SignedIn = {
     provider: provider.name,
     issuer: provider.issuer,
-    subject: claims.sub,
+    subject: subjectOf(whole, provider.configuration),
+    sub: claims.sub,
     ...(isIdentifier(sid) ? { sid } : {}),
-    claims: { ...info, ...claims },
+    claims: whole,
     next: pending.next,
+    purpose: pending.purpose,
+    tokens: { idToken, ...(refresh === undefined ? {} : { refresh }) },
   }
   return { signedIn, ...tokens }
 }

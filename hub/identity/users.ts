@@ -7,33 +7,62 @@ import type { Kysely, Transaction } from 'kysely'
 import type { User } from '../domain/services.ts'
 import { Problem } from '../domain/problem.ts'
 import type { Tables, UserRow } from '../store/schema.ts'
-import { claimsText, personOf, type Person } from './claims.ts'
+import { claimsText, legacyHashOf, personOf, type Person } from './claims.ts'
 import { LoginFailure } from './failure.ts'
-import type { Providers } from './providers.ts'
+import type { Links } from './links.ts'
+import { provesAccount, type Providers } from './providers.ts'
 import type { SignedIn } from './strategy.ts'
 
 export interface Users {
-  /** The user behind a checked identity, made at its first login. Throws LoginFailure, Problem 'blocked'. */
-  signIn(signedIn: SignedIn): Promise<User>
+  /**
+   * The user behind a checked identity. At a provider that proves the account it is made at the first login; at others
+   * 'outsider' until it is linked. Throws LoginFailure, Problem 'blocked'.
+   */
+  signIn(signedIn: SignedIn): Promise<User | 'outsider'>
+  /** Whose this identity is; changes nothing. */
+  holderOf(identity: Pick<SignedIn, 'issuer' | 'subject'>): Promise<Readonly<{ id: string }> | undefined>
 }
+
+/**
+ * The facility's own way to know that an identity is one of its people (a user office's records, say): the account's
+ * name, or undefined. Never by e-mail address alone: those can be had by anybody.
+ */
+export type MatchIdentity = (
+  identity: Readonly<{
+    provider: string
+    issuer: string
+    subject: string
+    legacyHash?: string
+    claims: Readonly<Record<string, unknown>>
+  }>,
+  signal: AbortSignal,
+) => Promise<Readonly<{ account: string }> | undefined>
+
+const matchTimeoutMs = 10_000
 
 export interface UsersOptions {
   readonly db: Kysely<Tables>
   readonly providers: Providers
+  readonly links: Pick<Links, 'link' | 'insert'>
+  /** Absent: nobody is matched. */
+  readonly matchIdentity?: MatchIdentity
   readonly contact: string
   readonly now: () => number
   readonly newId: () => string
 }
 
 export function createUsers(options: UsersOptions): Users {
-  const { db, providers, contact, now, newId } = options
+  const { db, providers, links, matchIdentity, contact, now, newId } = options
 
-  async function signIn(signedIn: SignedIn): Promise<User> {
-    const { configuration } = providers.get(signedIn.provider)
+  async function signIn(signedIn: SignedIn): Promise<User | 'outsider'> {
+    const provider = providers.get(signedIn.provider)
+    const { configuration } = provider
     const known = await find(db, signedIn)
     // Who is known stays who they are, whatever the provider calls them today: paths and accounts hang on the name.
     if (known) return admit(await refresh(signedIn, known))
+    if (!provesAccount(provider)) return await matched(signedIn)
     const person = personOf(signedIn.claims, configuration)
+    if (await takeUp(signedIn, person)) return await signIn(signedIn)
     try {
       return admit(await db.transaction().execute((trx) => create(trx, signedIn, person)))
     } catch (error) {
@@ -45,6 +74,60 @@ export function createUsers(options: UsersOptions): Users {
       throw error
     }
   }
+
+  async function matched(signedIn: SignedIn): Promise<User | 'outsider'> {
+    if (matchIdentity === undefined) return 'outsider'
+    const { provider, issuer, subject, claims } = signedIn
+    const { configuration } = providers.get(provider)
+    const legacyHash = legacyHashOf(claims, configuration)
+    const known = { provider, issuer, subject, ...(legacyHash === undefined ? {} : { legacyHash }) }
+    const match = await matchIdentity({ ...known, claims }, AbortSignal.timeout(matchTimeoutMs))
+    if (match === undefined) return 'outsider'
+    // The name is held to the same rule as one that a provider gives.
+    const { name, title } = personOf({ ...claims, [configuration.claims.name]: match.account }, configuration)
+    await db
+      .insertInto('users')
+      .values({ ...newUser(name, title), created_at: now(), last_activity_at: now() })
+      .onConflict((conflict) => conflict.column('name').doNothing())
+      .execute()
+    const user = await db.selectFrom('users').select(['id', 'name']).where('name', '=', name).executeTakeFirstOrThrow()
+    await links.link(user, known, 'match', { who: 'hub' })
+    return await signIn(signedIn)
+  }
+
+  /**
+   * Somebody who is known by this account's name and by no login of the facility's own yet, because an administrator
+   * linked or made them: the first such login is theirs, for it proves the account.
+   */
+  async function takeUp(signedIn: SignedIn, { name }: Person): Promise<boolean> {
+    const user = await db.selectFrom('users').select(['id', 'name']).where('name', '=', name).executeTakeFirst()
+    if (user === undefined) return false
+    const issuers = providers.all.filter(provesAccount).map(({ issuer }) => issuer)
+    const told = await db.transaction().execute(async (trx) => {
+      // Locks the user where transactions run beside each other: of two strangers with one name one comes first.
+      await trx.updateTable('users').set({ name }).where('id', '=', user.id).execute()
+      const own = await trx
+        .selectFrom('identities')
+        .select('subject')
+        .where('user_id', '=', user.id)
+        .where('issuer', 'in', issuers)
+        .executeTakeFirst()
+      if (own !== undefined) return undefined
+      const { provider, issuer, subject } = signedIn
+      return await links.insert(trx, user, { provider, issuer, subject }, 'login', { who: user })
+    })
+    told?.()
+    return told !== undefined
+  }
+
+  const newUser = (name: string, title: string) => ({
+    id: newId(),
+    name,
+    title,
+    email: null,
+    admin: 0,
+    blocked_reason: null,
+  })
 
   async function refuseTaken({ name }: Person): Promise<void> {
     const taken = await db.selectFrom('users').select('id').where('name', '=', name).executeTakeFirst()
@@ -74,6 +157,7 @@ export function createUsers(options: UsersOptions): Users {
         user_id: row.id,
         claims: claimsText(signedIn.claims, configuration),
         linked_at: now(),
+        legacy_hash: legacyHashOf(signedIn.claims, configuration) ?? null,
       })
       .execute()
     return row
@@ -81,9 +165,13 @@ export function createUsers(options: UsersOptions): Users {
 
   async function refresh(signedIn: SignedIn, row: UserRow): Promise<UserRow> {
     const { configuration } = providers.get(signedIn.provider)
+    const legacyHash = legacyHashOf(signedIn.claims, configuration)
     await db
       .updateTable('identities')
-      .set({ claims: claimsText(signedIn.claims, configuration) })
+      .set({
+        claims: claimsText(signedIn.claims, configuration),
+        ...(legacyHash === undefined ? {} : { legacy_hash: legacyHash }),
+      })
       .where('issuer', '=', signedIn.issuer)
       .where('subject', '=', signedIn.subject)
       .execute()
@@ -99,7 +187,7 @@ export function createUsers(options: UsersOptions): Users {
     return user
   }
 
-  return { signIn }
+  return { signIn, holderOf: (identity) => find(db, identity) }
 }
 
 export function blocked(reason: string, contact: string): Problem {
@@ -117,7 +205,10 @@ export function userOf(row: Omit<UserRow, 'created_at' | 'last_activity_at'>): U
   }
 }
 
-function find(db: Kysely<Tables>, { issuer, subject }: SignedIn): Promise<UserRow | undefined> {
+function find(
+  db: Kysely<Tables>,
+  { issuer, subject }: Pick<SignedIn, 'issuer' | 'subject'>,
+): Promise<UserRow | undefined> {
   return db
     .selectFrom('identities')
     .innerJoin('users', 'users.id', 'identities.user_id')

@@ -3,6 +3,7 @@ import { type Kysely, sql } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
 import { auditTrail } from './migrations/audit.ts'
 import { quotaStep } from './migrations/quota.ts'
+import { links } from './migrations/links.ts'
 import { StateError } from './state-error.ts'
 
 export type DatabaseType = 'sqlite' | 'postgresql'
@@ -34,6 +35,7 @@ function migrations(type: DatabaseType): Readonly<Record<string, Migration>> {
     '0003-audit': { up: (db) => auditTrail(db, type) },
     '0004-claims': { up: claims },
     '0005-quota': { up: quotaStep },
+    '0006-links': { up: links },
   }
 }
 

@@ -17,6 +17,8 @@ export interface Tables extends QuotaTables {
   environments: EnvironmentsTable
   revocations: RevocationsTable
   leases: LeasesTable
+  link_requests: LinkRequestsTable
+  logout_tokens: LogoutTokensTable
   audit: AuditTable
   audit_gate: AuditGateTable
   meta: MetaTable
@@ -42,6 +44,36 @@ interface IdentitiesTable {
   /** JSON: the claims of the last login. */
   claims: string
   linked_at: number
+  /** How: 'login' (the provider proves the account), 'proof' (logged in at both), 'administrator', 'match'. */
+  linked_by: Generated<string>
+  /** The EAAHash of the first UmbrellaID, for the record. */
+  legacy_hash: string | null
+}
+
+/** Identities that are linked to nobody yet and wait for an administrator. */
+interface LinkRequestsTable {
+  issuer: string
+  subject: string
+  /** Random; in URLs. */
+  id: string
+  title: string
+  name: string | null
+  email: string | null
+  legacy_hash: string | null
+  note: string
+  /** 'asked' | 'refused' */
+  state: string
+  reason: string | null
+  address: string
+  asked_at: number
+  expires_at: number
+}
+
+/** Logout tokens that were taken: each ends something once. */
+interface LogoutTokensTable {
+  issuer: string
+  jti: string
+  until: number
 }
 
 interface LoginsTable {
@@ -60,6 +92,19 @@ interface LoginsTable {
   revoked_at: number | null
   user_agent: string
   address: string
+  /** The provider's `sub`, which logout tokens name; `subject` is what somebody is known again by. */
+  provider_subject: string | null
+  /** The last time that the provider said so: the login began then, or was renewed. */
+  authenticated_at: Generated<number>
+  /** Sealed (hub/identity/seal.ts). */
+  id_token: string | null
+  refresh_token: string | null
+  /** When entitlement was last asked for again. */
+  refreshed_at: number | null
+  /** The refresh token's own end, as the provider said; null: it said none. */
+  refresh_by: number | null
+  /** A hub is at it until then. */
+  refreshing_until: number | null
 }
 
 interface TokensTable {

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { Eta } from 'eta'
 import { formatBytes, formatCores, formatDay, formatDuration, formatMoment, formatRelative } from './format.ts'
 
-export type PageName = 'login' | 'home' | 'launch' | 'waiting' | 'enter' | 'open' | 'error' | 'sessions'
+export type PageName = 'login' | 'home' | 'launch' | 'waiting' | 'enter' | 'open' | 'error' | 'sessions' | PeoplePage
+type PeoplePage = 'link' | 'identities' | 'link-requests' | 'renewed'
 /** A part of a page that a script fetches to bring it up to date. */
 export type PartName = 'parts/environments' | 'parts/proposal-choices'
 
@@ -27,8 +28,15 @@ const types: Readonly<Record<string, string>> = {
   svg: 'image/svg+xml',
 }
 
+interface WebOptions {
+  readonly hub: { title: string; contact: string }
+  /** How long before a login ends the pages say so. */
+  readonly warnMs: number
+  readonly now: () => Date
+}
+
 /** Reads the assets once; templates are compiled at their first use and kept. */
-export function createWeb({ hub, now }: { hub: { title: string; contact: string }; now: () => Date }): Web {
+export function createWeb({ hub, warnMs, now }: WebOptions): Web {
   const assets = readAssets(join(import.meta.dirname, 'assets'))
   const eta = new Eta({ views: join(import.meta.dirname, 'views'), cache: true, autoTrim: [false, 'nl'] })
   const helpers = {
@@ -39,11 +47,12 @@ export function createWeb({ hub, now }: { hub: { title: string; contact: string 
     duration: formatDuration,
     moment: formatMoment,
     relative: (at: Date) => formatRelative(at, now()),
+    isSoon: (at: Date) => at.getTime() - now().getTime() < warnMs,
     plural: (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`,
   }
   return {
     assets,
-    render: (name, data) => eta.render(name, { hub, visitor: undefined, page: name, ...data, h: helpers }),
+    render: (name, data) => eta.render(name, { hub, warnMs, visitor: undefined, page: name, ...data, h: helpers }),
   }
 }
 

@@ -1,6 +1,6 @@
 /** How a login ends: by itself, by its owner, by the provider. What it opened at the proxies ends with it. */
 import test from 'ava'
-import type { JWTPayload } from 'jose'
+import { decodeJwt, type JWTPayload } from 'jose'
 import { createJar, type Jar } from '../support/browser-jar.ts'
 import { startHub, startHubAndProvider, type TestHub } from '../support/identity.ts'
 import { ada, startProvider } from '../support/oidc.ts'
@@ -132,7 +132,7 @@ for (const path of ['/hub/logout', '/hub/logout/everywhere']) {
     t.is((await browser.ask(hub.url + path, { method: 'POST' })).status, 500)
     hub.faults.revoke = false
     t.is(await visitorOf(browser, hub), null)
-    t.is((await browser.ask(hub.url + path, { method: 'POST' })).status, 303)
+    t.is((await browser.ask(hub.url + path, { method: 'POST' })).status, 200)
     const everywhere = path.endsWith('everywhere')
     t.is((await visitorOf(other, hub)) === null, everywhere)
     t.is(hub.revocations.length, everywhere ? 2 : 1)
@@ -196,6 +196,9 @@ test('after the logout the browser goes on to the provider, which ends its sessi
   t.is(target.origin, provider.issuer)
   t.is(target.searchParams.get('client_id'), provider.clientId)
   t.is(target.searchParams.get('post_logout_redirect_uri'), `${hub.url}/hub/login`)
+  const hint = decodeJwt(target.searchParams.get('id_token_hint') ?? '')
+  t.like(hint, { iss: provider.issuer, aud: provider.clientId, sub: ada.sub })
+  t.is(out.headers.get('referrer-policy'), 'no-referrer')
   t.is(await visitorOf(browser, hub), null)
   t.is((await browser.ask(target.href)).status, 200, 'the provider understands it')
 })
@@ -249,6 +252,9 @@ const refused: readonly Row[] = [
   { token: 'of another issuer', ends: false, claims: (made) => ({ ...made, iss: 'https://login.example.org' }) },
   { token: 'an hour old', ends: false, claims: (made) => ({ ...made, iat: seconds() - 3600 }) },
   { token: 'without jti', ends: false, claims: ({ jti: _jti, ...made }) => made },
+  { token: 'whose sid is a number', ends: false, claims: (made) => ({ ...made, sid: 7 }) },
+  { token: 'whose jti is a number', ends: false, claims: (made) => ({ ...made, jti: 7 }) as unknown as JWTPayload },
+  { token: 'of tomorrow', ends: false, claims: (made) => ({ ...made, iat: seconds() + 86_400 }) },
   { token: 'without sub and sid', ends: false, claims: ({ sub: _sub, ...made }) => made },
   { token: 'with another type', ends: false, claims: (made) => made, header: { typ: 'at+jwt' } },
   { token: 'by an unknown key', ends: false, claims: (made) => made, header: { typ: 'logout+jwt', kid: 'unknown' } },
@@ -292,4 +298,44 @@ test('back-channel logout: a replay does not end what began later, and another p
   t.truthy(await visitorOf(browser, hub))
   const call = await fetch(`${hub.url}/hub/login/site/backchannel`, { method: 'POST', body: new URLSearchParams() })
   t.is(call.status, 400)
+})
+
+test('back-channel logout: a logout token is taken once, by whichever hub; one that came to nothing may come again', async (t) => {
+  const { hub, provider } = await startHubAndProvider(t)
+  const { issuer, clientId } = provider
+  const logout_token = await provider.sign(
+    { iss: issuer, aud: clientId, iat: seconds(), jti: 'j1', sub: ada.sub, events },
+    { typ: 'logout+jwt' },
+  )
+  const call = () =>
+    fetch(`${hub.url}/hub/login/site/backchannel`, { method: 'POST', body: new URLSearchParams({ logout_token }) })
+  const first = await loggedIn(hub)
+  hub.faults.revoke = true
+  t.is((await call()).status, 500)
+  hub.faults.revoke = false
+  t.is((await call()).status, 200)
+  t.is(await visitorOf(first, hub), null)
+  const second = await loggedIn(hub)
+  hub.restart()
+  t.is((await call()).status, 400)
+  t.truthy(await visitorOf(second, hub))
+  const lines = await hub.db.selectFrom('audit').selectAll().where('did', '=', 'login.ended').execute()
+  t.deepEqual(
+    lines.map(({ who, whom }) => [who, whom]),
+    [['service:site', 'ada']],
+  )
+})
+
+test('the ID token is kept sealed: nobody who reads the database or the log can use it', async (t) => {
+  const { hub, provider } = await startHubAndProvider(t)
+  let idToken = ''
+  provider.forge.token = (answer) => {
+    idToken = answer.id_token
+    return answer
+  }
+  const browser = await loggedIn(hub)
+  const row = await hub.db.selectFrom('logins').selectAll().executeTakeFirstOrThrow()
+  t.true(row.id_token !== null && row.id_token.length > 100)
+  await browser.ask(`${hub.url}/hub/logout`, { method: 'POST' })
+  for (const part of idToken.split('.')) t.false(JSON.stringify([row, hub.lines]).includes(part))
 })

@@ -79,8 +79,9 @@ test('an http provider on another machine is refused before anything is sent', a
         issuer: 'http://login.example.org',
         clientId: 'hutch',
         scopes: [],
-        claims: { name: 'preferred_username', title: 'name', email: 'email', groups: 'groups' },
+        claims: { name: 'preferred_username', title: 'name', email: 'email', groups: 'groups', subject: 'sub' },
         administrators: [],
+        refresh: 600_000,
       },
     }),
     async fetch() {
@@ -157,8 +158,9 @@ test('two providers with one issuer are refused at the start', async (t) => {
           issuer: 'https://login.example.org',
           clientId: 'hutch',
           scopes: [],
-          claims: { name: 'sub', title: 'name', email: 'email', groups: 'groups' },
+          claims: { name: 'sub', title: 'name', email: 'email', groups: 'groups', subject: 'sub' },
           administrators: [],
+          refresh: 600_000,
         }
         return { one, two: { ...one, title: 'Two' } }
       },

@@ -232,14 +232,21 @@ test('the cookie holds a random secret of which the store has the hash alone', a
   t.is(page.headers.get('cache-control'), 'no-store')
 })
 
-test('who logs in where somebody else was logged in ends that login; the same person keeps the older one', async (t) => {
+test('who logs in where somebody else was logged in ends that login; the same person’s goes on, with another secret', async (t) => {
   const { hub, provider } = await startHubAndProvider(t)
   const browser = createJar()
   await browser.open(`${hub.url}/hub/login/site`)
   const older = browser.copy()
+  const first = await hub.db.selectFrom('logins').selectAll().executeTakeFirstOrThrow()
   await browser.open(`${hub.url}/hub/login/site`)
-  t.is(await whoIs(older, hub), 'ada')
-  t.is(hub.revocations.length, 0)
+  t.is(await whoIs(browser, hub), 'ada')
+  t.is(await whoIs(older, hub), undefined)
+  t.is(hub.revocations.length, 0, 'what hangs on it stays open')
+  const [second, ...more] = await hub.db.selectFrom('logins').selectAll().execute()
+  t.deepEqual(more, [])
+  t.is(second?.id, first.id)
+  t.is(second?.created_at, first.created_at)
+  t.true((second?.expires_at ?? 0) > first.expires_at)
 
   provider.person = { sub: 'marie', preferred_username: 'marie' }
   const shared = browser.copy()

@@ -10,7 +10,7 @@ import { Registry } from 'prom-client'
 import { type Configuration, type ConfigurationInput, configurationSchema } from '../../config/schema.ts'
 import { type AppOptions, createApp } from '../../hub/app.ts'
 import { permissionsOf } from '../../hub/roles/permissions.ts'
-import { createLoginPage } from '../../hub/http/login.ts'
+import { createLoginPages } from '../../hub/http/login.ts'
 import type { Choices, Environment, State } from '../../hub/domain/environment.ts'
 import { Problem } from '../../hub/domain/problem.ts'
 import type { Catalogue, Environments, Launches, Offer, Proposal, User, Visitor } from '../../hub/domain/services.ts'
@@ -105,6 +105,9 @@ function user(name: string, title: string, admin = false): User {
 
 /* Who */
 
+/** Linking has tests of its own, with a real provider. */
+const noLinking = {} as AppOptions['identity']['linking']
+
 function fakeIdentity(
   hub: Pick<FakeHub, 'users' | 'tokens' | 'revoked'>,
   loggedOut: ReadonlySet<string>,
@@ -124,6 +127,7 @@ function fakeIdentity(
     )
   }
   return {
+    linking: noLinking,
     async middleware(ctx, next) {
       const token = hub.tokens.get(ctx.get('Authorization').replace(/^Bearer /, ''))
       const name = ctx.cookies.get('fake-user')
@@ -146,7 +150,8 @@ function fakeIdentity(
 }
 
 function fakeLoginPage(): Router {
-  const page = createLoginPage({
+  const { loginPage: page } = createLoginPages({
+    warnMs: 600_000,
     hub: { title: 'Hutch', contact: 'the scientific computing group' },
     now: () => new Date(),
   })

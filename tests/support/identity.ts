@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { ExecutionContext } from 'ava'
+import { bodyParser } from '@koa/bodyparser'
 import Koa from 'koa'
 import type { Kysely } from 'kysely'
 import { Registry } from 'prom-client'
@@ -11,7 +12,12 @@ import { createAudit } from '../../hub/audit/index.ts'
 import { Problem } from '../../hub/domain/problem.ts'
 import { createDemoProvider, type DemoProvider } from '../../hub/identity/demo/index.ts'
 import { createIdentity, type Identity } from '../../hub/identity/index.ts'
+import { identitiesRouter } from '../../hub/http/identities.ts'
+import { linkApiRouter } from '../../hub/http/link-api.ts'
+import { createPages } from '../../hub/http/pages.ts'
+import { createWeb } from '../../hub/web/render.ts'
 import { openStore } from '../../hub/store/index.ts'
+import type { MatchIdentity } from '../../hub/identity/users.ts'
 import type { Tables } from '../../hub/store/schema.ts'
 import type { Revocation } from '../../proxy/feed.ts'
 import type { Log } from '../../spawners/spawner.ts'
@@ -51,6 +57,7 @@ export interface TestHubOptions {
   readonly publicUrl?: string
   readonly hosts?: string
   readonly fetch?: typeof fetch
+  readonly matchIdentity?: MatchIdentity
   /** Absent: an SQLite database of its own. */
   readonly database?: Configuration['database']
 }
@@ -92,6 +99,8 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
           demo: demo !== undefined,
           lifetime: 7 * 86_400_000,
           idle: 86_400_000,
+          warn: 600_000,
+          linkRequests: 14 * 86_400_000,
           ...options.login,
         },
         roles: {},
@@ -124,9 +133,10 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
       fetch: options.fetch ?? fetch,
       metrics: new Registry(),
       ...(demo ? { demo } : {}),
+      ...(options.matchIdentity ? { matchIdentity: options.matchIdentity } : {}),
     })
   let identity = makeIdentity()
-  let handle = application(identity).callback()
+  let handle = application(identity, now).callback()
   server.on('request', (req, res) => {
     if (demo && req.url?.startsWith(demo.path)) demo.callback(req, res)
     else void handle(req, res)
@@ -147,7 +157,7 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
     clock,
     restart() {
       identity = makeIdentity()
-      handle = application(identity).callback()
+      handle = application(identity, now).callback()
     },
   }
 }
@@ -170,7 +180,7 @@ export async function startHubAndProvider(
 }
 
 /** GET /hub/who says who asks; POST /hub/change counts. Problems as JSON. */
-function application(identity: Identity): Koa {
+function application(identity: Identity, now: () => Date): Koa {
   const app = new Koa({ proxy: true, maxIpsCount: 1 })
   app.use(async (ctx, next) => {
     try {
@@ -187,6 +197,10 @@ function application(identity: Identity): Koa {
   })
   app.use(identity.middleware)
   app.use(identity.router.routes())
+  app.use(bodyParser())
+  const pages = createPages(createWeb({ hub: { title: 'Hutch', contact: 'help@example.org' }, warnMs: 600_000, now }))
+  app.use(identitiesRouter({ linking: identity.linking, pages, now }).routes())
+  app.use(linkApiRouter(identity.linking).routes())
   app.use((ctx) => {
     if (!ctx.path.startsWith('/hub/')) return
     ctx.body = { visitor: ctx.state['visitor'] ?? null }

@@ -47,6 +47,10 @@ export interface TestProvider {
   readonly asked: string[]
   /** Who is logged in at the provider when a browser comes. Undefined: the user cancels. */
   person: TestPerson | undefined
+  /** What it knows of somebody from now on, whether they log in or not. */
+  change(person: TestPerson): void
+  /** Whether offline_access, when it is asked for, brings a refresh token. */
+  refreshTokens: boolean
   /** Signs with the provider's own key; `header` and `key` may be another's. */
   sign(claims: JWTPayload, header?: { alg?: string; typ?: string; kid?: string }, key?: CryptoKey): Promise<string>
   /** The ID token again, with other claims (undefined takes one away), signed rightly. */
@@ -61,6 +65,8 @@ export interface TestProviderOptions {
   /** Where the hub that logs in is: its callback is /hub/login/{name}/callback. */
   readonly hub: string
   readonly name: string
+  /** Further claims of the scope `profile`. */
+  readonly claims?: readonly string[]
   /** Takes the place of the provider's configuration, field by field. */
   readonly changes?: object
 }
@@ -91,6 +97,8 @@ export async function startProvider(t: ExecutionContext, options: TestProviderOp
     forge: {},
     asked: [],
     person: ada,
+    refreshTokens: false,
+    change: (person) => void people.set(person.sub, person),
     sign: (claims, header = {}, key = privateKey) =>
       new SignJWT(claims).setProtectedHeader({ alg: 'RS256', kid, ...header }).sign(key),
     async resign(idToken, changes) {
@@ -102,8 +110,9 @@ export async function startProvider(t: ExecutionContext, options: TestProviderOp
       issuer,
       clientId,
       scopes: ['openid', 'profile', 'email'],
-      claims: { name: 'preferred_username', title: 'name', email: 'email', groups: 'groups' },
+      claims: { name: 'preferred_username', title: 'name', email: 'email', groups: 'groups', subject: 'sub' },
       administrators: [],
+      refresh: 600_000,
       ...changes,
     }),
     async stop() {
@@ -115,6 +124,8 @@ export async function startProvider(t: ExecutionContext, options: TestProviderOp
 
   const provider = new Provider(issuer, {
     ...providerConfiguration(options, { clientId, clientSecret, jwk, people }),
+    issueRefreshToken: () => Promise.resolve(self.refreshTokens),
+    rotateRefreshToken: true,
     ...options.changes,
   })
   provider.use(async (ctx, next) => {
@@ -131,7 +142,7 @@ export async function startProvider(t: ExecutionContext, options: TestProviderOp
 }
 
 function providerConfiguration(
-  { hub, name }: TestProviderOptions,
+  { hub, name, claims = [] }: TestProviderOptions,
   made: { clientId: string; clientSecret: string; jwk: object; people: Map<string, TestPerson> },
 ) {
   return {
@@ -141,6 +152,7 @@ function providerConfiguration(
       {
         client_id: made.clientId,
         client_secret: made.clientSecret,
+        grant_types: ['authorization_code', 'refresh_token'],
         redirect_uris: [`${hub}/hub/login/${name}/callback`],
         post_logout_redirect_uris: [`${hub}/hub/login`],
         backchannel_logout_uri: `${hub}/hub/login/${name}/backchannel`,
@@ -148,7 +160,7 @@ function providerConfiguration(
       },
     ],
     cookies: { keys: ['only for tests'] },
-    claims: { openid: ['sub', 'sid'], profile: ['name', 'preferred_username', 'groups'], email: ['email'] },
+    claims: { openid: ['sub', 'sid'], profile: ['name', 'preferred_username', 'groups', ...claims], email: ['email'] },
     features: {
       devInteractions: { enabled: false },
       backchannelLogout: { enabled: true },
@@ -165,7 +177,15 @@ function providerConfiguration(
     // Its own refuses loopback, where the hub of the tests is.
     fetch: (url: string, { dispatcher: _dispatcher, ...init }: RequestInit & { dispatcher?: unknown }) =>
       fetch(url, init),
-    ttl: { AccessToken: 600, AuthorizationCode: 60, IdToken: 600, Interaction: 600, Session: 3600, Grant: 3600 },
+    ttl: {
+      AccessToken: 600,
+      AuthorizationCode: 60,
+      IdToken: 600,
+      Interaction: 600,
+      Session: 3600,
+      Grant: 3600,
+      RefreshToken: 86_400,
+    },
     findAccount(_ctx: unknown, sub: string) {
       const person = made.people.get(sub)
       return person && { accountId: sub, claims: () => person }
@@ -176,7 +196,7 @@ function providerConfiguration(
       const known = granted === undefined ? undefined : await ctx.oidc.provider.Grant.find(granted)
       if (known) return known
       const grant = new ctx.oidc.provider.Grant({ clientId: client.clientId, accountId: session.accountId })
-      grant.addOIDCScope('openid profile email')
+      grant.addOIDCScope('openid profile email offline_access')
       await grant.save()
       return grant
     },

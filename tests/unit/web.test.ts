@@ -140,7 +140,7 @@ test('the version changes with what is drawn, and not with use', (t) => {
 })
 
 test('whatever a name holds, the page holds it as text', (t) => {
-  const web = createWeb({ hub: { title: 'Hutch', contact: 'us' }, now: () => now })
+  const web = createWeb({ hub: { title: 'Hutch', contact: 'us' }, warnMs: 600_000, now: () => now })
   fc.assert(
     fc.property(
       fc.string({ unit: 'grapheme', maxLength: 40 }),
