@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { join } from 'node:path'
 import type { Configuration } from '../../config/schema.ts'
 import { managedProxyConfiguration } from '../../proxy/managed.ts'
+import { proxyNodeFlags } from '../../proxy/node-flags.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import type { Secrets } from '../setup/secrets.ts'
 import { writeWhole, type StateFolder } from '../setup/state-folder.ts'
@@ -39,7 +40,7 @@ export async function startProxy(options: StartProxyOptions): Promise<ManagedPro
   return await manageProxy({
     runFolder: folder.run,
     logFile: join(folder.logs, 'proxy.log'),
-    argv: () => [process.execPath, proxyProgram(main)],
+    argv: () => [process.execPath, ...proxyNodeFlags, proxyProgram(main)],
     configuration: managedProxyConfiguration(configuration, publicUrl, places),
     controlSocket: places.controlSocket,
     drainMs: configuration.proxy.drain,

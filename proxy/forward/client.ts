@@ -57,7 +57,7 @@ export function serveClient(socket: Socket, forwarding: Forwarding): Client {
       client.handler = reading
       const isLast = client.halfClosed && (rest === undefined || rest.length === 0)
       if (!keep || retired || isLast || socket.writableEnded) return end()
-      client.deadlineAt = performance.now() + limits.keepAliveMs
+      client.deadlineAt = deadlines.nowMs + limits.keepAliveMs
       if (rest === undefined || rest.length === 0) socket.resume()
       else pipelined(rest)
       return undefined

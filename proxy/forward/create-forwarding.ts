@@ -1,5 +1,6 @@
 /** Puts the parts of forwarding together: a connection in, and what is known of everything that goes on. */
 import type { Socket } from 'node:net'
+import { createBag } from '../bag.ts'
 import type { Deadlines } from '../deadlines.ts'
 import { serveClient, type Client } from './client.ts'
 import { startExchange } from './exchange.ts'
@@ -21,7 +22,7 @@ export interface CreateForwardingOptions extends RequestOptions {
 
 export interface RunningForwarding {
   readonly clients: ReadonlySet<Client>
-  readonly live: ReadonlySet<Live>
+  readonly live: Iterable<Live>
   readonly serve: (socket: Socket) => void
   /** Connections end after what they carry now; WebSockets are told. */
   drain(): void
@@ -29,7 +30,7 @@ export interface RunningForwarding {
 
 export function createForwarding(options: CreateForwardingOptions): RunningForwarding {
   const clients = new Set<Client>()
-  const live = new Set<Live>()
+  const live = createBag<Live>()
   let draining = false
   const forwarding: Forwarding = {
     limits: options.limits,

@@ -44,6 +44,7 @@ export function startExchange(
   let over = false
 
   const live: Live = {
+    slot: -1,
     entry: decision.entry,
     route: decision.route,
     kind: 'http',
@@ -85,8 +86,9 @@ export function startExchange(
     if (upstream === undefined || over || connected) return
     connected = true
     upstream.deadlineAt = deadlines.nowMs + limits.responseHeadMs
-    const head = Buffer.from(renderRequestHead(request, decision.request), 'latin1')
-    upstream.socket.write(held.length === 0 ? head : Buffer.concat([head, ...held]))
+    const head = renderRequestHead(request, decision.request)
+    const bytes = Buffer.from(head, 'latin1')
+    upstream.socket.write(held.length === 0 ? bytes : Buffer.concat([bytes, ...held]))
     held = []
     if (body.done) return
     client.deadlineAt = deadlines.nowMs + limits.stallMs
@@ -127,7 +129,7 @@ export function startExchange(
   function answerBytes(chunk: Buffer): void {
     try {
       if (answer === undefined) answerHead(collected === undefined ? chunk : Buffer.concat([collected, chunk]))
-      else answerBody(chunk, 0, nothing)
+      else answerBody(chunk, 0, '')
     } catch (error) {
       if (!(error instanceof MessageError)) throw error
       fail({ is: 'garbled', cause: error.message })
@@ -151,7 +153,7 @@ export function startExchange(
       request.keepAlive && request.head.minor === 1 && framing.kind !== 'close' && body.done && !forwarding.draining
     answer = { head, framing, body: readBody(framing), keep }
     const text = renderResponseHead(head, framing, decision.response, { keepAlive: keep, upgraded: false })
-    answerBody(bytes, length, Buffer.from(text, 'latin1'))
+    answerBody(bytes, length, text)
   }
 
   function interimAnswer(head: ResponseHead, rest: Buffer): void {
@@ -177,14 +179,12 @@ export function startExchange(
     startTunnel({ forwarding, client, request, decision, upstream, head, fromClient: extra, fromUpstream: rest })
   }
 
-  function answerBody(chunk: Buffer, from: number, head: Buffer): void {
+  function answerBody(chunk: Buffer, from: number, head: string): void {
     if (answer === undefined) return
     const end = answer.body.take(chunk, from)
     trailing ||= end < chunk.length
     bytesOut += end - from
-    const bytes = from === 0 && end === chunk.length ? chunk : chunk.subarray(from, end)
-    const flowing = client.socket.write(head.length === 0 ? bytes : Buffer.concat([head, bytes]))
-    inlets.giveBack(bytes, client.socket)
+    const flowing = send(chunk, from, end, head)
     if (answer.body.done) return finish()
     if (client.halfClosed) client.deadlineAt = deadlines.nowMs + halfOpenMs
     if (!flowing) {
@@ -192,6 +192,13 @@ export function startExchange(
       place.upstream?.socket.pause()
     }
     return undefined
+  }
+
+  function send(chunk: Buffer, from: number, end: number, head: string): boolean {
+    const bytes = from === 0 && end === chunk.length ? chunk : chunk.subarray(from, end)
+    const flowing = client.socket.write(head === '' ? bytes : headed(head, bytes))
+    inlets.giveBack(chunk, client.socket)
+    return flowing
   }
 
   function ended(): void {
@@ -274,6 +281,14 @@ export function startExchange(
     const { route, entry } = decision
     forwarding.done({ request, status, kind: 'http', route, entry, bytesIn, bytesOut, cause })
   }
+}
+
+/** One buffer, and so one packet. */
+function headed(head: string, body: Buffer): Buffer {
+  const bytes = Buffer.allocUnsafe(head.length + body.length)
+  bytes.write(head, 0, 'latin1')
+  body.copy(bytes, head.length)
+  return bytes
 }
 
 function failureOf(cause: Error | undefined, ready: boolean): Failure['is'] {

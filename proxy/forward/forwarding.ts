@@ -1,4 +1,5 @@
 /** What the parts of forwarding share: who decides, who is connected, what is counted. */
+import type { Bag, Bagged } from '../bag.ts'
 import type { Deadlines } from '../deadlines.ts'
 import type { Route } from '../feed.ts'
 import type { Answer } from '../http/answer.ts'
@@ -55,7 +56,7 @@ export interface Gate {
 }
 
 /** What goes on now, on behalf of somebody. */
-export interface Live {
+export interface Live extends Bagged {
   readonly entry: Entry | undefined
   readonly route: Route | undefined
   readonly kind: 'http' | 'websocket'
@@ -92,7 +93,7 @@ export interface Forwarding {
   readonly deadlines: Deadlines
   readonly inlets: Inlets
   readonly clients: Set<Client>
-  readonly live: Set<Live>
+  readonly live: Bag<Live>
   readonly gate: Gate
   /** The proxy stops: connections are not kept. */
   readonly draining: boolean

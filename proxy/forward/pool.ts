@@ -1,5 +1,6 @@
 /** Connections of one target. They belong to one generation of one route, never to an address: ports are reused. */
 import type { OnReadOpts, Socket } from 'node:net'
+import { createBag } from '../bag.ts'
 import type { Inlets } from './inlets.ts'
 import { watchUpstream, type Upstream, type UpstreamOptions, type UpstreamUser } from './upstream.ts'
 
@@ -42,7 +43,7 @@ interface Place extends Waiting {
 
 export function createPool(options: PoolOptions): Pool {
   const idle: Upstream[] = []
-  const busy = new Set<Upstream>()
+  const busy = createBag<Upstream>()
   const waiting: Place[] = []
   let retired = false
 
@@ -76,7 +77,7 @@ export function createPool(options: PoolOptions): Pool {
         return undefined
       } else if (idle.length >= options.mostIdle) upstream.socket.destroy()
       else {
-        upstream.deadlineAt = performance.now() + upstream.keepAliveMs
+        upstream.deadlineAt = options.deadlines.nowMs + upstream.keepAliveMs
         idle.push(upstream)
       }
       return undefined

@@ -47,6 +47,7 @@ export function startTunnel(start: TunnelStart): void {
     },
   })
   const live: Live = {
+    slot: -1,
     entry: decision.entry,
     route: decision.route,
     kind: 'websocket',

@@ -1,5 +1,6 @@
 /** One connection to where a route leads. Its listeners are attached once; who uses it changes. */
 import type { Socket } from 'node:net'
+import type { Bagged } from '../bag.ts'
 import type { Deadlines, Timed } from '../deadlines.ts'
 import type { Inlet } from './inlets.ts'
 
@@ -14,7 +15,7 @@ export interface UpstreamUser {
   closed(cause: Error | undefined): void
 }
 
-export interface Upstream extends Timed {
+export interface Upstream extends Timed, Bagged {
   readonly socket: Socket
   user: UpstreamUser | undefined
   ready: boolean
@@ -43,6 +44,7 @@ export function watchUpstream(socket: Socket, inlet: Inlet, options: UpstreamOpt
   const { deadlines } = options
   let cause: Error | undefined
   const upstream: Upstream = {
+    slot: -1,
     socket,
     user: undefined,
     ready: false,
