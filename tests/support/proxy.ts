@@ -14,6 +14,7 @@ import { nonceHash, signEntry, signTicket, type Entry, type Ticket } from '../..
 import { freePort } from './hutch.ts'
 import { temporaryFolder } from './temporary.ts'
 import { until } from './until.ts'
+import { proxyNodeFlags } from '../../proxy/node-flags.ts'
 
 const project = new URL('../..', import.meta.url).pathname
 
@@ -184,10 +185,14 @@ export async function startProxy(
       `hutch-entry=${signEntry(admissionKey, { ...claims(route), expiresAt: Date.now() + 3_600_000, ...changed })}`,
     async start() {
       output = ''
-      const child = spawn(process.execPath, [join(project, 'proxy/main.ts'), '--config', join(folder, 'proxy.json')], {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        env: { ...process.env, ...env },
-      })
+      const child = spawn(
+        process.execPath,
+        [...proxyNodeFlags, join(project, 'proxy/main.ts'), '--config', join(folder, 'proxy.json')],
+        {
+          stdio: ['ignore', 'pipe', 'pipe'],
+          env: { ...process.env, ...env },
+        },
+      )
       proxy.process = child
       for (const stream of [child.stdout, child.stderr])
         stream.on('data', (data: Buffer) => (output += data.toString()))
