@@ -1,7 +1,7 @@
 /** The store, on SQLite and on a real PostgreSQL: migrations, admission under load, fencing, faults in words. */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import { sql } from 'kysely'
 import { Registry } from 'prom-client'
 import { Problem } from '../../hub/domain/problem.ts'
@@ -9,7 +9,7 @@ import { createEnvironments, type Reconciled } from '../../hub/reconcile/index.t
 import { changeLiveRow, insertRow } from '../../hub/store/environments.ts'
 import { openStore, type Store } from '../../hub/store/index.ts'
 import { StateError } from '../../hub/store/state-error.ts'
-import { Fenced } from '../../hub/store/writer.ts'
+import { createWriter, Fenced, type Writer } from '../../hub/store/writer.ts'
 import { databases, openPostgresStore, startPostgres } from '../support/postgres.ts'
 import { newRow } from '../support/rows.ts'
 import { silentLog } from '../support/spawnerSubject.ts'
@@ -72,6 +72,82 @@ test('what is written is read again: times as numbers, one live row for each URL
     )
   }
 })
+
+test('a statement that is made once takes other values, nothing at all, and other columns', async (t) => {
+  t.timeout(120_000)
+  for (const store of await databases(t)) {
+    await addUser(store, 'u1')
+    for (const each of ['a', 'b']) await insert(store, each)
+    const change = (of: string, values: Parameters<typeof changeLiveRow>[2], generation?: number) =>
+      store.db.transaction().execute((trx) => changeLiveRow(trx, id(of), values, generation))
+    t.true(await change('a', { title: 'first', port: 1 }), store.type)
+    t.true(await change('b', { title: 'second', port: null }))
+    t.true(await change('a', { port: 7, title: 'third' }), 'the same columns in another order')
+    t.true(await change('b', { host: 'h' }))
+    t.false(await change('b', { host: 'other' }, 1), 'it is not of this generation')
+    t.true(await change('b', { host: 'moved' }, 0))
+    t.false(await change('c', { host: 'nowhere' }))
+    const rows = await store.db.selectFrom('environments').select(['title', 'port', 'host']).orderBy('id').execute()
+    t.deepEqual(rows, [
+      { title: 'third', port: 7, host: null },
+      { title: 'second', port: null, host: 'moved' },
+    ])
+  }
+
+  async function insert(store: Store, of: string): Promise<void> {
+    const row = newRow({ id: id(of), userId: 'u1', spawner: 's', now: new Date() })
+    await store.db.transaction().execute((trx) => insertRow(trx, row))
+  }
+})
+
+test('with SQLite what is written is on the disk before it is told', async (t) => {
+  const { writer, order } = await openCounted(t)
+  await Promise.all([writer.write('a', () => Promise.resolve()), writer.write('b', () => Promise.resolve())])
+  t.deepEqual(order, ['committed', 'on the disk'], 'those that come together wait once')
+  await writer.note(
+    'c',
+    () => Promise.resolve(),
+    () => void order.push('told'),
+  )
+  t.deepEqual(order.slice(2), ['committed', 'told'], 'what is only noted waits for no disk')
+  order.length = 0
+  await writer.write(
+    'd',
+    () => Promise.resolve(),
+    () => void order.push('told'),
+  )
+  t.deepEqual(order, ['committed', 'on the disk', 'told'])
+})
+
+test('a disk that takes nothing more is an error for who wrote, and the writer goes on', async (t) => {
+  const { writer, fail } = await openCounted(t)
+  fail(new StateError('the disk reports errors'))
+  await t.throwsAsync(
+    writer.write('a', () => Promise.resolve()),
+    { instanceOf: StateError },
+  )
+  fail(undefined)
+  await t.notThrowsAsync(writer.write('b', () => Promise.resolve()))
+})
+
+async function openCounted(
+  t: ExecutionContext,
+): Promise<{ writer: Writer; order: string[]; fail: (with_: Error | undefined) => void }> {
+  const { db, close } = await openStore({ type: 'sqlite' }, { stateFolder: await temporaryFolder(t), log: silentLog })
+  t.teardown(close)
+  const order: string[] = []
+  let failure: Error | undefined
+  const changes = { tell: () => Promise.resolve(void order.push('committed')) }
+  const flush = (): Promise<void> => {
+    order.push('on the disk')
+    return failure === undefined ? Promise.resolve() : Promise.reject(failure)
+  }
+  return {
+    writer: createWriter({ db, type: 'sqlite', changes, flush }),
+    order,
+    fail: (wanted) => (failure = wanted),
+  }
+}
 
 test('a database of a newer release is refused with a sentence', async (t) => {
   t.timeout(120_000)
