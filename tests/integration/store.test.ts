@@ -133,8 +133,8 @@ test('a disk that takes nothing more is an error for who wrote, and the writer g
 async function openCounted(
   t: ExecutionContext,
 ): Promise<{ writer: Writer; order: string[]; fail: (with_: Error | undefined) => void }> {
-  const { db, close } = await openStore({ type: 'sqlite' }, { stateFolder: await temporaryFolder(t), log: silentLog })
-  t.teardown(close)
+  const store = await openStore({ type: 'sqlite' }, { stateFolder: await temporaryFolder(t), log: silentLog })
+  t.teardown(() => store.close())
   const order: string[] = []
   let failure: Error | undefined
   const changes = { tell: () => Promise.resolve(void order.push('committed')) }
@@ -143,7 +143,7 @@ async function openCounted(
     return failure === undefined ? Promise.resolve() : Promise.reject(failure)
   }
   return {
-    writer: createWriter({ db, type: 'sqlite', changes, flush }),
+    writer: createWriter({ db: store.db, type: 'sqlite', changes, flush }),
     order,
     fail: (wanted) => (failure = wanted),
   }

@@ -1,32 +1,43 @@
 /** Whether an observation says the same again: what is taken for the same is never written, so it must be. */
 import test from 'ava'
-import fc from 'fast-check'
+import {
+  array,
+  assert,
+  constant,
+  constantFrom,
+  integer,
+  nat,
+  oneof,
+  property,
+  record,
+  type Arbitrary,
+} from 'fast-check'
 import type { Told } from '../../hub/domain/decide.ts'
 import { isSameObservation } from '../../hub/domain/observation.ts'
 import { canonicalJson } from '../../spawners/common/specDigest.ts'
 
-const date = fc.integer({ min: 0, max: 3 }).map((at) => new Date(at))
-const word = fc.constantFrom('a', 'b', '')
-const told = fc.oneof(
-  fc.record(
-    { phase: fc.constant('pending' as const), stage: word, message: word, position: fc.nat(2), startEstimateAt: date },
+const date = integer({ min: 0, max: 3 }).map((at) => new Date(at))
+const word = constantFrom('a', 'b', '')
+const told = oneof(
+  record(
+    { phase: constant('pending' as const), stage: word, message: word, position: nat(2), startEstimateAt: date },
     { requiredKeys: ['phase', 'stage', 'message'] },
   ),
-  fc.record(
+  record(
     {
-      phase: fc.constant('running' as const),
-      hosts: fc.array(word, { maxLength: 2 }),
+      phase: constant('running' as const),
+      hosts: array(word, { maxLength: 2 }),
       startedAt: date,
       endsAt: date,
-      address: fc.constantFrom(new URL('http://a/'), new URL('http://b/')),
+      address: constantFrom(new URL('http://a/'), new URL('http://b/')),
     },
     { requiredKeys: ['phase', 'hosts', 'startedAt'] },
   ),
-) as fc.Arbitrary<Told>
+) as Arbitrary<Told>
 
 test('two observations are the same when they would be written alike', (t) => {
-  fc.assert(
-    fc.property(told, told, (a, b) => {
+  assert(
+    property(told, told, (a, b) => {
       t.is(isSameObservation(a, b), canonicalJson(a) === canonicalJson(b))
       t.true(isSameObservation(a, structuredCopy(a)))
     }),
