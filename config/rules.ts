@@ -18,6 +18,7 @@ export function checkRules(draft: Draft): Found {
     mistakes: [
       ...profileMistakes(draft),
       ...loginMistakes(draft),
+      ...accessMistakes(draft),
       ...accountMistakes(draft),
       ...sandboxMistakes(draft),
       ...mountFindings(draft.mounts ?? []),
@@ -87,6 +88,19 @@ function loginMistakes(draft: Draft): Finding[] {
     }
   }
   return found
+}
+
+function accessMistakes({ access }: Draft): Finding[] {
+  return (access?.rules ?? []).flatMap(({ users, groups, claims, proposals }, index) =>
+    [users, groups, claims, proposals].every((condition) => condition === undefined)
+      ? [
+          {
+            path: ['access', 'rules', index],
+            message: 'has no condition, so it would fit everybody; use access.otherwise for that',
+          },
+        ]
+      : [],
+  )
 }
 
 function accountMistakes(draft: Draft): Finding[] {

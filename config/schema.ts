@@ -410,6 +410,44 @@ const log = z
   .describe("The hub's own log, on standard error.")
   .prefault({})
 
+const conditions = {
+  users: z.array(z.string()).min(1).optional().describe('Accounts, by their names here: it fits who is one of them.'),
+  groups: z.array(z.string()).min(1).optional().describe('It fits who is in one of these groups.'),
+  claims: z
+    .record(z.string(), z.array(z.string()).min(1))
+    .optional()
+    .describe('Claims of the login service, each with the values that fit: a text, or one of a list of texts.'),
+  proposals: z
+    .union([z.literal('any'), z.array(z.string()).min(1)])
+    .optional()
+    .describe('It fits members of one of these proposals; any: of any proposal. The catalogue is asked each time.'),
+}
+
+const access = z
+  .strictObject({
+    rules: z
+      .array(
+        z.strictObject({
+          allow: z.boolean().describe('Whether those whom it fits may use this installation.'),
+          ...conditions,
+          reason: z.string().optional().describe('What those who are refused by it read.'),
+        }),
+      )
+      .max(200)
+      .default([])
+      .describe('The first that fits decides. A rule fits when all of its conditions do.'),
+    otherwise: z
+      .enum(['allow', 'refuse'])
+      .default('allow')
+      .describe('For whom no rule fits. allow: everybody with an account.'),
+    reason: z
+      .string()
+      .default('This installation is not open to you')
+      .describe('What those read who are refused without a reason of a rule.'),
+  })
+  .describe('Who may use this installation. Asked at every login, launch and entry.')
+  .prefault({})
+
 const audit = z
   .strictObject({
     keep: duration.prefault('730d').describe('Lines of the audit trail are deleted after this long.'),
@@ -476,6 +514,7 @@ export const configurationSchema = z.strictObject({
     .describe('Programs that use the API with a token of their own, as services of JupyterHub do.'),
   agents,
   proxy,
+  access,
   audit,
   log,
 })

@@ -29,6 +29,7 @@ import { requestLog } from './http/request-log.ts'
 import { sessionsRouter } from './http/sessions.ts'
 import { browsersOnly } from './http/visitor.ts'
 import { waitingRouter } from './http/waiting.ts'
+import type { Authorisation } from './identity/authorisation.ts'
 import type { Linking } from './identity/index.ts'
 import type { Logins } from './identity/logins.ts'
 import { createWeb } from './web/render.ts'
@@ -45,6 +46,7 @@ export interface AppOptions {
     readonly stillValid: (visitor: Visitor) => Promise<boolean>
     readonly logins: Pick<Logins, 'list' | 'revoke'>
     readonly linking: Linking
+    readonly authorisation: Pick<Authorisation, 'require'>
   }
   readonly environments: Environments
   readonly launches: Launches
@@ -119,7 +121,17 @@ export function createApp(options: AppOptions): Koa {
     waitingRouter({ configuration, publicUrl, environments, own, pages }),
     sessionsRouter({ logins: identity.logins, audit, pages }),
     identitiesRouter({ linking: identity.linking, pages, now }),
-    enterRouter({ configuration, publicUrl, own, pages, audit, admissionKey, now, newId: newTicketId }),
+    enterRouter({
+      configuration,
+      publicUrl,
+      own,
+      pages,
+      authorisation: identity.authorisation,
+      audit,
+      admissionKey,
+      now,
+      newId: newTicketId,
+    }),
   ])
   // Every router adds to what the path matched; any of them can tell what the path would have allowed.
   app.use(identity.router.allowedMethods())

@@ -15,6 +15,7 @@ const tokenRequestSchema = z.strictObject({
   note: z.string().max(200).default(''),
 })
 
+const blockSchema = z.strictObject({ user: z.string().min(1).max(64), reason: z.string().min(1).max(300).nullable() })
 const pseudonymiseSchema = z.strictObject({ user: z.string().min(1).max(64) })
 
 export type TokenRequest = z.output<typeof tokenRequestSchema>
@@ -24,6 +25,8 @@ export interface ControlOptions {
   readonly registry: Registry
   createToken(wanted: TokenRequest): Promise<string>
   auditPage(query: AuditQuery): Promise<readonly AuditLine[]>
+  /** By name; `reason`: blocked, and what the person reads; null: not blocked any more. */
+  block(user: string, reason: string | null): Promise<void>
   /** By name; gives the pseudonym. */
   pseudonymise(user: string): Promise<string>
 }
@@ -70,6 +73,11 @@ async function answer(options: ControlOptions, request: IncomingMessage): Promis
     case 'GET /control/audit': {
       const query = parse(auditQuerySchema, Object.fromEntries(searchParams))
       return json(200, { lines: await options.auditPage(query) })
+    }
+    case 'POST /control/block': {
+      const { user, reason } = parse(blockSchema, await readJson(request))
+      await options.block(user, reason)
+      return json(200, {})
     }
     case 'POST /control/pseudonymise': {
       const { user } = parse(pseudonymiseSchema, await readJson(request))

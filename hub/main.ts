@@ -138,8 +138,10 @@ async function makeRooms(
     ? await startDemo({ ...inState, publicUrl, listenHost: configuration.listen.host })
     : undefined
   const services = await serviceTokens(configuration)
+  const catalogue = await createCatalogue(configuration.catalogue, inState)
   const identity = createIdentity({
     ...shared,
+    catalogue,
     db: store.db,
     writer: store.writer,
     secrets: {
@@ -155,11 +157,11 @@ async function makeRooms(
     ...(demo === undefined ? {} : { demo }),
     ...createLoginPages({ hub: configuration.hub, warnMs: configuration.login.warn, now }),
   })
-  const catalogue = await createCatalogue(configuration.catalogue, inState)
   const limits = createLimits({ store, perUser: configuration.environments.perUser, now, newId: randomUUID })
   await limits.fresh()
   const launches = createLaunches({
     ...shared,
+    authorisation: identity.authorisation,
     spawners,
     catalogue,
     accounts: createAccounts(configuration.accounts, inState),

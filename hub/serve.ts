@@ -9,6 +9,7 @@ import { agentsServer } from './http/agents.ts'
 import { attachFeed } from './http/feed.ts'
 import type { DemoProvider } from './identity/demo/index.ts'
 import type { Identity } from './identity/index.ts'
+import { block } from './identity/blocking.ts'
 import { createTokenMaker } from './identity/token-maker.ts'
 import { closer, listenOn, listenOnSocket } from './listeners.ts'
 import type { Ground } from './main.ts'
@@ -52,6 +53,8 @@ export async function serve(ground: Ground, rooms: Rooms, opened: AsyncDisposabl
     registry,
     createToken: createTokenMaker({ db: store.db, tokens: identity.tokens }),
     auditPage: auditExporter(store.db),
+    block: (user, reason) =>
+      block({ db: store.db, audit, routes: reconciler.routes, now: () => new Date() }, user, reason, { who: 'hub' }),
     pseudonymise: (user) =>
       pseudonymise({ store, audit, routes: reconciler.routes, now: () => new Date() }, user, { who: 'hub' }),
   })

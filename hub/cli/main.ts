@@ -26,7 +26,7 @@ const commands: Readonly<Record<string, Readonly<{ summary: string; load: () => 
     load: async () => (await import('./audit.ts')).audit,
   },
   user: {
-    summary: "makes a person's records anonymous",
+    summary: "blocks people, or makes a person's records anonymous",
     load: async () => (await import('./user.ts')).user,
   },
   agent: {

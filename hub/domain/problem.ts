@@ -7,6 +7,7 @@ const problems = {
   notLoggedIn: { status: 401, title: 'Log in first' },
   forbidden: { status: 403, title: 'This is not allowed' },
   foreignOrigin: { status: 403, title: 'The request came from another site' },
+  notAuthorised: { status: 403, title: 'You are not authorised' },
   blocked: { status: 403, title: 'This account is blocked' },
   notFound: { status: 404, title: 'There is nothing here' },
   methodNotAllowed: { status: 405, title: 'This method is not allowed here' },

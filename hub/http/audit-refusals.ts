@@ -7,7 +7,7 @@ import { addressKey, createLimit } from '../identity/limits.ts'
 import { possibleVisitor } from './visitor.ts'
 
 /** A launch that is refused has a line of its own, with what was chosen (hub/launch). */
-const told: ReadonlySet<ProblemType> = new Set(['forbidden', 'foreignOrigin', 'blocked'])
+const told: ReadonlySet<ProblemType> = new Set(['forbidden', 'foreignOrigin', 'blocked', 'notAuthorised'])
 const mostEachMinute = 30
 const longestPath = 300
 

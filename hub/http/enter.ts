@@ -6,8 +6,12 @@ import { Router } from '@koa/router'
 import { actorOf } from '../audit/entry.ts'
 import type { Audit } from '../audit/index.ts'
 import type { Configuration } from '../../config/schema.ts'
+import { Problem } from '../domain/problem.ts'
+import type { Visitor } from '../domain/services.ts'
+import type { Authorisation } from '../identity/authorisation.ts'
 import { issueTicket } from '../launch/entry.ts'
 import { environmentOrigin, environmentUrl, pathWithin } from '../web/environment-url.ts'
+import { answerDeadlineMs } from './api.ts'
 import { allowFormTo } from './headers.ts'
 import { enterSchema, parse } from './input.ts'
 import type { OwnEnvironments } from './own-environments.ts'
@@ -19,6 +23,7 @@ export interface EnterOptions {
   readonly publicUrl: URL
   readonly own: OwnEnvironments
   readonly pages: Pages
+  readonly authorisation: Pick<Authorisation, 'require'>
   readonly audit: Pick<Audit, 'write'>
   readonly admissionKey: Buffer
   readonly now: () => Date
@@ -27,13 +32,14 @@ export interface EnterOptions {
 }
 
 export function enterRouter(options: EnterOptions): Router {
-  const { configuration, publicUrl, own, pages, audit, admissionKey, now, newId } = options
+  const { configuration, publicUrl, own, pages, authorisation, audit, admissionKey, now, newId } = options
   const router = new Router()
 
   router.get('/hub/enter', async (ctx) => {
     const visitor = visitorOf(ctx)
     const { environment: id, nonce: nonceHash, next } = parse(enterSchema, ctx.query)
     const environment = await own.get(ctx, id)
+    await requireAuthorised(authorisation, visitor)
     const { prefix } = environment.spec
     const origin = environmentOrigin(environment.owner, configuration, publicUrl)
     const landing = environmentUrl(environment, configuration, publicUrl).slice(origin.length)
@@ -51,4 +57,13 @@ export function enterRouter(options: EnterOptions): Router {
     ctx.set('Referrer-Policy', 'strict-origin')
   })
   return router
+}
+
+/** What runs stays open to its owner while a catalogue that is down can't say whether it should. */
+async function requireAuthorised(authorisation: Pick<Authorisation, 'require'>, { user }: Visitor): Promise<void> {
+  try {
+    await authorisation.require(user, AbortSignal.timeout(answerDeadlineMs))
+  } catch (error) {
+    if (error instanceof Problem && error.status < 500) throw error
+  }
 }

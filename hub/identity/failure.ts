@@ -26,7 +26,6 @@ export type FailureReason =
   | 'interaction'
   | 'otherPerson'
   | 'linkedElsewhere'
-  | 'notAuthorised'
 
 /** A login that did not succeed. `cause` is for the log. */
 export class LoginFailure extends Problem {

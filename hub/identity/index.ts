@@ -7,12 +7,13 @@ import type { Registry } from 'prom-client'
 import type { Configuration } from '../../config/schema.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import type { Audit } from '../audit/index.ts'
-import type { RouteTable, Visitor } from '../domain/services.ts'
+import type { Catalogue, RouteTable, Visitor } from '../domain/services.ts'
 import { type Access, createAccess } from '../roles/access.ts'
 import { createGroups } from '../roles/groups.ts'
 import { createRoleMembers } from '../roles/members.ts'
 import type { Tables } from '../store/schema.ts'
 import type { Writer } from '../store/writer.ts'
+import { type Authorisation, createAuthorisation } from './authorisation.ts'
 import { cookieRules } from './cookies.ts'
 import { createLinkRequests, type LinkRequests } from './link-requests.ts'
 import { createLinks, type Links } from './links.ts'
@@ -40,8 +41,12 @@ import type { DemoProvider } from './demo/index.ts'
 
 export interface IdentityOptions {
   readonly db: Kysely<Tables>
+  readonly catalogue: Pick<Catalogue, 'proposals' | 'entitled'>
   readonly writer: Pick<Writer, 'note'>
-  readonly configuration: Pick<Configuration, 'hub' | 'login' | 'environments' | 'roles' | 'groups' | 'services'>
+  readonly configuration: Pick<
+    Configuration,
+    'hub' | 'access' | 'login' | 'environments' | 'roles' | 'groups' | 'services'
+  >
   readonly publicUrl: URL
   readonly secrets: IdentitySecrets
   readonly routes: Pick<RouteTable, 'revoke'>
@@ -78,6 +83,7 @@ export interface Identity {
   readonly tokens: Tokens
   readonly logins: Logins
   readonly linking: Linking
+  readonly authorisation: Authorisation
   /** Not started. */
   readonly refresher: Refresher
   readonly access: Access
@@ -124,13 +130,35 @@ export function createIdentity(options: IdentityOptions): Identity {
   const outsiders = createOutsiders({ key: derive('hutch outsiders'), rules, providers, now })
   const { matchIdentity } = options
   const users = createUsers({ db, providers, links, ...(matchIdentity ? { matchIdentity } : {}), contact, now, newId })
+  const authorisation = createAuthorisation({
+    db,
+    configuration: configuration.access,
+    providers,
+    vouching,
+    access,
+    catalogue: options.catalogue,
+    contact,
+  })
   const refresher = createRefresher({ db, providers, logins, seal, audit, now, log })
   const taken = createTakenOnce(db, now)
   const metrics = createLoginMetrics(options.metrics)
   const steps = createSteps(providers, publicUrl)
   const router = loginRoutes({
     providers,
-    signIn: createSignIn({ steps, pending, providers, users, outsiders, logins, rules, metrics, audit, log, now }),
+    signIn: createSignIn({
+      steps,
+      pending,
+      authorisation,
+      providers,
+      users,
+      outsiders,
+      logins,
+      rules,
+      metrics,
+      audit,
+      log,
+      now,
+    }),
     signOut: createSignOut({ providers, logins, rules, publicUrl, taken, audit, log }),
     loginPage: options.loginPage ?? plainLoginPage(title),
     renewedPage: options.renewedPage ?? plainRenewedPage,
@@ -151,7 +179,19 @@ export function createIdentity(options: IdentityOptions): Identity {
   const stillValid = (visitor: Visitor): Promise<boolean> =>
     (visitor.by === 'cookie' ? logins : tokens).stillValid(visitor.login)
   const linking = { links, requests, outsiders, providers }
-  return { middleware, router, tokens, logins, linking, refresher, access, vouching, serverTokens, stillValid }
+  return {
+    middleware,
+    router,
+    tokens,
+    logins,
+    linking,
+    refresher,
+    authorisation,
+    access,
+    vouching,
+    serverTokens,
+    stillValid,
+  }
 }
 
 function configured({ configuration, secrets, fetch }: IdentityOptions, now: () => number): Provider[] {

@@ -2,6 +2,7 @@
 import type { Context } from 'koa'
 import type { Audit } from '../audit/index.ts'
 import type { Log } from '../../spawners/spawner.ts'
+import type { Authorisation } from './authorisation.ts'
 import { type CookieRules, readCookies } from './cookies.ts'
 import { LoginFailure } from './failure.ts'
 import { addressKey, createLimit } from './limits.ts'
@@ -33,6 +34,7 @@ export interface Question {
 export interface SignInOptions {
   readonly steps: Steps
   readonly pending: PendingLogins
+  readonly authorisation: Authorisation
   readonly providers: Providers
   readonly users: Users
   /** Takes over whoever is to be linked to an account. */
@@ -45,8 +47,10 @@ export interface SignInOptions {
   readonly now: () => number
 }
 
+const authoriseTimeoutMs = 20_000
+
 export function createSignIn(options: SignInOptions): SignIn {
-  const { steps, pending, users, outsiders, logins, rules, metrics, audit, log, now } = options
+  const { steps, pending, authorisation, users, outsiders, logins, rules, metrics, audit, log, now } = options
   const providerTitle = ({ provider }: SignedIn): string => options.providers.get(provider).title
   // A whole facility may come from one address in the morning: what is counted strictly is what failed.
   const starts = createLimit({ tries: 300, windowSeconds: 60 })
@@ -103,6 +107,7 @@ export function createSignIn(options: SignInOptions): SignIn {
     }
     const user = await users.signIn(signedIn)
     if (user === 'outsider') return outsiders.receive(ctx, signedIn)
+    await authorisation.require(user, AbortSignal.timeout(authoriseTimeoutMs))
     const same = old?.user.id === user.id
     // Somebody else sat here before. The same person's login goes on: their open notebooks hang on it.
     if (old && !same) await logins.revoke(old.login)

@@ -4,6 +4,7 @@ import type { EnvironmentId } from '../../spawners/spawner.ts'
 import { actorOf, type AuditEntry } from '../audit/entry.ts'
 import type { Audit } from '../audit/index.ts'
 import { homeSource } from '../accounts/homes.ts'
+import type { Authorisation } from '../identity/authorisation.ts'
 import type { Choices, Environment } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
 import type {
@@ -32,6 +33,7 @@ export interface LaunchesOptions extends PlacementOptions {
   readonly environments: Pick<Environments, 'launch'>
   readonly catalogue: Pick<Catalogue, 'entitled'>
   readonly accounts: Accounts
+  readonly authorisation: Pick<Authorisation, 'require'>
   readonly audit: Pick<Audit, 'write' | 'note'>
   readonly quota: Pick<QuotaAdmission, 'admission' | 'longestMs'>
   readonly newId: () => EnvironmentId
@@ -43,7 +45,7 @@ interface Planned extends Plan {
 }
 
 export function createLaunches(options: LaunchesOptions): Launches {
-  const { configuration, catalogue, accounts, environments, audit, quota, now, newId, log } = options
+  const { configuration, catalogue, accounts, environments, authorisation, audit, quota, now, newId, log } = options
   const placement = createPlacement(options)
 
   async function plan(visitor: Launcher, choices: Choices, signal: AbortSignal, server?: string): Promise<Planned> {
@@ -96,6 +98,8 @@ export function createLaunches(options: LaunchesOptions): Launches {
   ): Promise<Environment> {
     const { user } = visitor
     if (user.blockedReason !== undefined) throw new Problem('blocked', user.blockedReason)
+    // As the store and the catalogue have it now, not as it was when the login began.
+    await authorisation.require(user, signal)
     const planned = await plan(visitor, choices, signal, server)
     const { spawner } = planned
     const spec = specOf(planned)

@@ -10,6 +10,7 @@ import { throughGate } from '../../hub/audit/gate.ts'
 import { type Audit, createAudit } from '../../hub/audit/index.ts'
 import type { AuditEntry } from '../../hub/audit/entry.ts'
 import { pseudonymise } from '../../hub/audit/pseudonymise.ts'
+import { block } from '../../hub/identity/blocking.ts'
 import { main } from '../../hub/cli/main.ts'
 import { serveControl } from '../../hub/control.ts'
 import { Problem } from '../../hub/domain/problem.ts'
@@ -347,10 +348,18 @@ test('hutch audit export and hutch user pseudonymise: with a hub that runs, and 
       registry: new Registry(),
       createToken: () => Promise.reject(new Error('not asked')),
       auditPage: auditExporter(store.db),
+      block: (user, reason) => block({ ...options, db: store.db }, user, reason, { who: 'hub' }),
       pseudonymise: (user) => pseudonymise(options, user, { who: 'hub' }),
     })
     const online = await hutch('audit', 'export')
     t.deepEqual(online.printed, offline.printed)
+    t.is((await hutch('user', 'block', 'ada', '--reason', 'Left in May')).code, 0)
+    const reason = async () =>
+      (await store.db.selectFrom('users').select('blocked_reason').executeTakeFirstOrThrow()).blocked_reason
+    t.is(await reason(), 'Left in May')
+    t.is((await hutch('user', 'unblock', 'ada')).code, 0)
+    t.is(await reason(), null)
+    t.regex((await hutch('user', 'block', 'ada')).errors, /--reason is missing/)
     const made = await hutch('user', 'pseudonymise', 'ada')
     t.regex(made.printed.join(), /^person-/, made.errors)
     t.regex((await hutch('user', 'pseudonymise', 'ada')).errors, /there is no user ada/)

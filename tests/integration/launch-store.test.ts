@@ -12,7 +12,7 @@ import { environmentId } from '../../spawners/common/environmentId.ts'
 import { specDigest } from '../../spawners/common/specDigest.ts'
 import type { EnvironmentSpec, Spawner } from '../../spawners/spawner.ts'
 import { createFakeEnvironments } from '../support/fake-environments.ts'
-import { rememberedAudit } from '../support/audit.ts'
+import { everybody, rememberedAudit } from '../support/audit.ts'
 import { quietLog } from '../support/quiet-log.ts'
 import { configuredQuota } from '../support/quota.ts'
 import { temporaryFolder } from '../support/temporary.ts'
@@ -36,6 +36,7 @@ test('SQLite takes the row of a launch with proposals and gives the same spec ba
       identity: { uid: 12_001, gid: 12_001, groups: [] },
     }),
     setup: { jupyter: () => ({ ok: true, message: '' }) },
+    authorisation: everybody,
     audit: rememberedAudit(),
     now,
     quota: configuredQuota(configuration, now),

@@ -15,7 +15,7 @@ import type { Choices, Environment, State } from '../../hub/domain/environment.t
 import { Problem } from '../../hub/domain/problem.ts'
 import type { Catalogue, Environments, Launches, Offer, Proposal, User, Visitor } from '../../hub/domain/services.ts'
 import type { AgentReport } from '../../images/agent/bootstrap.ts'
-import { rememberedAudit, type RememberedAudit } from './audit.ts'
+import { everybody, rememberedAudit, type RememberedAudit } from './audit.ts'
 import { type EnvironmentId, isEnvironmentId, type Log } from '../../spawners/spawner.ts'
 
 export interface FakeHub {
@@ -128,6 +128,7 @@ function fakeIdentity(
   }
   return {
     linking: noLinking,
+    authorisation: everybody,
     async middleware(ctx, next) {
       const token = hub.tokens.get(ctx.get('Authorization').replace(/^Bearer /, ''))
       const name = ctx.cookies.get('fake-user')

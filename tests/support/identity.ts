@@ -10,6 +10,7 @@ import { Registry } from 'prom-client'
 import type { Configuration } from '../../config/schema.ts'
 import { createAudit } from '../../hub/audit/index.ts'
 import { Problem } from '../../hub/domain/problem.ts'
+import type { Catalogue } from '../../hub/domain/services.ts'
 import { createDemoProvider, type DemoProvider } from '../../hub/identity/demo/index.ts'
 import { createIdentity, type Identity } from '../../hub/identity/index.ts'
 import { identitiesRouter } from '../../hub/http/identities.ts'
@@ -42,6 +43,11 @@ export interface TestHub {
   restart(): void
 }
 
+const noCatalogue: Pick<Catalogue, 'proposals' | 'entitled'> = {
+  proposals: () => Promise.resolve({ items: [], total: 0 }),
+  entitled: () => Promise.resolve([]),
+}
+
 export interface Clock {
   /** Added to the real time, ms. */
   offsetMs: number
@@ -57,6 +63,8 @@ export interface TestHubOptions {
   readonly publicUrl?: string
   readonly hosts?: string
   readonly fetch?: typeof fetch
+  readonly access?: Partial<Configuration['access']>
+  readonly catalogue?: Pick<Catalogue, 'proposals' | 'entitled'>
   readonly matchIdentity?: MatchIdentity
   /** Absent: an SQLite database of its own. */
   readonly database?: Configuration['database']
@@ -91,6 +99,7 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
   const makeIdentity = (): Identity =>
     createIdentity({
       db,
+      catalogue: options.catalogue ?? noCatalogue,
       writer: store.writer,
       configuration: {
         hub: { id: 'hutch', title: 'Hutch', contact: 'help@example.org' },
@@ -103,6 +112,7 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
           linkRequests: 14 * 86_400_000,
           ...options.login,
         },
+        access: { rules: [], otherwise: 'allow', reason: 'Not open', ...options.access },
         roles: {},
         groups: {},
         services: {},

@@ -16,7 +16,7 @@ import { environmentId } from '../../spawners/common/environmentId.ts'
 import { specDigest } from '../../spawners/common/specDigest.ts'
 import { type EnvironmentSpec, environmentIdPattern, type Health, type Spawner } from '../../spawners/spawner.ts'
 import { createFakeEnvironments } from '../support/fake-environments.ts'
-import { rememberedAudit } from '../support/audit.ts'
+import { everybody, rememberedAudit } from '../support/audit.ts'
 import { quietLog } from '../support/quiet-log.ts'
 import { configuredQuota } from '../support/quota.ts'
 import { temporaryFolder } from '../support/temporary.ts'
@@ -68,6 +68,7 @@ async function hub(t: ExecutionContext, set: Set = {}) {
       identity: { uid: 12_001, gid: 12_001, groups: [] },
     }),
     setup: { jupyter: () => set.jupyter ?? { ok: true, message: '' } },
+    authorisation: everybody,
     audit: rememberedAudit(),
     now,
     quota: configuredQuota(configuration, now),
