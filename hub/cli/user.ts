@@ -49,7 +49,11 @@ Options
       (await askHub(join(configuration.state, 'run', 'control.sock'), wish)) ??
       (await offline(configuration, log, async (store) => {
         const audit = createAudit({ store, configuration: configuration.audit, now: () => new Date(), log })
-        return await alone(store, audit, wish).finally(() => audit.close())
+        try {
+          return await alone(store, audit, wish)
+        } finally {
+          await audit.close()
+        }
       }))
     if (answer.pseudonym !== undefined) terminal.print(answer.pseudonym)
     return exitCodes.ok
