@@ -1,5 +1,5 @@
 /** From the answer 101 on: the heads are done, bytes flow. Apart from the exchange, so that nothing of it stays. */
-import type { ResponseHead } from '../http/head.ts'
+import type { RequestHead, ResponseHead } from '../http/head.ts'
 import type { Client } from './client.ts'
 import { renderResponseHead } from './fields.ts'
 import type { Forward, Forwarding, Live } from './forwarding.ts'
@@ -19,12 +19,16 @@ export interface TunnelStart {
   readonly fromUpstream: Buffer
 }
 
+const nothing: string[] = []
 // RFC 6455 7.4.1
 const goingAway = 1001
 const policyViolation = 1008
 
 export function startTunnel(start: TunnelStart): void {
-  const { forwarding, client, request, decision, upstream } = start
+  const { forwarding, client, decision, upstream } = start
+  const { route, entry, active } = decision
+  // For hours: without the fields, which nobody asks for again.
+  const request = { ...start.request, head: noFields(start.request.head) }
   let bytesIn = 0
   let bytesOut = 0
   const text = renderResponseHead(start.head, { kind: 'none' }, decision.response, { keepAlive: true, upgraded: true })
@@ -37,23 +41,30 @@ export function startTunnel(start: TunnelStart): void {
     inlets: forwarding.inlets,
     early: { fromClient: start.fromClient, fromUpstream: start.fromUpstream },
     ...(decision.listensOnly === true ? { passed: dropMessages() } : {}),
-    active: () => decision.active?.(),
+    active: active ?? nobodyActive,
     received: (bytes) => (bytesIn += bytes),
     sent: (bytes) => (bytesOut += bytes),
     closed() {
       forwarding.live.delete(live)
-      const { route, entry } = decision
       forwarding.done({ request, status: 101, kind: 'websocket', route, entry, bytesIn, bytesOut, cause: undefined })
     },
   })
   const live: Live = {
     slot: -1,
-    entry: decision.entry,
-    route: decision.route,
+    entry,
+    route,
     kind: 'websocket',
     moved: () => bytesIn + bytesOut,
     cut: () => tunnel.close(policyViolation, 'This is no longer open to you'),
     drain: () => tunnel.close(goingAway, 'The proxy restarts'),
   }
   forwarding.live.add(live)
+}
+
+function nobodyActive(): void {
+  // The hub's own WebSockets are nobody's environment.
+}
+
+function noFields({ method, target, minor }: RequestHead): RequestHead {
+  return { method, target, minor, raw: nothing, names: nothing, values: nothing }
 }

@@ -11,11 +11,16 @@ export type Command =
   | { do: 'echo'; port: number; head: string; connections: number; ms: number }
   | { do: 'open'; port: number; head: string; connections: number }
   | { do: 'close' }
+  /** Opens streams without end, and leaves in the middle of them. */
+  | { do: 'readers'; port: number; head: string; connections: number }
+  /** Of the server: streams without end that go on. */
+  | { do: 'streams' }
 
 export interface Measured {
   readonly port?: number
   readonly count?: number
   readonly seconds?: number
+  readonly p50Ms?: number
   readonly p99Ms?: number
 }
 
@@ -36,6 +41,12 @@ if (process.send !== undefined) {
 }
 
 const open: Socket[] = []
+let streams = 0
+const longestRequestLine = 128
+const headEnd = '\r\n\r\n'
+const smallBodyBytes = 20
+// fin, binary, 60 KiB
+const frame = Buffer.concat([Buffer.from([0x82, 126, 0xf0, 0]), Buffer.alloc(0xf000)])
 
 async function run(command: Command): Promise<Measured> {
   switch (command.do) {
@@ -54,6 +65,10 @@ async function run(command: Command): Promise<Measured> {
     case 'close':
       for (const socket of open.splice(0)) socket.destroy()
       return {}
+    case 'readers':
+      return await readers(command)
+    case 'streams':
+      return { count: streams }
   }
 }
 
@@ -69,7 +84,7 @@ async function serve(pskKey: string | undefined): Promise<Measured> {
   return { port: (server.address() as AddressInfo).port }
 }
 
-/** By the path: …/down/<bytes>, …/up, …/ws, and anything else a small answer. */
+/** By the path: …/down/<bytes>, …/up, …/ws, …/stream (frames without end), and …/api a small answer. */
 function answer(socket: Socket): void {
   let mode: 'head' | 'upload' | 'echo' = 'head'
   let left = 0
@@ -77,6 +92,8 @@ function answer(socket: Socket): void {
   socket.on('data', (data) => {
     if (mode === 'echo') return void socket.write(data)
     if (mode === 'upload') return received(data.length)
+    // Most are these: the load must not be the limit.
+    if (data.toString('latin1', 0, longestRequestLine).includes('/api HTTP')) return void socket.write(small)
     const end = data.indexOf('\r\n\r\n')
     const head = data.toString('latin1', 0, end)
     const path = head.slice(0, head.indexOf(' HTTP/'))
@@ -85,6 +102,7 @@ function answer(socket: Socket): void {
       mode = 'echo'
       return void socket.write(accept)
     }
+    if (path.endsWith('/stream')) return stream()
     if (path.endsWith('/up')) {
       mode = 'upload'
       left = Number(/content-length: (\d+)/i.exec(head)?.[1])
@@ -98,6 +116,16 @@ function answer(socket: Socket): void {
     if (left > 0) return
     mode = 'head'
     socket.write(small)
+  }
+
+  function stream(): void {
+    streams += 1
+    socket.on('close', () => (streams -= 1))
+    socket.write(accept)
+    const go = (): void => {
+      while (!socket.destroyed) if (!socket.write(frame)) return void socket.once('drain', go)
+    }
+    go()
   }
 
   function send(bytes: number): void {
@@ -123,22 +151,16 @@ async function requests(command: Extract<Command, { do: 'requests' }>): Promise<
     const socket = await connected(command.port)
     await new Promise<void>((resolve, reject) => {
       let sentAt = performance.now()
-      let length = 0
-      let got = 0
+      let pending: Buffer | undefined
       socket.on('error', reject)
       socket.on('close', () => reject(new Error('the proxy closed the connection')))
-      socket.on('data', (data) => {
-        got += data.length
-        if (length === 0) {
-          const text = data.toString('latin1')
-          if (!text.startsWith('HTTP/1.1 200')) return reject(new Error(text.slice(0, 200)))
-          const body = text.indexOf('\r\n\r\n') + 4
-          length = body + Number(/content-length: (\d+)/i.exec(text)?.[1])
-        }
-        if (got < length) return undefined
-        // Heads differ in length from one answer to the next (dates, ids): each is measured anew.
-        got = 0
-        length = 0
+      socket.on('data', (chunk) => {
+        const data = pending === undefined ? chunk : Buffer.concat([pending, chunk])
+        pending = data
+        const end = data.indexOf(headEnd)
+        if (end === -1 || data.length < end + headEnd.length + smallBodyBytes) return undefined
+        pending = undefined
+        if (data[9] !== 0x32) return reject(new Error(data.toString('latin1', 0, 200)))
         const now = performance.now()
         times.push(now - sentAt)
         if (now > until) {
@@ -156,7 +178,8 @@ async function requests(command: Extract<Command, { do: 'requests' }>): Promise<
   await Promise.all(workers)
   const seconds = (performance.now() - startedAt) / 1_000
   times.sort((a, b) => a - b)
-  return { count: times.length, seconds, p99Ms: times[Math.floor(times.length * 0.99)] ?? Number.NaN }
+  const at = (share: number): number => times[Math.floor(times.length * share)] ?? Number.NaN
+  return { count: times.length, seconds, p50Ms: at(0.5), p99Ms: at(0.99) }
 }
 
 async function transfer({ do: kind, port, head, bytes }: Extract<Command, { bytes: number }>): Promise<Measured> {
@@ -223,6 +246,17 @@ async function echo(command: Extract<Command, { do: 'echo' }>): Promise<Measured
   const seconds = (performance.now() - startedAt) / 1_000
   for (const socket of sockets) socket.destroy()
   return { count, seconds }
+}
+
+async function readers(command: Extract<Command, { do: 'readers' }>): Promise<Measured> {
+  const sockets = await Promise.all(
+    Array.from({ length: command.connections }, () => opened(command.port, command.head)),
+  )
+  // They stop reading, everything behind them fills up, and then they are gone.
+  for (const socket of sockets) socket.pause()
+  await new Promise((resolve) => setTimeout(resolve, 1_000))
+  for (const socket of sockets) socket.destroy()
+  return { count: sockets.length }
 }
 
 async function opened(port: number, head: string): Promise<Socket> {

@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { WebSocketServer } from 'ws'
 import type { HubMessage, Route, Target } from '../../proxy/feed.ts'
+import { proxyNodeFlags } from '../../proxy/node-flags.ts'
 import { signEntry } from '../../proxy/ticket.ts'
 import { program } from '../support/component.ts'
 import { freePort } from '../support/hutch.ts'
@@ -22,6 +23,8 @@ export interface Subject {
   readonly fields: string
   /** Adds a route; resolves when it is in use. */
   readonly addRoute?: (index: number) => Promise<void>
+  /** Gives it a table of so many routes; resolves when it is in use. */
+  readonly fill?: (count: number) => Promise<void>
   stop(): Promise<void>
 }
 
@@ -34,8 +37,8 @@ const chp = join(
 const pin = program('taskset') ?? ''
 
 /** On the first core; the other ends have the second. */
-function pinned(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
-  const child = spawn(pin, ['-c', '0', command, ...args], {
+function pinned(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}, cores = '0'): ChildProcess {
+  const child = spawn(pin, ['-c', cores, command, ...args], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, ...env },
   })
@@ -139,7 +142,8 @@ export async function compatible(kind: 'chp' | 'hutch as chp', upstream: number)
     '--log-level',
     'error',
   ]
-  const child = pinned(process.execPath, [script, ...args], { CONFIGPROXY_AUTH_TOKEN: 'bench' })
+  const flags = kind === 'chp' ? [] : proxyNodeFlags
+  const child = pinned(process.execPath, [...flags, script, ...args], { CONFIGPROXY_AUTH_TOKEN: 'bench' })
   await listens(port)
   await listens(apiPort)
   const add = async (path: string): Promise<void> => {
@@ -189,8 +193,8 @@ export async function hutch(folder: string, options: HutchOptions): Promise<Subj
     log: { access: options.access ?? false },
   }
   await writeFile(join(place, 'proxy.json'), JSON.stringify(configuration), { mode: 0o600 })
-  const args = [join(project, 'bin/hutch-proxy.js'), '--config', join(place, 'proxy.json')]
-  const child = pinned(process.execPath, args)
+  const args = [...proxyNodeFlags, join(project, 'bin/hutch-proxy.js'), '--config', join(place, 'proxy.json')]
+  const child = pinned(process.execPath, args, {}, (options.workers ?? 1) > 1 ? '0,1' : '0')
   await listens(port)
   await until('the table is there', () => hub.acknowledged() >= 0, { timeoutMs: 30_000 })
   const now = Date.now()
@@ -208,6 +212,8 @@ export async function hutch(folder: string, options: HutchOptions): Promise<Subj
     pids: async () => [child.pid ?? 0, ...(await childrenOf(child.pid ?? 0))],
     fields: `Cookie: hutch-entry=${entry}\r\n`,
     addRoute: (index) => hub.put(benchRoute(`r${index}`, route.target)),
+    fill: (count) =>
+      hub.table([route, ...Array.from({ length: count - 1 }, (_, index) => benchRoute(`t${index}`, route.target))]),
     async stop() {
       await ended(child)
       hub.close()
@@ -230,7 +236,12 @@ function benchRoute(id: string, target: Target): Route {
 async function fakeFeed(
   socket: string,
   first: Route,
-): Promise<{ put(route: Route): Promise<void>; acknowledged(): number; close(): void }> {
+): Promise<{
+  put(route: Route): Promise<void>
+  table(routes: Route[]): Promise<void>
+  acknowledged(): number
+  close(): void
+}> {
   const server = createServer((_request, response) => response.end('hub'))
   const sockets = new WebSocketServer({ server, perMessageDeflate: false })
   const waiting = new Map<number, () => void>()
@@ -256,6 +267,12 @@ async function fakeFeed(
         seq += 1
         waiting.set(seq, resolve)
         send({ type: 'put', seq, route })
+      }),
+    table: (routes) =>
+      new Promise((resolve) => {
+        seq += 1
+        waiting.set(seq, resolve)
+        send({ type: 'table', seq, routes, revocations: [] })
       }),
     acknowledged: () => acknowledged,
     close() {

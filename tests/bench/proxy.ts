@@ -1,6 +1,7 @@
 /**
- * The proxy beside configurable-http-proxy, haproxy and nginx, in one run: medians of interleaved rounds. The measured
- * process has one core; what asks and what answers share the other. `node tests/bench/proxy.ts [rounds] [subject or scenario …]`
+ * The proxy beside configurable-http-proxy and haproxy, in one run, admission switched on: medians of interleaved
+ * rounds. The measured process has one core; what asks and what answers share the other.
+ * `node tests/bench/proxy.ts [rounds] [subject or scenario …]`; nginx, the access log and CHP's mode when named.
  */
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,6 +11,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { agentKey } from '../../images/agent/link.ts'
 import { cpuMs, median, residentBytes, row } from './figures.ts'
+import { printTable } from './proxy-goals.ts'
 import type { Command, Measured } from './proxy-load.ts'
 import { compatible, haproxy, hutch, nginx, type Subject } from './proxy-subjects.ts'
 
@@ -18,8 +20,11 @@ interface Load {
   end(): void
 }
 
-const transferBytes = 2 ** 30
-const measureMs = 3_000
+const transferBytes = 2 ** 29
+const measureMs = 1_500
+const manyRoutes = 50_000
+/** Measured when nobody names any. */
+const usual: ReadonlySet<string> = new Set(['chp', 'haproxy', 'hutch', 'hutch to agents (PSK)'])
 
 export async function benchProxy(rounds: number, only: readonly string[]): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'hutch-bench-'))
@@ -47,13 +52,14 @@ export async function benchProxy(rounds: number, only: readonly string[]): Promi
     const figures = new Map<string, Map<string, number[]>>()
     for (let round = 0; round < rounds; round += 1) {
       for (const [name, start] of Object.entries(subjects)) {
-        if (only.some((word) => word in subjects) && !only.includes(name)) continue
+        const named = only.some((word) => word in subjects)
+        if (named ? !only.includes(name) : !usual.has(name)) continue
         const subject = await start()
         if (subject === undefined) continue
         try {
           const found = await measure(
             subject,
-            clients,
+            { clients, server, round },
             only.filter((word) => word in scenarios),
           )
           const known = figures.get(name) ?? new Map<string, number[]>()
@@ -64,9 +70,12 @@ export async function benchProxy(rounds: number, only: readonly string[]): Promi
         }
       }
     }
-    for (const [name, found] of figures) {
-      for (const [title, values] of found) row(`${name}: ${title}`, { median: median(values), of: values.length })
-    }
+    printTable(
+      new Map(
+        [...figures].map(([name, all]) => [name, new Map([...all].map(([title, each]) => [title, median(each)]))]),
+      ),
+    )
+    if (only.length === 0 || only.includes('extras')) await extras(folder, clients, target, plain)
   } finally {
     server.end()
     clients.end()
@@ -74,21 +83,33 @@ export async function benchProxy(rounds: number, only: readonly string[]): Promi
   }
 }
 
-const scenarios: Readonly<Record<string, (bench: Bench) => Promise<void>>> = { requests, transfers, websockets, routes }
+const scenarios: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
+  requests,
+  transfers,
+  websockets,
+  readers,
+  routes,
+}
 
 interface Bench {
   readonly subject: Subject
   readonly clients: Load
+  readonly server: Load
+  readonly round: number
   readonly figures: Record<string, number>
   readonly head: (method: string, path: string, more?: string) => string
   readonly cpu: () => Promise<number>
   readonly resident: () => Promise<number>
 }
 
-async function measure(subject: Subject, clients: Load, wanted: readonly string[]): Promise<Record<string, number>> {
+async function measure(
+  subject: Subject,
+  ends: Pick<Bench, 'clients' | 'server' | 'round'>,
+  wanted: readonly string[],
+): Promise<Record<string, number>> {
   const bench: Bench = {
     subject,
-    clients,
+    ...ends,
     figures: {},
     head: (method, path, more = '') =>
       `${method} /user/alice/e1/${path} HTTP/1.1\r\nHost: 127.0.0.1:${subject.port}\r\n` +
@@ -102,7 +123,7 @@ async function measure(subject: Subject, clients: Load, wanted: readonly string[
   return bench.figures
 }
 
-async function requests({ subject: { port }, clients, figures, head, cpu }: Bench): Promise<void> {
+async function requests({ subject: { port }, clients, figures, head, cpu, resident }: Bench): Promise<void> {
   const text = head('GET', 'api')
   await clients.do({ do: 'requests', port, head: text, connections: 32, ms: 1_000 })
   for (const connections of [1, 32, 256]) {
@@ -112,6 +133,7 @@ async function requests({ subject: { port }, clients, figures, head, cpu }: Benc
     figures[`small GET, c=${connections}: per second`] = count / seconds
     figures[`small GET, c=${connections}: p99 ms`] = p99Ms
     figures[`small GET, c=${connections}: CPU µs each`] = (((await cpu()) - before) * 1_000) / count
+    figures[`small GET, c=${connections}: resident MiB`] = (await resident()) / 2 ** 20
   }
 }
 
@@ -133,12 +155,7 @@ async function transfers({ subject: { port }, clients, figures, head, cpu, resid
 }
 
 async function websockets({ subject: { port }, clients, figures, head, cpu, resident }: Bench): Promise<void> {
-  const text = head(
-    'GET',
-    'ws',
-    'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
-      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n',
-  )
+  const text = head('GET', 'ws', upgrade)
   const before = await cpu()
   const { count = 1 } = await clients.do({ do: 'echo', port, head: text, connections: 16, ms: measureMs })
   figures['WebSocket echo of 1 kB: CPU µs'] = (((await cpu()) - before) * 1_000) / count
@@ -150,6 +167,24 @@ async function websockets({ subject: { port }, clients, figures, head, cpu, resi
   await clients.do({ do: 'close' })
   await sleep(3_000)
   figures['kept 3 s after they closed: MiB'] = ((await resident()) - quiet) / 2 ** 20
+}
+
+const upgrade =
+  'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+  'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
+
+/** Once: where they leak, what is left must not be counted again. */
+async function readers({ subject: { port, name }, clients, server, figures, head, round }: Bench): Promise<void> {
+  if (round > 0 || name.includes('PSK')) return
+  const { count: before = 0 } = await server.do({ do: 'streams' })
+  await clients.do({ do: 'readers', port, head: head('GET', 'stream', upgrade), connections: 30 })
+  const until = performance.now() + 10_000
+  let left = 30
+  while (left > 0 && performance.now() < until) {
+    await sleep(200)
+    left = ((await server.do({ do: 'streams' })).count ?? 0) - before
+  }
+  figures['30 readers left: connections behind after 10 s'] = left
 }
 
 async function routes({ subject: { addRoute }, figures }: Bench): Promise<void> {
@@ -164,6 +199,52 @@ async function routes({ subject: { addRoute }, figures }: Bench): Promise<void> 
   }
   await Promise.all(Array.from({ length: 50 }, add))
   figures['route add, 50 in flight: ms'] = (performance.now() - together) / 3_000
+}
+
+type TargetOf = Parameters<typeof hutch>[1]['target']
+
+/** What has no peer: two workers, a large table, and what admission adds. */
+async function extras(folder: string, clients: Load, target: TargetOf, plain: number): Promise<void> {
+  const ask = async (subject: Subject, connections: number, ms = measureMs): Promise<Measured & { cpuUs: number }> => {
+    const text = `GET /user/alice/e1/api HTTP/1.1\r\nHost: 127.0.0.1:${subject.port}\r\n${subject.fields}\r\n`
+    await clients.do({ do: 'requests', port: subject.port, head: text, connections, ms: 500 })
+    const before = await total(subject, cpuMs)
+    const measured = await clients.do({ do: 'requests', port: subject.port, head: text, connections, ms })
+    return { ...measured, cpuUs: (((await total(subject, cpuMs)) - before) * 1_000) / (measured.count ?? 1) }
+  }
+  const rate = ({ count = 0, seconds = 1 }: Measured): number => count / seconds
+  for (const workers of [1, 2]) {
+    const subject = await hutch(folder, { name: 'hutch', target, workers })
+    const measured = await ask(subject, 64)
+    row(`${workers} worker(s) on ${workers} core(s), c=64`, { per_second: rate(measured), cpu_us: measured.cpuUs })
+    await subject.stop()
+  }
+  await large(await hutch(folder, { name: 'hutch', target }), ask)
+  const admitting = await hutch(folder, { name: 'hutch', target })
+  const open = await compatible('hutch as chp', plain)
+  const added: Record<string, number[]> = {}
+  for (let round = 0; round < 3; round += 1) {
+    const [with1, without1] = [await ask(admitting, 1), await ask(open, 1)]
+    const [with32, without32] = [await ask(admitting, 32), await ask(open, 32)]
+    ;(added['p50_ms_c1'] ??= []).push((with1.p50Ms ?? 0) - (without1.p50Ms ?? 0))
+    ;(added['cpu_us_c32'] ??= []).push(with32.cpuUs - without32.cpuUs)
+  }
+  row('admission adds', Object.fromEntries(Object.entries(added).map(([name, values]) => [name, median(values)])))
+  await admitting.stop()
+  await open.stop()
+}
+
+async function large(subject: Subject, ask: (subject: Subject, connections: number) => Promise<{ cpuUs: number }>) {
+  const { cpuUs: before } = await ask(subject, 32)
+  const quiet = await total(subject, residentBytes)
+  const startedAt = performance.now()
+  await subject.fill?.(manyRoutes)
+  const tableMs = performance.now() - startedAt
+  await sleep(3_000)
+  const grownMiB = ((await total(subject, residentBytes)) - quiet) / 2 ** 20
+  const { cpuUs } = await ask(subject, 32)
+  row(`${manyRoutes} routes`, { table_ms: tableMs, grown_MiB: grownMiB, cpu_us_before: before, cpu_us: cpuUs })
+  await subject.stop()
 }
 
 async function total(subject: Subject, of: (pid: number) => Promise<number>): Promise<number> {
