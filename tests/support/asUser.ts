@@ -6,7 +6,7 @@ import { dirname, join, sep } from 'node:path'
 import { promisify } from 'node:util'
 
 /** An ordinary user of no name, of this test file alone: what a test as root becomes where it must not be root. */
-const ordinaryUid = 50_000 + (process.pid % 10_000)
+export const ordinaryUid = 50_000 + (process.pid % 10_000)
 
 const project = new URL('../..', import.meta.url).pathname.replace(/\/$/, '')
 const isRoot = process.getuid?.() === 0

@@ -96,7 +96,7 @@ interface Minter {
 async function startMinter({ folder, keyFile, view, env }: SlurmCluster): Promise<Minter> {
   const own = join(folder, 'minter')
   await mkdir(own, { mode: 0o700 })
-  const [key, socket, auditFile] = [join(own, 'key'), join(own, 'socket'), join(own, 'audit')]
+  const [key, socket, auditFile] = [join(own, 'key'), join(folder, 'run/tokens'), join(own, 'audit')]
   await copyFile(keyFile, key)
   await chmod(key, 0o400)
   const argv = [process.execPath, join(project, 'bin/hutch-slurm-minter.js')]

@@ -1,0 +1,64 @@
+/** The main job as jobs of a real SLURM cluster, before a hub that is not root and has no key of SLURM's. */
+import test, { type ExecutionContext } from 'ava'
+import { slurmMissing, people } from '../clusters/slurm/cluster.ts'
+import { available } from '../support/component.ts'
+import { openKernel, type RemoteKernel } from '../support/kernel.ts'
+import type { Launched, Scientist } from '../support/scientist.ts'
+import { startSlurmHub, type SlurmHub } from '../support/slurmHub.ts'
+import { until } from '../support/until.ts'
+
+let starting: Promise<SlurmHub> | undefined
+
+/** One cluster and one hub for all tests here. Undefined: something is missing, and the test has said so. */
+async function slurmHub(t: ExecutionContext): Promise<SlurmHub | undefined> {
+  t.timeout(900_000, 'a cluster, a hub, environments and kernels start')
+  const missing = slurmMissing()
+  if (!available(t, 'SLURM', missing === undefined, `${missing ?? ''}; see tests/setup/packages.ts`)) return undefined
+  starting ??= startSlurmHub(t)
+  return await starting
+}
+
+test.after.always(async (t) => {
+  t.timeout(180_000)
+  if (process.env['SHOW'] !== undefined) t.log((await starting)?.hutch.output() ?? '')
+  await (await starting?.catch(() => undefined))?.close()
+})
+
+test.serial('a scientist launches JupyterLab as a job, runs a cell through the proxy, and stops', async (t) => {
+  const hub = await slurmHub(t)
+  if (!hub) return
+  const { cluster } = hub.site
+  const ada = await hub.logIn('ada')
+  const launched = await ada.launch({ profile: 'lab', flavour: 'gpu' })
+  await ada.enter(launched)
+  const kernel = await openKernel(ada, launched)
+  const seen = JSON.parse(await kernel.run(whoAmI)) as Record<string, unknown>
+  const { uid, groups } = people.ada
+  t.like(seen, { uid, home: cluster.view.home('ada'), whoami: 'ada', cwd: cluster.view.home('ada') })
+  t.deepEqual(seen['groups'], Object.values(groups))
+  t.regex(String(seen['gpu']), /^[01]$/)
+  t.deepEqual(seen['secrets'], [], 'nothing of the claim or the key in argv or variables')
+
+  const [line = ''] = (await cluster.run(['squeue', '-h', '-o', '%A %u %T %b %j'])).trim().split('\n')
+  t.regex(line, new RegExp(`^\\d+ ada RUNNING gres:gpu:1 hutch-sl-${launched.id}-`))
+  kernel.dispose()
+  t.is((await ada.api('POST', `/environments/${launched.id}/stop`)).status, 202)
+  await until('it ended', async () => (await ada.state(launched.id)) === 'ended', { timeoutMs: 90_000, everyMs: 100 })
+  await until('the job is gone', async () => (await cluster.run(['squeue', '-h'])).trim() === '', {
+    timeoutMs: 60_000,
+    everyMs: 200,
+  })
+  const said = await cluster.run(['sacct', '-X', '-n', '-P', '-u', 'ada', '-o', 'State', '-S', 'now-1hour'])
+  t.regex(said, /CANCELLED|COMPLETED/)
+})
+
+const whoAmI = `
+import json, os, subprocess
+def sh(line): return subprocess.run(line, shell=True, capture_output=True, text=True).stdout.strip()
+everything = [open(f'/proc/{pid}/{name}', 'rb').read() for pid in os.listdir('/proc') if pid.isdigit()
+  and os.stat(f'/proc/{pid}').st_uid == os.getuid() for name in ('cmdline', 'environ')]
+print(json.dumps({
+  'uid': os.getuid(), 'groups': sorted(set(os.getgroups()) - {os.getgid()}), 'whoami': sh('id -un') or os.environ['USER'],
+  'home': os.environ['HOME'], 'cwd': os.getcwd(), 'gpu': os.environ.get('CUDA_VISIBLE_DEVICES'),
+  'secrets': [str(each)[:200] for each in everything if b'"key"' in each],
+}))`

@@ -1,0 +1,85 @@
+/** A hub before a real SLURM cluster: not root, without SLURM's key, with the real agent on storage that nodes see. */
+import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { ExecutionContext } from 'ava'
+import { exportAgent } from '../../images/agent/export.ts'
+import { people, type Name } from '../clusters/slurm/cluster.ts'
+import { ordinaryUid } from './asUser.ts'
+import { runHutch, type RunningHutch } from './hutch.ts'
+import { readyJupyter } from './jupyter-on-path.ts'
+import { logInAs, type Scientist } from './scientist.ts'
+import { startSlurmSite, type SlurmSite } from './slurmSite.ts'
+
+export interface SlurmHub {
+  readonly site: SlurmSite
+  readonly hutch: RunningHutch
+  logIn(name: Exclude<Name, 'emmy'>): Promise<Scientist>
+  close(): Promise<void>
+}
+
+/** `more`: of the configuration, over what is here. */
+export async function startSlurmHub(t: ExecutionContext, more: { profiles?: object } = {}): Promise<SlurmHub> {
+  const jupyter = await readyJupyter(t)
+  if ('missing' in jupyter) throw new Error(jupyter.missing)
+  const site = await startSlurmSite()
+  const state = await mkdtemp(join(tmpdir(), 'hutch-'))
+  try {
+    const agentFolder = join(site.cluster.folder, 'exported')
+    await exportAgent({ folder: agentFolder })
+    // The hub alone may ask for tokens.
+    await chown(site.tokens, ordinaryUid, ordinaryUid)
+    const file = join(state, 'hutch.json')
+    await writeFile(file, JSON.stringify(configuration(site, agentFolder, jupyter.binFolder, more.profiles)))
+    const hutch = await runHutch({ state, args: ['--config', file] })
+    return {
+      site,
+      hutch,
+      logIn: async (name) => await logInAs(hutch.url, name, (await hutch.passwords())[name] ?? ''),
+      async close() {
+        await hutch.stop()
+        await site.close()
+        await rm(state, { recursive: true, force: true, maxRetries: 5 })
+      },
+    }
+  } catch (error) {
+    await site.close()
+    await rm(state, { recursive: true, force: true, maxRetries: 5 })
+    throw error
+  }
+}
+
+function configuration(site: SlurmSite, agentFolder: string, binFolder: string, profiles: object = {}): object {
+  const users = (Object.keys(people) as Name[]).map((name) => {
+    const { uid, gid, groups, home } = site.account(name)
+    return [name, { uid, gid, groups, home }]
+  })
+  return {
+    hub: { id: 'sl' },
+    login: { demo: true },
+    accounts: { source: 'file', users: Object.fromEntries(users) },
+    flavours: {
+      small: { title: 'Small', cpu: 1, memory: '1GiB', walltime: '30min' },
+      gpu: { title: 'One GPU', cpu: 1, memory: '1GiB', gpus: 1, walltime: '30min' },
+      tight: { title: 'Tight', cpu: 1, memory: '200MiB', walltime: '30min' },
+      brief: { title: 'Brief', cpu: 1, memory: '200MiB', walltime: '1min' },
+    },
+    spawners: {
+      cluster: {
+        type: 'slurm',
+        endpoint: site.cluster.restUrl,
+        version: 'v0.0.38',
+        tokens: site.tokens,
+        observer: 'hutch',
+        agentFolder,
+        output: join(site.outputFolder, '{user}-{id}'),
+        path: [binFolder, '/usr/bin', '/bin'],
+      },
+    },
+    profiles: {
+      lab: { title: 'JupyterLab', kind: 'notebook', flavours: ['small', 'gpu'], on: { cluster: {} } },
+      terminal: { title: 'Terminal', kind: 'terminal', flavours: ['tight', 'brief', 'gpu'], on: { cluster: {} } },
+      ...profiles,
+    },
+  }
+}
