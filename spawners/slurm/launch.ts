@@ -10,8 +10,8 @@ import { callTimeoutMs, type SlurmTools } from './tools.ts'
 
 type Spec = EnvironmentSpec<SlurmProfile>
 
-/** SLURM may be at work for somebody who hung up. */
-const afterTimeoutMs = 5_000
+/** SLURM may be at work for somebody who is not there any more. */
+const afterwardsMs = 3_000
 
 export async function launch(tools: SlurmTools, spec: Spec, claim: string, signal: AbortSignal): Promise<void> {
   const { config, context, names, records, queue } = tools
@@ -31,7 +31,7 @@ export async function launch(tools: SlurmTools, spec: Spec, claim: string, signa
     // What was asked before and not answered may be there: look before asking again.
     if (await isThere(tools, spec, asked?.until, signal)) return
     if (asked !== undefined) await records.unask(spec.id)
-    const until = now + callTimeoutMs + afterTimeoutMs
+    const until = now + callTimeoutMs + afterwardsMs
     if (!(await records.ask(spec.id, { user, uid, until }))) continue
     await submit(tools, spec, submission, signal)
     queue.submitted()
@@ -75,12 +75,10 @@ async function submit(tools: SlurmTools, spec: Spec, submission: Submission, sig
     await records.answer(spec.id, { user, uid, jobId, submittedAt })
     context.log.info({ environment: spec.id, job: jobId, user }, 'a job was submitted')
   } catch (error) {
-    if (!(error instanceof ClusterRefused)) {
-      if (isNeverSent(error)) await records.unask(spec.id)
-      throw error
-    }
-    if (isVerdict(error)) await records.unask(spec.id)
-    throw refusalOf(error, submission) ?? error
+    const isNothing = error instanceof ClusterRefused ? isVerdict(error) : isNeverSent(error)
+    if (isNothing) await records.unask(spec.id)
+    else await records.lose(spec.id, { user, uid, until: context.now().getTime() + afterwardsMs })
+    throw error instanceof ClusterRefused ? (refusalOf(error, submission) ?? error) : error
   }
 }
 

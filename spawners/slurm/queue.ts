@@ -39,14 +39,14 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
   const followers = new Set<(look: Look, before: Look | undefined) => void>()
   let latest: Look | undefined
   let begunAt = -Infinity
-  let tookMs = 0
+  let restMs = 0
   let submittedAt = -Infinity
   let running: Promise<unknown> = Promise.resolve()
   let waiting: Promise<Look> | undefined
   let woken = new AbortController()
 
   function notBefore(): number {
-    const spaced = begunAt + Math.max(intervalMs, restFactor * tookMs)
+    const spaced = begunAt + Math.max(intervalMs, restMs)
     const settleMs = settleShare * intervalMs
     // One submit after the other must not put it off for ever.
     return Math.max(spaced, Math.min(submittedAt + settleMs, Math.max(spaced, begunAt) + settleMs))
@@ -70,12 +70,15 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
     begunAt = now().getTime()
     try {
       const seen = { begunAt, digest: await look(AbortSignal.timeout(lookTimeoutMs)) }
+      restMs = restFactor * (now().getTime() - begunAt)
       const before = latest
       latest = seen
       for (const each of followers) each(seen, before)
       return seen
-    } finally {
-      tookMs = now().getTime() - begunAt
+    } catch (error) {
+      // How long a dead controller takes to say so tells nothing of its load.
+      restMs = now().getTime() - begunAt
+      throw error
     }
   }
 

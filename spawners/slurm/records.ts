@@ -34,6 +34,8 @@ export interface Records {
   isRemoved(id: EnvironmentId): Promise<boolean>
   /** False: somebody else asks just now. */
   ask(id: EnvironmentId, asked: Omit<Asked, 'version'>): Promise<boolean>
+  /** Its answer is lost: from `until` on it may be looked for. */
+  lose(id: EnvironmentId, asked: Omit<Asked, 'version'>): Promise<void>
   /** It came to nothing. */
   unask(id: EnvironmentId): Promise<void>
   answer(id: EnvironmentId, job: Omit<JobRecord, 'version'>): Promise<void>
@@ -69,6 +71,9 @@ export function createRecords(folder: string, random: () => string): Records {
       } finally {
         await unlink(file)
       }
+    },
+    async lose(id, asked) {
+      await rename(await draft(JSON.stringify({ version: 1, ...asked })), path(id, 'asked'))
     },
     async unask(id) {
       // Renamed first: of two who find it out of date, one alone takes it away.

@@ -101,6 +101,12 @@ function failureWords({ reason, exit, description }: ClusterJob): string {
   }
   const words = known[reason]
   if (words !== undefined) return words
+  if (exit?.code === 126) {
+    return 'The job could not begin: its home directory is not on the node, or a program may not be run there. Ask your administrator.'
+  }
+  if (exit?.code === 127) {
+    return 'The job could not begin: a program that it needs is not on the node. Ask your administrator.'
+  }
   if (exit !== undefined && exit.signal > 0) return `The job was ended by signal ${exit.signal}.`
   if (exit !== undefined && exit.code > 0) return `The job ended with exit code ${exit.code}.`
   return description === '' ? 'The job failed, and SLURM does not say why.' : `The job failed: ${description}.`

@@ -1,9 +1,10 @@
 /** The main job as jobs of a real SLURM cluster, before a hub that is not root and has no key of SLURM's. */
+import { request } from 'node:https'
 import test, { type ExecutionContext } from 'ava'
 import { slurmMissing, people } from '../clusters/slurm/cluster.ts'
+import { pskClient } from '../../images/agent/link.ts'
 import { available } from '../support/component.ts'
-import { openKernel, type RemoteKernel } from '../support/kernel.ts'
-import type { Launched, Scientist } from '../support/scientist.ts'
+import { openKernel } from '../support/kernel.ts'
 import { startSlurmHub, type SlurmHub } from '../support/slurmHub.ts'
 import { until } from '../support/until.ts'
 
@@ -51,6 +52,68 @@ test.serial('a scientist launches JupyterLab as a job, runs a cell through the p
   const said = await cluster.run(['sacct', '-X', '-n', '-P', '-u', 'ada', '-o', 'State', '-S', 'now-1hour'])
   t.regex(said, /CANCELLED|COMPLETED/)
 })
+
+test.serial(
+  'a stolen claim gets nothing: from another host, a second time, after a requeue; each is an alarm',
+  async (t) => {
+    const hub = await slurmHub(t)
+    if (!hub) return
+    const { cluster } = hub.site
+    const ada = await hub.logIn('ada')
+    const launched = await ada.launch({ profile: 'terminal', flavour: 'tight' })
+    await until('it is ready', async () => (await ada.state(launched.id)) === 'ready', { timeoutMs: 90_000 })
+    const job = (await cluster.run(['squeue', '-h', '-u', 'ada', '-o', '%A'])).trim()
+    const script = await cluster.run(['scontrol', 'write', 'batch_script', job, '-'])
+    const claim = JSON.parse(script.split('\n').find((line) => line.startsWith('{"version"')) ?? '{}') as StolenClaim
+    t.is(claim.id, launched.id)
+
+    t.deepEqual(await ask(claim, '127.0.0.2'), { status: 403, given: false }, 'from a host that is not the job’s')
+    t.deepEqual(await ask(claim, '127.0.0.1'), { status: 409, given: false }, 'a second time')
+    const report = { ...claim, path: '/agent/report' }
+    t.deepEqual(await ask(report, '127.0.0.1'), { status: 404, given: false }, 'it reports nothing')
+    t.regex(hub.hutch.output(), /"alarm":"claim".*a claim was refused/)
+    t.is(await ada.state(launched.id), 'ready', 'who had it first goes on')
+
+    await cluster.run(['scontrol', 'update', `jobid=${job}`, 'requeue=1'])
+    await cluster.run(['scontrol', 'requeue', job])
+    await until('it waits again', async () => (await ada.state(launched.id)) === 'starting', { timeoutMs: 60_000 })
+    const begins = (): Promise<boolean> =>
+      cluster.run(['scontrol', 'update', `jobid=${job}`, 'starttime=now']).then(
+        () => true,
+        () => false,
+      )
+    await until('it may begin', begins, { timeoutMs: 30_000, everyMs: 200 })
+    await until('it is ready again', async () => (await ada.state(launched.id)) === 'ready', { timeoutMs: 90_000 })
+    t.deepEqual(await ask(claim, '127.0.0.1'), { status: 409, given: false }, 'the new start has its key too')
+    await ada.api('POST', `/environments/${launched.id}/stop`)
+    await until('it ended', async () => (await ada.state(launched.id)) === 'ended', { timeoutMs: 90_000, everyMs: 100 })
+    t.is(await ask(claim, '127.0.0.1'), 'no connection', 'and of what has ended nobody hears')
+  },
+)
+
+interface StolenClaim {
+  readonly id: string
+  readonly key: string
+  readonly report: Readonly<{ host: string; port: number }>
+  readonly path?: string
+}
+
+async function ask(
+  { id, key, report, path = '/agent/claim' }: StolenClaim,
+  localAddress: string,
+): Promise<{ status: number; given: boolean } | 'no connection'> {
+  const { host, port } = report
+  const psk = pskClient(`claim.${id}`, Buffer.from(key, 'base64url'))
+  return await new Promise((resolve) => {
+    const call = request({ ...psk, host, port, localAddress, method: 'POST', path, agent: false }, (answer) => {
+      let text = ''
+      answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+      answer.on('end', () => resolve({ status: answer.statusCode ?? 0, given: text.includes('"key"') }))
+    })
+    call.on('error', () => resolve('no connection'))
+    call.end()
+  })
+}
 
 const whoAmI = `
 import json, os, subprocess

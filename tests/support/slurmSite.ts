@@ -8,7 +8,7 @@ import { configSchema, type SlurmConfig, type SlurmProfile } from '../../spawner
 import { createSlurm } from '../../spawners/slurm/create.ts'
 import { restCluster } from '../../spawners/slurm/index.ts'
 import { profileSchema } from '../../spawners/slurm/config.ts'
-import { createTokens } from '../../spawners/slurm/tokens.ts'
+import { createTokens, type Tokens } from '../../spawners/slurm/tokens.ts'
 import type { Account, EnvironmentId, EnvironmentSpec, Log, Spawner } from '../../spawners/spawner.ts'
 import type { ContractBehaviour, ContractSubject } from '../../spawners/contract.ts'
 import { contractSpec, silentLog, spawnerContext } from './spawnerSubject.ts'
@@ -25,8 +25,15 @@ export interface SlurmSite {
   readonly outputFolder: string
   account(name: Name): Account
   config(part?: object): SlurmConfig
-  open(hub?: string, part?: object, log?: Log): Promise<Spawner<SlurmProfile>>
+  open(hub?: string, part?: object, own?: Own): Promise<Spawner<SlurmProfile>>
   close(): Promise<void>
+}
+
+/** What a test puts in the place of the real ones. */
+interface Own {
+  readonly log?: Log
+  readonly now?: () => Date
+  readonly tokens?: Tokens
 }
 
 const project = new URL('../..', import.meta.url).pathname
@@ -73,11 +80,11 @@ export async function startSlurmSite(options: { minJobAgeSeconds?: number } = {}
     outputFolder,
     account,
     config,
-    async open(hub = 'tested', part = {}, log = silentLog) {
-      const context = spawnerContext({ hub, name: 'cluster', stateFolder: join(stateFolder, hub), log })
+    async open(hub = 'tested', part = {}, { log = silentLog, now = () => new Date(), tokens }: Own = {}) {
+      const context = spawnerContext({ hub, name: 'cluster', stateFolder: join(stateFolder, hub), log, now })
       await mkdir(context.stateFolder, { recursive: true })
       const own = config(part)
-      return createSlurm(own, context, restCluster(own, createTokens(own.tokens, context.now)))
+      return createSlurm(own, context, restCluster(own, tokens ?? createTokens(own.tokens, now)))
     },
     async close() {
       await minter.stop()
@@ -123,6 +130,7 @@ read -r claim
 set -- $HUTCH_TEST
 case $1 in
   end) exit "$2" ;;
+  eat) exec python3 -c 'held = bytearray(2**30); import time; time.sleep(60)' ;;
   print) head -c "$2" /dev/zero | tr '\\0' 'x' | fold -w 79 ;;
 esac
 trap 'kill $!; exit 0' TERM

@@ -30,7 +30,7 @@ export interface SlurmCluster {
   /** A token for anybody, as the minter would make it. */
   token(user: string, lifetimeSeconds?: number): Promise<string>
   /** A command of the cluster as root, or as one of the people; what it printed. */
-  run(argv: readonly string[], as?: string): Promise<string>
+  readonly run: (argv: readonly string[], as?: string) => Promise<string>
   start(name: DaemonName): Promise<void>
   stop(name: DaemonName): Promise<void>
   kill(name: DaemonName): Promise<void>

@@ -52,7 +52,7 @@ export function createCluster(transport: Transport, headersOf: Headers, observer
 
     async finished(names, since, signal) {
       const headers = await headersOf(observer, signal)
-      const query = { job_name: names.join(','), start_time: String(Math.floor(since.getTime() / 1_000)) }
+      const query = { job_name: names.join(','), start_time: `uts${Math.floor(since.getTime() / 1_000)}` }
       const { jobs = [] } = dataOf(await client.GET('/slurmdb/v0.0.38/jobs', { headers, signal, params: { query } }))
       return jobs.map(readDbJob)
     },
@@ -115,6 +115,6 @@ function jobOf(submission: Submission): components['schemas']['v0.0.38_job_prope
     ...(reservation === undefined ? {} : { reservation }),
     ...(constraint === undefined ? {} : { constraints: constraint }),
     ...(licenses === undefined ? {} : { licenses }),
-    ...(submission.exclusive ? { exclusive: 'true' as const } : {}),
+    ...(submission.exclusive ? { exclusive: 'exclusive' as const } : {}),
   }
 }

@@ -47,7 +47,7 @@ export function createCluster(transport: Transport, headersOf: Headers, observer
 
     async finished(names, since, signal) {
       const headers = await headersOf(observer, signal)
-      const query = { job_name: names.join(','), start_time: String(Math.floor(since.getTime() / 1_000)) }
+      const query = { job_name: names.join(','), start_time: `uts${Math.floor(since.getTime() / 1_000)}` }
       const { jobs } = dataOf(await client.GET('/slurmdb/v0.0.42/jobs/', { headers, signal, params: { query } }))
       return jobs.map(readDbJob)
     },

@@ -1,0 +1,396 @@
+/** What can go wrong in a real SLURM cluster, really made: each ends in the right state and in words, nothing is lost. */
+import { randomBytes } from 'node:crypto'
+import { chmod, readdir, symlink } from 'node:fs/promises'
+import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import test, { type ExecutionContext } from 'ava'
+import { slurmMissing, type Name } from '../clusters/slurm/cluster.ts'
+import { environmentId } from '../../spawners/common/environmentId.ts'
+import type { SlurmProfile } from '../../spawners/slurm/config.ts'
+import {
+  LaunchRefused,
+  type EndReason,
+  type EnvironmentId,
+  type Observation,
+  type Spawner,
+} from '../../spawners/spawner.ts'
+import { available } from '../support/component.ts'
+import { slurmSpec, startSlurmSite, type SlurmSite } from '../support/slurmSite.ts'
+import { until } from '../support/until.ts'
+
+const newId = environmentId(randomBytes)
+const signal = (): AbortSignal => AbortSignal.timeout(60_000)
+
+interface Scene {
+  readonly site: SlurmSite
+  readonly spawner: Spawner<SlurmProfile>
+  /** Launched, with what the fake agent does. */
+  readonly launch: (name: Name, does: string, part?: Part) => Promise<EnvironmentId>
+  readonly sees: (id: EnvironmentId, phase: Observation['phase'], by?: Spawner<SlurmProfile>) => Promise<Observation>
+  readonly scontrol: (...words: readonly string[]) => Promise<string>
+  readonly jobOf: (id: EnvironmentId) => Promise<string>
+}
+interface Part {
+  readonly profile?: object
+  readonly walltimeMs?: number
+}
+
+let scene: Scene | undefined
+/** Begun first and looked at last: SLURM's shortest time is a minute. */
+let brief: EnvironmentId | undefined
+
+test.before(async (t) => {
+  t.timeout(180_000)
+  if (slurmMissing() !== undefined) return
+  const site = await startSlurmSite({ minJobAgeSeconds: 2 })
+  const spawner = await site.open()
+  scene = sceneOf(site, spawner)
+  brief = await scene.launch('ada', 'run', { walltimeMs: 60_000 })
+})
+test.after.always(async (t) => {
+  t.timeout(120_000)
+  await scene?.spawner.close?.()
+  await scene?.site.close()
+})
+
+function sceneOf(site: SlurmSite, spawner: Spawner<SlurmProfile>): Scene {
+  const run = site.cluster.run
+  const scontrol: Scene['scontrol'] = (...words) => run(['scontrol', ...words])
+  return {
+    site,
+    spawner,
+    scontrol,
+    async launch(name, does, { profile = {}, walltimeMs = 1_800_000 } = {}) {
+      const id = newId()
+      const resources = { cpu: 1, memoryBytes: 2 ** 27, gpus: 0, walltimeMs }
+      await spawner.ensure(slurmSpec(site, name, { id, profile, resources, variables: { HUTCH_TEST: does } }), signal())
+      return id
+    },
+    async sees(id, phase, by = spawner) {
+      let last: Observation | undefined
+      return await until(
+        `${id} is ${phase}`,
+        async () => {
+          last = (await by.observe(signal())).get(id)?.observation
+          return last?.phase === phase ? last : undefined
+        },
+        { timeoutMs: 60_000, everyMs: 50 },
+      ).catch((error: unknown) => {
+        throw new Error(`it is ${JSON.stringify(last)}`, { cause: error })
+      })
+    },
+    async jobOf(id) {
+      const lines = (await run(['squeue', '-h', '-t', 'all', '-o', '%A %j'])).split('\n')
+      return lines.find((line) => line.includes(`-${id}-`))?.split(' ')[0] ?? ''
+    },
+  }
+}
+
+function fault(title: string, steps: (t: ExecutionContext, scene: Scene) => Promise<void>): void {
+  test.serial(`SLURM: ${title}`, async (t) => {
+    t.timeout(240_000)
+    const missing = slurmMissing()
+    if (!available(t, 'SLURM', missing === undefined, `${missing ?? ''}; see tests/setup/packages.ts`)) return
+    if (scene === undefined) return t.fail('the cluster did not come up')
+    await steps(t, scene)
+  })
+}
+
+const yes = (): boolean => true
+const no = (): boolean => false
+
+function is(t: ExecutionContext, observation: Observation, reason: EndReason, words: RegExp): void {
+  if (observation.phase !== 'ended' && observation.phase !== 'pending') return t.fail(JSON.stringify(observation))
+  if (observation.phase === 'ended') t.is(observation.reason, reason)
+  t.regex(observation.message, words)
+}
+
+fault('an administrator cancels it', async (t, { launch, sees, jobOf, site }) => {
+  const id = await launch('ada', 'run')
+  await sees(id, 'running')
+  await site.cluster.run(['scancel', await jobOf(id)])
+  is(t, await sees(id, 'ended'), 'cancelled', /cancelled in SLURM, by you or by an administrator/)
+})
+
+fault('it takes more memory than it has', async (t, { launch, sees }) => {
+  is(t, await sees(await launch('ada', 'eat'), 'ended'), 'outOfMemory', /choose a size with more memory/)
+})
+
+fault(
+  'it waits: the partition is down, it is held, released, and runs',
+  async (t, { launch, sees, scontrol, jobOf }) => {
+    await scontrol('update', 'partitionname=short', 'state=down')
+    const id = await launch('ada', 'run', { profile: { partition: 'short' } })
+    is(t, await sees(id, 'pending'), 'failed', /partition does not run jobs now|in the queue/)
+    await scontrol('hold', await jobOf(id))
+    await until('it is told to be on hold', async () => {
+      const seen = await sees(id, 'pending')
+      return seen.phase === 'pending' && /on hold/.test(seen.message)
+    })
+    await scontrol('update', 'partitionname=short', 'state=up')
+    await scontrol('release', await jobOf(id))
+    await sees(id, 'running')
+    t.pass()
+  },
+)
+
+fault('it is suspended and resumed: what it was, it is', async (t, { launch, sees, scontrol, jobOf, spawner }) => {
+  const id = await launch('ada', 'run')
+  const before = await sees(id, 'running')
+  await scontrol('suspend', await jobOf(id))
+  await until('SLURM says so', async () => (await scontrol('show', 'job', await jobOf(id))).includes('SUSPENDED'))
+  t.is((await spawner.observe(signal())).get(id)?.observation.phase, 'running')
+  await scontrol('resume', await jobOf(id))
+  const after = await sees(id, 'running')
+  t.true(before.phase === 'running' && after.phase === 'running' && after.hosts[0] === '127.0.0.1')
+})
+
+fault('it is requeued: it waits again, and runs again', async (t, { launch, sees, scontrol, jobOf }) => {
+  const id = await launch('ada', 'run')
+  const before = await sees(id, 'running')
+  const job = await jobOf(id)
+  await scontrol('update', `jobid=${job}`, 'requeue=1')
+  await scontrol('requeue', job)
+  await sees(id, 'pending')
+  await until('it may begin', () => scontrol('update', `jobid=${job}`, 'starttime=now').then(yes, no))
+  const after = await sees(id, 'running')
+  if (before.phase !== 'running' || after.phase !== 'running') return t.fail()
+  t.true(after.startedAt > before.startedAt)
+})
+
+fault('it makes room for something more urgent', async (t, { launch, sees, spawner }) => {
+  const low = await launch('ada', 'run', { profile: { partition: 'spare', exclusive: true, nodes: 2 } })
+  // Whatever runs on the nodes must end first.
+  await until('it runs', async () => {
+    const seen = await sees(low, 'running').catch(() => undefined)
+    return seen?.phase === 'running'
+  })
+  const high = await launch('marie', 'run', { profile: { exclusive: true } })
+  is(t, await sees(low, 'ended'), 'preempted', /more urgent/)
+  await spawner.remove(high, signal())
+})
+
+fault('its node fails', async (t, { launch, sees, scontrol, site }) => {
+  const node = site.cluster.nodes[1] ?? ''
+  const id = await launch('ada', 'run', { profile: { partition: 'gpu' } })
+  await sees(id, 'running')
+  await site.cluster.kill('node2')
+  await scontrol('update', `nodename=${node}`, 'state=down', 'reason=test')
+  is(t, await sees(id, 'ended'), 'nodeLost', /node .* failed/)
+  await site.cluster.start('node2')
+  await until('it is back', async () => {
+    await scontrol('update', `nodename=${node}`, 'state=resume').catch(() => undefined)
+    return /idle|mix/.test(await site.cluster.run(['sinfo', '-h', '-n', node, '-o', '%t']))
+  })
+})
+
+fault('no such partition, a foreign account, too much, over a limit, no association', async (t, { launch, site }) => {
+  const rows: [Name, object, RegExp][] = [
+    ['ada', { partition: 'nowhere' }, /no partition nowhere/],
+    ['marie', { account: 'beamtime' }, /may not use the account beamtime/],
+    ['ada', { qos: 'gold' }, /quality of service gold/],
+    ['ada', { tasks: 500 }, /smaller size/],
+    ['ada', { reservation: 'none' }, /reservation none/],
+    ['ada', { constraint: 'quantum' }, /feature quantum|so much/],
+    ['rosalind', {}, /no account in SLURM/],
+  ]
+  for (const [name, profile, words] of rows) {
+    const error = await t.throwsAsync(launch(name, 'run', { profile }), { instanceOf: LaunchRefused }, String(words))
+    t.regex(error?.message ?? '', words)
+  }
+  await launch('marie', 'run', { profile: { qos: 'never' } })
+  const over = await t.throwsAsync(launch('marie', 'run', { profile: { qos: 'never' } }), { instanceOf: LaunchRefused })
+  t.regex(over?.message ?? '', /more than your account or quality of service allows/)
+  t.is((await site.cluster.run(['squeue', '-h', '-u', 'rosalind'])).trim(), '')
+})
+
+fault('a home that is on no node', async (t, { launch, sees, spawner }) => {
+  const id = await launch('emmy', 'run')
+  is(t, await sees(id, 'ended'), 'failed', /home directory/)
+  t.regex((await spawner.logs?.(id, signal())) ?? '', /home directory \S+ is not on this node/)
+})
+
+fault(
+  'an output that is a link to what only the hub may read shows nothing',
+  async (t, { launch, sees, spawner, site }) => {
+    const id = await launch('ada', 'end 0')
+    await sees(id, 'ended')
+    const path = join(site.outputFolder, `ada-${id}`)
+    await site.cluster.run(['rm', path])
+    await symlink(site.auditFile, path)
+    t.is(await spawner.logs?.(id, signal()), '')
+  },
+)
+
+fault('a job of another with the same name is nobody', async (t, { launch, sees, jobOf, site, spawner }) => {
+  const id = await launch('ada', 'run')
+  await sees(id, 'running')
+  const name = (await site.cluster.run(['squeue', '-h', '-j', await jobOf(id), '-o', '%j'])).trim()
+  const forge = ['sbatch', `--job-name=${name}`, '--mem=50M', '-D', '/tmp', '-o', '/dev/null', '--wrap=sleep 100']
+  await site.cluster.run(forge, 'marie')
+  await spawner.remove(id, signal())
+  await until('it is gone', async () => !(await spawner.observe(signal())).has(id))
+  t.is((await site.cluster.run(['squeue', '-h', '-u', 'marie', '-n', name, '-o', '%T'])).trim().length > 0, true)
+  await site.cluster.run(['scancel', '-u', 'marie'])
+})
+
+fault('slurmctld is down: unknown, never gone; then it is as it was', async (t, { launch, sees, site, spawner }) => {
+  const id = await launch('ada', 'run')
+  const before = await sees(id, 'running')
+  await site.cluster.stop('slurmctld')
+  const [error] = await Promise.all([
+    t.throwsAsync(launch('ada', 'run')),
+    t.throwsAsync(spawner.observe(signal())),
+    t.throwsAsync(spawner.remove(id, signal())),
+  ])
+  t.false(error instanceof LaunchRefused, 'it is tried again')
+  await site.cluster.start('slurmctld')
+  const answers = (): Promise<boolean> => spawner.observe(signal()).then(yes, no)
+  await until('it answers', answers, { timeoutMs: 60_000 })
+  t.deepEqual(await sees(id, 'running'), before)
+})
+
+fault(
+  'slurmdbd is down: what SLURM forgot is unknown, and told when it is back',
+  async (t, { launch, sees, site, spawner }) => {
+    const id = await launch('ada', 'end 0')
+    await sees(id, 'ended')
+    const fresh = await site.open()
+    await site.cluster.stop('slurmdbd')
+    const gone = async (): Promise<boolean> =>
+      !(await site.cluster.run(['squeue', '-h', '-t', 'all', '-o', '%j'])).includes(id)
+    await until('slurmctld forgets it', gone, { timeoutMs: 90_000, everyMs: 500 })
+    t.is((await fresh.observe(signal())).get(id)?.observation.phase, 'unknown')
+    await site.cluster.start('slurmdbd')
+    const seen = await sees(id, 'ended', fresh)
+    t.like(seen, { reason: 'completed' })
+    await spawner.remove(id, signal())
+    t.false((await fresh.observe(signal())).has(id), 'removed is removed, whatever the accounting knows')
+    await fresh.close?.()
+  },
+)
+
+fault(
+  'slurmrestd dies in the middle of a submit: the job is found again, and is one',
+  async (t, { site, sees, jobOf }) => {
+    const breaking = await breakingProxy(site)
+    const spawner = await site.open('tested', { endpoint: breaking.url })
+    const id = newId()
+    const spec = slurmSpec(site, 'ada', { id, variables: { HUTCH_TEST: 'run' } })
+    await spawner.observe(signal())
+    breaking.arm()
+    await t.throwsAsync(spawner.ensure(spec, signal()))
+    await site.cluster.start('slurmrestd')
+    await until(
+      'it is accepted',
+      () =>
+        spawner.ensure(spec, signal()).then(
+          () => true,
+          () => false,
+        ),
+      { timeoutMs: 60_000 },
+    )
+    await sees(id, 'running', spawner)
+    const names = (await site.cluster.run(['squeue', '-h', '-o', '%j'])).split('\n')
+    t.is(names.filter((name) => name.includes(id)).length, 1)
+    t.not(await jobOf(id), '')
+    await spawner.close?.()
+    breaking.close()
+  },
+)
+
+fault(
+  'a bad token and an expired one are 500: unknown, tried again with a new one',
+  async (t, { launch, sees, site }) => {
+    const id = await launch('ada', 'run')
+    await sees(id, 'running')
+    for (const given of ['nonsense', await site.cluster.token('hutch', -100)]) {
+      let asked = 0
+      const tokens = {
+        of: async () => ((asked += 1) === 1 ? given : await site.cluster.token('hutch')),
+        forget: () => undefined,
+      }
+      const spawner = await site.open('tested', {}, { tokens })
+      await t.throwsAsync(spawner.observe(signal()))
+      t.is((await spawner.observe(signal())).get(id)?.observation.phase, 'running')
+      await spawner.close?.()
+    }
+  },
+)
+
+fault("the hub's clock is an hour off", async (t, { launch, sees, site }) => {
+  const id = await launch('ada', 'run')
+  await sees(id, 'running')
+  for (const offMs of [-3_600_000, 3_600_000]) {
+    const spawner = await site.open('tested', {}, { now: () => new Date(Date.now() + offMs) })
+    t.is((await spawner.observe(signal())).get(id)?.observation.phase, 'running', String(offMs))
+    await spawner.close?.()
+  }
+})
+
+fault('a spool that takes nothing: it is tried again', async (t, { launch, site }) => {
+  const spool = join(site.cluster.folder, 'spool/slurmctld')
+  const folders = [
+    spool,
+    ...(await readdir(spool)).filter((name) => name.startsWith('hash.')).map((name) => join(spool, name)),
+  ]
+  for (const folder of folders) await chmod(folder, 0o555)
+  const error = await t.throwsAsync(launch('ada', 'run'))
+  t.false(error instanceof LaunchRefused, error?.message)
+  for (const folder of folders) await chmod(folder, 0o755)
+  await launch('ada', 'run')
+})
+
+fault('its time is over', async (t, { sees }) => {
+  if (brief === undefined) return t.fail()
+  is(t, await sees(brief, 'ended'), 'timeLimit', /choose a size with more time/)
+})
+
+fault('the minter wrote down whom it made tokens for', async (t, { site }) => {
+  const lines = (await site.cluster.run(['cat', site.auditFile]))
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { user: string; minted: boolean })
+  t.true(lines.some(({ user, minted }) => user === 'ada' && minted) && lines.some(({ user }) => user === 'hutch'))
+  t.false(JSON.stringify(lines).includes('eyJ'), 'and no token')
+})
+
+/** Passes bytes on; once armed, the first answer to a POST kills slurmrestd and never arrives. */
+async function breakingProxy({ cluster }: SlurmSite): Promise<{ url: string; arm(): void; close(): void }> {
+  let isArmed = false
+  const open = new Set<Socket>()
+  const server = createServer((client) => {
+    const { hostname, port } = new URL(cluster.restUrl)
+    const upstream = connect({ host: hostname, port: Number(port) })
+    let isPost = false
+    for (const socket of [client, upstream]) {
+      open.add(socket)
+      socket.on('error', () => undefined)
+      socket.on('close', () => {
+        client.destroy()
+        upstream.destroy()
+        open.delete(socket)
+      })
+    }
+    client.on('data', (data: Buffer) => {
+      if (data.toString('latin1').startsWith('POST ')) isPost = true
+      upstream.write(data)
+    })
+    upstream.on('data', (data: Buffer) => {
+      if (!isArmed || !isPost) return void client.write(data)
+      isArmed = false
+      void cluster.kill('slurmrestd').then(() => client.destroy())
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    arm: () => void (isArmed = true),
+    close: () => {
+      server.close()
+      for (const socket of open) socket.destroy()
+    },
+  }
+}
