@@ -12,12 +12,12 @@ const besidePackages = fileURLToPath(new URL('../../node_modules/.cache/hutch', 
 /** Before anything else is loaded. `state`: the folder that the command line names, which may not be there yet. */
 export function keepCompiled(state: string | undefined): void {
   if (makeWritable(besidePackages)) enableCompileCache(besidePackages)
-  else if (state !== undefined && existsSync(state)) enableCompileCache(folderIn(state))
+  else if (state !== undefined) keepCompiledIn(state)
 }
 
-/** Once the state folder is known and private; for what is loaded from now on. */
+/** Once the configuration has named the state folder; for what is loaded from now on. A new one is not ours to make. */
 export function keepCompiledIn(state: string): void {
-  if (getCompileCacheDir() === undefined) enableCompileCache(folderIn(state))
+  if (getCompileCacheDir() === undefined && existsSync(state)) enableCompileCache(folderIn(state))
 }
 
 /** Node writes it when the process ends by itself: a hub may run for months, and be killed. */
