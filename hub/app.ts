@@ -25,12 +25,14 @@ import { launchRouter } from './http/launch.ts'
 import { metrics, requestMetrics } from './http/metrics.ts'
 import { ownEnvironments } from './http/own-environments.ts'
 import { createPages } from './http/pages.ts'
+import { quotaApiRouter, quotaPagesRouter } from './http/quota.ts'
 import { requestLog } from './http/request-log.ts'
 import { sessionsRouter } from './http/sessions.ts'
 import { browsersOnly } from './http/visitor.ts'
 import { waitingRouter } from './http/waiting.ts'
 import type { Authorisation } from './identity/authorisation.ts'
 import type { Linking } from './identity/index.ts'
+import type { Quota } from './quota/index.ts'
 import type { Logins } from './identity/logins.ts'
 import { createWeb } from './web/render.ts'
 
@@ -50,6 +52,7 @@ export interface AppOptions {
   }
   readonly environments: Environments
   readonly launches: Launches
+  readonly quota: Quota
   readonly catalogue: Catalogue
   readonly audit: Pick<Audit, 'write' | 'note'>
   /** JupyterHub's API. */
@@ -112,6 +115,7 @@ export function createApp(options: AppOptions): Koa {
     apiRouter({ environments, own, launches, catalogue }),
     jupyterHubRouter(options.operations, audit),
     linkApiRouter(identity.linking),
+    quotaApiRouter({ quota: options.quota, catalogue, log }),
     eventsRouter({ environments, own, stillValid: identity.stillValid, log, heartbeatMs }),
   ])
   app.use(browsersOnly())
@@ -119,6 +123,7 @@ export function createApp(options: AppOptions): Koa {
     homeRouter({ environments, own, catalogue, pages, notices, log }),
     launchRouter({ own, launches, catalogue, pages, notices, log }),
     waitingRouter({ configuration, publicUrl, environments, own, pages }),
+    quotaPagesRouter({ quota: options.quota, catalogue, pages, log }),
     sessionsRouter({ logins: identity.logins, audit, pages }),
     identitiesRouter({ linking: identity.linking, pages, now }),
     enterRouter({

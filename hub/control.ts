@@ -5,6 +5,7 @@ import type { Registry } from 'prom-client'
 import { z } from 'zod'
 import { type AuditQuery, auditQuerySchema } from './audit/export.ts'
 import type { AuditLine } from './audit/entry.ts'
+import type { Applied } from './quota/index.ts'
 import { Problem } from './domain/problem.ts'
 
 const tokenRequestSchema = z.strictObject({
@@ -16,6 +17,8 @@ const tokenRequestSchema = z.strictObject({
 })
 
 const blockSchema = z.strictObject({ user: z.string().min(1).max(64), reason: z.string().min(1).max(300).nullable() })
+const limitsSchema = z.strictObject({ source: z.string().min(1).max(64), dryRun: z.boolean(), value: z.unknown() })
+
 const pseudonymiseSchema = z.strictObject({ user: z.string().min(1).max(64) })
 
 export type TokenRequest = z.output<typeof tokenRequestSchema>
@@ -27,15 +30,18 @@ export interface ControlOptions {
   auditPage(query: AuditQuery): Promise<readonly AuditLine[]>
   /** By name; `reason`: blocked, and what the person reads; null: not blocked any more. */
   block(user: string, reason: string | null): Promise<void>
+  /** The limits of a file become those of this source. */
+  applyLimits(file: { source: string; dryRun: boolean; value: unknown }): Promise<Applied>
   /** By name; gives the pseudonym. */
   pseudonymise(user: string): Promise<string>
 }
 
 const longestBodyBytes = 16_384
+const longestLimitsBytes = 4 * 1_048_576
 
 /**
  * POST /control/token → {token}; GET /control/audit?after=… → {lines}; POST /control/pseudonymise {user} → {pseudonym};
- * GET /metrics (Prometheus text); GET /health.
+ * POST /control/limits {source, dryRun, value} → {added, removed}; GET /metrics (Prometheus text); GET /health.
  */
 export async function serveControl(options: ControlOptions): Promise<Server> {
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
@@ -79,6 +85,8 @@ async function answer(options: ControlOptions, request: IncomingMessage): Promis
       await options.block(user, reason)
       return json(200, {})
     }
+    case 'POST /control/limits':
+      return json(200, await options.applyLimits(parse(limitsSchema, await readJson(request, longestLimitsBytes))))
     case 'POST /control/pseudonymise': {
       const { user } = parse(pseudonymiseSchema, await readJson(request))
       return json(200, { pseudonym: await options.pseudonymise(user) })
@@ -99,12 +107,12 @@ function failure(error: unknown): Answer {
   return json(problem.status, { type: problem.type, title: problem.title, detail: problem.detail })
 }
 
-async function readJson(request: IncomingMessage): Promise<unknown> {
+async function readJson(request: IncomingMessage, most = longestBodyBytes): Promise<unknown> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length
-    if (size > longestBodyBytes) throw new Problem('tooLarge', `At most ${longestBodyBytes} bytes.`)
+    if (size > most) throw new Problem('tooLarge', `At most ${most} bytes.`)
     chunks.push(chunk)
   }
   try {

@@ -19,8 +19,7 @@ import type { createDemoProvider, DemoProvider } from './identity/demo/index.ts'
 import { createIdentity } from './identity/index.ts'
 import { createLaunches } from './launch/index.ts'
 import { keptPort, requireFree } from './listeners.ts'
-import { createQuotaAdmission } from './quota/admission.ts'
-import { createLimits } from './quota/limits.ts'
+import { createQuota } from './quota/index.ts'
 import { createEnvironments, reconcileSettings, type Reconciled } from './reconcile/index.ts'
 import { type Rooms, serve } from './serve.ts'
 import { prepareAgent } from './setup/agent.ts'
@@ -130,7 +129,7 @@ async function makeRooms(
   { environments, routes }: Reconciled,
   spawners: ReadonlyMap<string, NamedSpawner>,
   jupyter: Jupyter,
-): Promise<Pick<Rooms, 'identity' | 'app' | 'demo'>> {
+): Promise<Pick<Rooms, 'identity' | 'app' | 'quota' | 'demo'>> {
   const { configuration, publicUrl, folder, secrets, store, audit, registry, log } = ground
   const shared = { configuration, publicUrl, environments, audit, now, log }
   const inState = { stateFolder: folder.path, now, log }
@@ -157,8 +156,13 @@ async function makeRooms(
     ...(demo === undefined ? {} : { demo }),
     ...createLoginPages({ hub: configuration.hub, warnMs: configuration.login.warn, now }),
   })
-  const limits = createLimits({ store, perUser: configuration.environments.perUser, now, newId: randomUUID })
-  await limits.fresh()
+  const quota = await createQuota({
+    ...shared,
+    store,
+    perUser: configuration.environments.perUser,
+    contact: configuration.hub.contact,
+    newId: randomUUID,
+  })
   const launches = createLaunches({
     ...shared,
     authorisation: identity.authorisation,
@@ -166,7 +170,7 @@ async function makeRooms(
     catalogue,
     accounts: createAccounts(configuration.accounts, inState),
     setup: { jupyter: () => healthOf(jupyter) },
-    quota: createQuotaAdmission({ store, limits, contact: configuration.hub.contact, now }),
+    quota,
     newId: environmentId(randomBytes),
   })
   const operations = createJupyterHubApi({
@@ -182,6 +186,7 @@ async function makeRooms(
     ...shared,
     identity,
     launches,
+    quota,
     catalogue,
     operations,
     admissionKey: secrets.admissionKey,
@@ -189,7 +194,7 @@ async function makeRooms(
     setup: () => ('missing' in jupyter ? [jupyter.missing] : []),
     newId: randomUUID,
   })
-  return { identity, app, demo }
+  return { identity, app, quota, demo }
 }
 
 /** Loaded where it is wanted: a facility's own hub needs none of it. */

@@ -13,6 +13,7 @@ import { block } from './identity/blocking.ts'
 import { createTokenMaker } from './identity/token-maker.ts'
 import { closer, listenOn, listenOnSocket } from './listeners.ts'
 import type { Ground } from './main.ts'
+import type { Quota } from './quota/index.ts'
 import type { Reconciled } from './reconcile/index.ts'
 import { startProxy } from './supervise/start-proxy.ts'
 
@@ -20,6 +21,7 @@ export interface Rooms {
   readonly reconciler: Reconciled
   readonly identity: Identity
   readonly app: Koa
+  readonly quota: Quota
   readonly demo: DemoProvider | undefined
   /** Kept over restarts: agents that outlive this hub report to it. */
   readonly agentsPort: number
@@ -28,7 +30,7 @@ export interface Rooms {
 /** Returns when browsers can come. What it opens is closed with `opened`, the last first. */
 export async function serve(ground: Ground, rooms: Rooms, opened: AsyncDisposableStack): Promise<void> {
   const { configuration, publicUrl, folder, secrets, registry, store, audit, log } = ground
-  const { reconciler, identity, app, demo, agentsPort } = rooms
+  const { reconciler, identity, app, quota, demo, agentsPort } = rooms
   await reconciler.start()
   identity.refresher.start()
   opened.defer(() => identity.refresher.close())
@@ -55,6 +57,7 @@ export async function serve(ground: Ground, rooms: Rooms, opened: AsyncDisposabl
     auditPage: auditExporter(store.db),
     block: (user, reason) =>
       block({ db: store.db, audit, routes: reconciler.routes, now: () => new Date() }, user, reason, { who: 'hub' }),
+    applyLimits: (file) => quota.apply(file, { who: 'hub' }),
     pseudonymise: (user) =>
       pseudonymise({ store, audit, routes: reconciler.routes, now: () => new Date() }, user, { who: 'hub' }),
   })

@@ -29,6 +29,10 @@ const commands: Readonly<Record<string, Readonly<{ summary: string; load: () => 
     summary: "blocks people, or makes a person's records anonymous",
     load: async () => (await import('./user.ts')).user,
   },
+  limits: {
+    summary: 'compares limits with a file under version control, and applies it',
+    load: async () => (await import('./limits.ts')).limits,
+  },
   agent: {
     summary: 'writes what runs inside environments to a folder, for images and shared disks',
     load: async () => (await import('./agent.ts')).agent,

@@ -161,6 +161,8 @@ export interface Offer {
     memoryBytes: number
     gpus: number
     walltimeMs?: number
+    /** Why it is over a limit just now. */
+    overLimit?: string
   }>[]
   readonly spawners: readonly string[]
   /** Why it can't be had just now ("JupyterLab is missing: …"), with the remedy. */
@@ -168,7 +170,8 @@ export interface Offer {
 }
 
 export interface Launches {
-  offers(visitor: Launcher): Promise<readonly Offer[]>
+  /** `proposals`: what would be chosen; then what is over a limit is marked. Absent: nothing is. */
+  offers(visitor: Launcher, proposals?: readonly Proposal[]): Promise<readonly Offer[]>
   /** Checks everything live (profile, flavour, proposals, account), makes the spec, launches. Throws Problems. */
   launch(visitor: Launcher, choices: Choices, signal: AbortSignal, options?: LaunchOptions): Promise<Environment>
 }

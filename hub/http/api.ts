@@ -71,7 +71,7 @@ export function apiRouter({ environments, own, launches, catalogue }: ApiOptions
   })
 
   router.get('/offers', async (ctx) => {
-    ctx.body = { items: await launches.offers(permitted(visitorOf(ctx), 'read:servers')) }
+    ctx.body = { items: await launches.offers(permitted(visitorOf(ctx), 'read:servers'), []) }
   })
 
   router.get('/proposals', async (ctx) => {

@@ -83,10 +83,8 @@ async function showForm(
   draft: Partial<Choices>,
   problem?: Problem,
 ): Promise<void> {
-  const [offers, proposals] = await Promise.all([
-    options.launches.offers(visitorOf(ctx)),
-    proposalChoices(options, ctx, draft),
-  ])
+  const proposals = await proposalChoices(options, ctx, draft)
+  const offers = await options.launches.offers(visitorOf(ctx), proposals.chosen)
   const usable = offers.filter((each) => each.unavailable === undefined)
   const chosen = usable.find((each) => each.profile === draft.profile) ?? usable[0]
   options.pages.show(ctx, 'launch', {

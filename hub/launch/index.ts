@@ -18,6 +18,7 @@ import type {
   User,
 } from '../domain/services.ts'
 import type { Admitting, QuotaAdmission } from '../quota/admission.ts'
+import type { Usage } from '../quota/usage.ts'
 import type { Asker } from '../quota/rules.ts'
 import type { NewEnvironment } from '../store/schema.ts'
 import { alternatives, askFor, askerOf, withinLife } from './asking.ts'
@@ -35,7 +36,7 @@ export interface LaunchesOptions extends PlacementOptions {
   readonly accounts: Accounts
   readonly authorisation: Pick<Authorisation, 'require'>
   readonly audit: Pick<Audit, 'write' | 'note'>
-  readonly quota: Pick<QuotaAdmission, 'admission' | 'longestMs'>
+  readonly quota: QuotaAdmission & { readonly usage: Pick<Usage, 'obstacles'> }
   readonly newId: () => EnvironmentId
 }
 
@@ -110,13 +111,40 @@ export function createLaunches(options: LaunchesOptions): Launches {
     return environment
   }
 
+  /** What would be refused is told before one tries. */
+  async function markOverLimit(offered: readonly Offer[], asker: Asker): Promise<readonly Offer[]> {
+    const longestMs = quota.longestMs(asker)
+    const asks = offered.flatMap(({ profile, flavours }) =>
+      flavours.flatMap(({ name }) => {
+        const flavour = configuration.flavours[name]
+        return flavour === undefined
+          ? []
+          : [{ profile, name, ask: askFor(asker, profile, withinLife(flavour, longestMs)) }]
+      }),
+    )
+    const why = await quota.usage.obstacles(
+      asker,
+      asks.map(({ ask }) => ask),
+    )
+    const overLimit = new Map(asks.map(({ profile, name }, index) => [`${profile} ${name}`, why[index]]))
+    return offered.map((offer) => ({
+      ...offer,
+      flavours: offer.flavours.map((flavour) => {
+        const reason = overLimit.get(`${offer.profile} ${flavour.name}`)
+        return reason === undefined ? flavour : { ...flavour, overLimit: reason }
+      }),
+    }))
+  }
+
   return {
-    offers: (visitor): Promise<readonly Offer[]> =>
-      Promise.all(
+    async offers(visitor, proposals): Promise<readonly Offer[]> {
+      const offered = await Promise.all(
         offeredProfiles(configuration, visitor).map(async ([name, profile]) =>
           offerOf(name, profile, configuration.flavours, await placement.obstacles(profile)),
         ),
-      ),
+      )
+      return proposals === undefined ? offered : await markOverLimit(offered, askerOf(visitor, proposals))
+    },
 
     async launch(visitor, input, signal, { server, asked } = {}): Promise<Environment> {
       const { id, name } = visitor.user

@@ -9,7 +9,7 @@ import { defaultSource } from './rules.ts'
 
 type Db = Kysely<Tables> | Transaction<Tables>
 
-type NewLimit = Omit<Limit, 'id'>
+export type NewLimit = Omit<Limit, 'id'>
 
 export interface Limits {
   /** As they were known last: enough for pages to be drawn, and for an admission that asks `at`. */

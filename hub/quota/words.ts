@@ -1,10 +1,10 @@
 /** Limits and refusals in words: which limit, whose, what uses it, and what would fit. Pure. */
 import { formatBytes, formatDay, formatDuration } from '../web/format.ts'
-import { isHours, type Limit, type Period, type Resource } from './limit.ts'
+import { isHours, type Limit, type Most, type Period, type Resource } from './limit.ts'
 import type { Refusal } from './admit.ts'
 
 /** 16 → '16 cores'; of hours without the period. */
-function quantity(resource: Resource, of: string, value: number): string {
+export function quantity(resource: Resource, of: string, value: number): string {
   const count = (one: string, many: string): string => {
     const rounded = Number(value.toFixed(value < 10 ? 1 : 0))
     return `${Number.isFinite(rounded) ? rounded.toLocaleString('en') : 'endless'} ${rounded === 1 ? one : many}`
@@ -51,13 +51,18 @@ const within: Readonly<Record<Period, string>> = {
 }
 
 /** 'GPU hours, a100, per month'. */
-function titleOf({ resource, of, period }: Pick<Limit, 'resource' | 'of' | 'period'>): string {
+export function titleOf({ resource, of, period }: Pick<Limit, 'resource' | 'of' | 'period'>): string {
   const parts = [titles[resource], ...(of === '' ? [] : [of]), ...(period === '' ? [] : [within[period]])]
   return parts.join(', ')
 }
 
+export function mostText(limit: Pick<Limit, 'resource' | 'of'>, most: Most): string {
+  if (typeof most === 'number') return quantity(limit.resource, limit.of, most)
+  return `${quantity(limit.resource, limit.of, most.factor)} for each of the proposal's {${most.field}}`
+}
+
 /** 'the limit of the group imaging, until 3 Dec 2026'. */
-function sourceText({ subject, share, until, source }: Limit): string {
+export function sourceText({ subject, share, until, source }: Limit): string {
   const end = until === undefined ? '' : `, until ${formatDay(new Date(until))}`
   switch (subject.kind) {
     case 'everyone':

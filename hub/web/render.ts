@@ -5,7 +5,18 @@ import { join } from 'node:path'
 import { Eta } from 'eta'
 import { formatBytes, formatCores, formatDay, formatDuration, formatMoment, formatRelative } from './format.ts'
 
-export type PageName = 'login' | 'home' | 'launch' | 'waiting' | 'enter' | 'open' | 'error' | 'sessions' | PeoplePage
+export type PageName =
+  | 'login'
+  | 'home'
+  | 'launch'
+  | 'waiting'
+  | 'enter'
+  | 'open'
+  | 'error'
+  | 'sessions'
+  | PeoplePage
+  | QuotaPage
+type QuotaPage = 'usage' | 'limits'
 type PeoplePage = 'link' | 'identities' | 'link-requests' | 'renewed'
 /** A part of a page that a script fetches to bring it up to date. */
 export type PartName = 'parts/environments' | 'parts/proposal-choices'

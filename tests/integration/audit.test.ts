@@ -349,6 +349,7 @@ test('hutch audit export and hutch user pseudonymise: with a hub that runs, and 
       createToken: () => Promise.reject(new Error('not asked')),
       auditPage: auditExporter(store.db),
       block: (user, reason) => block({ ...options, db: store.db }, user, reason, { who: 'hub' }),
+      applyLimits: () => Promise.reject(new Error('not asked')),
       pseudonymise: (user) => pseudonymise(options, user, { who: 'hub' }),
     })
     const online = await hutch('audit', 'export')

@@ -405,6 +405,7 @@ test('twenty launches in one moment never exceed the limit', async (t) => {
 test('limits are asked for what the launch would hold, and their word is the last', async (t) => {
   const asked: unknown[] = []
   const quota: LaunchesOptions['quota'] = {
+    ...configuredQuota(configurationSchema.parse(demoConfiguration({ demoDataFolder: '/x' })), () => new Date()),
     longestMs: () => 3_600_000,
     admission: ({ user, memoryBytes, walltimeMs, proposals }, _made, others) => ({
       together: false,

@@ -1,0 +1,167 @@
+/** My usage; and for administrators all limits and who uses what. Pages and their API. */
+import { Router } from '@koa/router'
+import type { Context } from 'koa'
+import { z } from 'zod'
+import { actorOf } from '../audit/entry.ts'
+import { Problem } from '../domain/problem.ts'
+import type { Catalogue, Visitor } from '../domain/services.ts'
+import type { Log } from '../../spawners/spawner.ts'
+import { askerOf } from '../launch/asking.ts'
+import { writeLimit, writtenNames } from '../quota/document.ts'
+import type { Quota } from '../quota/index.ts'
+import type { Limit } from '../quota/limit.ts'
+import { mostText, sourceText, titleOf } from '../quota/words.ts'
+import { answerDeadlineMs } from './api.ts'
+import { formBody, jsonBody } from './body.ts'
+import { parse } from './input.ts'
+import type { Pages } from './pages.ts'
+import { allows } from '../roles/permissions.ts'
+import { permissionsAt, requireScope, visitorOf } from './visitor.ts'
+
+export interface QuotaRouterOptions {
+  readonly quota: Quota
+  readonly catalogue: Catalogue
+  readonly pages: Pages
+  readonly log: Log
+}
+
+const applySchema = z.strictObject({
+  /** What these are called: limits of other sources stay. */
+  source: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be letters, digits, dots and hyphens'),
+  dryRun: z.boolean().default(false),
+  limits: z.array(z.unknown()),
+})
+
+/** Limits follow from a few proposals; nobody's page asks for thousands. */
+const mostProposals = 50
+
+/** @throws Problem forbidden */
+export function administratorAt(ctx: Context): Visitor {
+  const visitor = visitorOf(ctx)
+  if (allows(permissionsAt(ctx), 'admin-ui')) return visitor
+  throw new Problem('forbidden', 'This is for administrators, and for tokens of theirs with the scope admin-ui.')
+}
+
+export function quotaApiRouter({ quota, catalogue, log }: Omit<QuotaRouterOptions, 'pages'>): Router {
+  const router = new Router({ prefix: '/hub/api/v1' })
+  router.use(async (ctx, next) => {
+    ctx.set('Cache-Control', 'no-store')
+    await next()
+  })
+
+  router.get('/usage', async (ctx) => {
+    const visitor = visitorOf(ctx)
+    requireScope(visitor, 'read:servers')
+    ctx.body = { items: await ownUsage(quota, catalogue, visitor, log) }
+  })
+
+  router.get('/usage/everyone', async (ctx) => {
+    administratorAt(ctx)
+    ctx.body = { items: await quota.usage.everyone() }
+  })
+
+  router.get('/limits', async (ctx) => {
+    administratorAt(ctx)
+    ctx.body = {
+      items: (await quota.list()).map((limit) => ({ id: limit.id, source: limit.source, ...writeLimit(limit) })),
+    }
+  })
+
+  router.post('/limits', async (ctx) => {
+    const visitor = administratorAt(ctx)
+    await quota.add(jsonBody(ctx), actorOf(visitor))
+    ctx.status = 201
+    ctx.body = {}
+  })
+
+  router.post('/limits/apply', async (ctx) => {
+    const visitor = administratorAt(ctx)
+    const { source, dryRun, limits } = parse(applySchema, jsonBody(ctx))
+    ctx.body = await quota.apply({ source, dryRun, value: { limits } }, actorOf(visitor))
+  })
+
+  router.delete('/limits/:id', async (ctx) => {
+    const visitor = administratorAt(ctx)
+    await quota.remove(ctx.params['id'] ?? '', actorOf(visitor))
+    ctx.status = 204
+  })
+  return router
+}
+
+export function quotaPagesRouter({ quota, catalogue, pages, log }: QuotaRouterOptions): Router {
+  const router = new Router()
+
+  router.get('/hub/usage', async (ctx) => {
+    const visitor = visitorOf(ctx)
+    const lines = await ownUsage(quota, catalogue, visitor, log)
+    pages.show(ctx, 'usage', { lines })
+  })
+
+  router.get('/hub/admin/limits', async (ctx) => {
+    administratorAt(ctx)
+    await showLimits(ctx, {})
+  })
+
+  router.post('/hub/admin/limits', async (ctx) => {
+    const visitor = administratorAt(ctx)
+    const form = formBody(ctx)
+    try {
+      await quota.add(entryOf(form), actorOf(visitor))
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status >= 500) throw error
+      await showLimits(ctx, form, error)
+      ctx.status = error.status
+      return
+    }
+    ctx.status = 303
+    ctx.redirect('/hub/admin/limits')
+  })
+
+  router.post('/hub/admin/limits/:id/remove', async (ctx) => {
+    const visitor = administratorAt(ctx)
+    formBody(ctx)
+    await quota.remove(ctx.params['id'] ?? '', actorOf(visitor))
+    ctx.status = 303
+    ctx.redirect('/hub/admin/limits')
+  })
+
+  async function showLimits(ctx: Context, draft: Readonly<Record<string, unknown>>, problem?: Problem): Promise<void> {
+    const [limits, people] = await Promise.all([quota.list(), quota.usage.everyone()])
+    pages.show(ctx, 'limits', { limits: limits.map(limitView), people, draft, problem, writtenNames })
+  }
+  return router
+}
+
+export async function ownUsage(quota: Quota, catalogue: Catalogue, visitor: Visitor, log: Log) {
+  const wanted = { offset: 0, limit: mostProposals }
+  const proposals = await catalogue
+    .proposals(visitor.user, wanted, AbortSignal.timeout(answerDeadlineMs))
+    .then(({ items }) => items)
+    .catch((error: unknown) => {
+      log.warn({ err: error }, 'the catalogue does not answer; limits of proposals are not shown')
+      return []
+    })
+  return await quota.usage.of(askerOf(visitor, proposals))
+}
+
+function limitView(limit: Limit) {
+  return {
+    id: limit.id,
+    title: titleOf(limit),
+    whose: limit.subject.kind === 'everyone' ? 'everyone' : `${limit.subject.kind} ${limit.subject.name}`,
+    share: limit.share,
+    most: mostText(limit, limit.most),
+    source: limit.source,
+    words: sourceText(limit),
+    note: limit.note,
+    ...(limit.from === undefined ? {} : { from: new Date(limit.from) }),
+    ...(limit.until === undefined ? {} : { until: new Date(limit.until) }),
+  }
+}
+
+/** Empty fields of a form are absent. */
+function entryOf(form: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { together, ...rest } = form
+  const given = Object.entries(rest).filter(([, value]) => value !== '')
+  return { ...Object.fromEntries(given), together: together === 'on' }
+}

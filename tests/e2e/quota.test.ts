@@ -1,0 +1,159 @@
+/** Limits as people meet them, on the real hub: the launch page, the refusal, one's usage, the file, the pages. */
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import test from 'ava'
+import { startFakeBackend } from '../support/fakeBackend.ts'
+import { fakeSite } from '../support/fakeSite.ts'
+import { runHutch, type RunningHutch } from '../support/hutch.ts'
+import { logInAs, type Scientist } from '../support/scientist.ts'
+import { until } from '../support/until.ts'
+
+const run = promisify(execFile)
+const opened = new AsyncDisposableStack()
+let site: { hutch: RunningHutch; folder: string; file: string; ada: Scientist; marie: Scientist } | undefined
+
+test.before(async (t) => {
+  t.timeout(300_000)
+  const backend = await startFakeBackend()
+  opened.defer(() => backend.close())
+  const folder = await mkdtemp(join(tmpdir(), 'hutch-'))
+  opened.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
+  const fake = { title: 'Lab', kind: 'terminal', flavours: ['small', 'large'], on: { fake: {} } }
+  const more = {
+    flavours: {
+      small: { title: 'Small', cpu: 1, memory: '1GiB', walltime: '8h' },
+      large: { title: 'Large', cpu: 8, memory: '16GiB', walltime: '8h' },
+    },
+    profiles: { lab: fake },
+    // The demo has no administrator.
+    roles: { chief: { like: 'admin', users: ['marie'] } },
+  }
+  const args = await fakeSite({ folder, backend: backend.url, more })
+  const hutch = await runHutch({ state: join(folder, 'state'), args })
+  opened.defer(async () => void (await hutch.stop()))
+  const passwords = await hutch.passwords()
+  const ada = await logInAs(hutch.url, 'ada', passwords['ada'] ?? '')
+  const marie = await logInAs(hutch.url, 'marie', passwords['marie'] ?? '')
+  site = { hutch, folder, file: args[1] ?? '', ada, marie }
+})
+
+test.after.always(async (t) => {
+  t.timeout(120_000)
+  await opened.disposeAsync()
+})
+
+async function limits(...args: readonly string[]): Promise<string> {
+  const { hutch, file } = site!
+  const program = join(import.meta.dirname, '../../bin/hutch.js')
+  const { stdout } = await run(process.execPath, [program, 'limits', ...args, '--config', file, '--state', hutch.state])
+  return stdout
+}
+
+interface Refused {
+  readonly type: string
+  readonly detail: string
+}
+
+test.serial('a file is compared, applied and taken back; what is written on the page stays', async (t) => {
+  t.timeout(180_000)
+  const { folder, marie } = site!
+  await marie.api('POST', '/limits', { for: 'user:ada', limit: 'gpus', most: 1, note: 'from the page' })
+  const file = join(folder, 'site.yaml')
+  await writeFile(
+    file,
+    `limits:
+  - { for: everyone, limit: cpus, most: 4 }
+  - { for: everyone, limit: cpuHours, per: month, most: 100 }
+  - { for: 'proposal:*', limit: cpuHours, per: ever, most: shifts * 100, together: true }
+`,
+  )
+  const dry = await limits('diff', file)
+  t.is(dry.trim().split('\n').length, 3)
+  t.regex(dry, /^\+ for: everyone, limit: cpus, most: 4$/m)
+  t.is(await limits('apply', '--dry-run', file), dry)
+  t.is(await limits('apply', file), dry)
+  t.is(await limits('diff', file), '')
+  await writeFile(
+    file,
+    'limits:\n  - { for: everyone, limit: cpus, most: 4 }\n  - { for: everyone, limit: cpuHours, per: month, most: 100 }\n',
+  )
+  t.regex(
+    await limits('apply', file),
+    /^- for: proposal:\*, limit: cpuHours, most: shifts \* 100, per: ever, together: true$/m,
+  )
+  const { body } = await marie.api<{ items: { source: string }[] }>('GET', '/limits')
+  t.deepEqual(body.items.map(({ source }) => source).toSorted(), ['configuration', 'page', 'site', 'site'])
+})
+
+const wrong: readonly (readonly [string, object, RegExp])[] = [
+  ['negative', { for: 'everyone', limit: 'cpus', most: -1 }, /most: is no amount for cpus, such as 16/],
+  ['absurd', { for: 'everyone', limit: 'cpus', most: 1e300 }, /most/],
+  ['a unit that is missing', { for: 'everyone', limit: 'memory', most: 4 }, /such as 64GiB/],
+  ['half an environment', { for: 'everyone', limit: 'environments', most: 1.5 }, /most/],
+  ['nobody', { for: 'group:', limit: 'cpus', most: 1 }, /for: is none of everyone/],
+  ['unknown', { for: 'everyone', limit: 'luck', most: 1 }, /limit: is none of cpus/],
+  ['a field of no proposal', { for: 'everyone', limit: 'cpus', most: 'shifts * 2' }, /only the limit of a proposal/],
+  ['code', { for: 'proposal:*', limit: 'cpus', most: 'process.exit() * 2' }, /most/],
+  ['no period', { for: 'everyone', limit: 'cpuHours', most: 2 }, /per: is missing/],
+  [
+    'the wrong way round',
+    { for: 'everyone', limit: 'cpus', most: 2, from: '2026-12-02', until: '2026-12-01' },
+    /until/,
+  ],
+  ['year 9999', { for: 'everyone', limit: 'cpus', most: 2, until: '9999-01-01' }, /until: is not a day/],
+  ['surplus', { for: 'everyone', limit: 'cpus', most: 2, colour: 'red' }, /there is no field "colour"/],
+]
+
+test.serial('what is no limit is refused by its field; only administrators write any', async (t) => {
+  t.timeout(180_000)
+  const { ada, marie } = site!
+  for (const [name, entry, words] of wrong) {
+    const { status, body } = await marie.api<Refused>('POST', '/limits', entry)
+    t.is(status, 400, name)
+    t.regex(body.detail, words, name)
+  }
+  for (const [method, path] of [
+    ['GET', '/limits'],
+    ['POST', '/limits'],
+    ['POST', '/limits/apply'],
+    ['DELETE', '/limits/x'],
+    ['GET', '/usage/everyone'],
+  ] as const) {
+    t.is((await ada.api(method, path, method === 'POST' ? {} : undefined)).status, 403, path)
+  }
+})
+
+test.serial('what does not fit is marked before one tries, refused in a sentence, and shown as bars', async (t) => {
+  t.timeout(180_000)
+  const { hutch, ada, marie } = site!
+  const page = await ada.jar.open(`${hutch.url}/hub/launch`)
+  t.regex(page.text, /Over your limit\.<\/strong> You may have at most 4 cores at once, the limit for everyone\./)
+  t.is(page.text.match(/Over your limit/g)?.length, 1, 'the small one fits')
+  const choices = { profile: 'lab', flavour: 'large', proposals: [] }
+  const { status, body } = await ada.api<Refused>('POST', '/environments', choices)
+  t.is(status, 409)
+  t.is(body.type, 'urn:hutch:problem:overQuota')
+  t.regex(body.detail, /this needs 8 cores, and 4 cores are left\. Small would fit, or/)
+
+  const launched = await ada.launch({ profile: 'lab', flavour: 'small', title: 'Fit run' })
+  const { body: usage } = await ada.api<{ items: { title: string; used: number; most: number; by: string[] }[] }>(
+    'GET',
+    '/usage',
+  )
+  const line = (title: string) => usage.items.find((each) => each.title === title)
+  t.like(line('Cores at once'), { used: 1, most: 4, by: ['Fit run'] })
+  t.like(line('Core hours, per month'), { used: 8, most: 100 })
+  t.regex((await ada.jar.open(`${hutch.url}/hub/usage`)).text, /1 core of 4 cores/)
+  const { body: all } = await marie.api<{ items: object[] }>('GET', '/usage/everyone')
+  t.like(all.items[0], { user: 'ada', environments: 1, cpus: 1 })
+  t.regex((await marie.jar.open(`${hutch.url}/hub/admin/limits`)).text, /Who uses what[\s\S]*ada/)
+
+  await ada.api('POST', `/environments/${launched.id}/stop`)
+  await until('it ended', async () => (await ada.state(launched.id)) === 'ended', { timeoutMs: 60_000 })
+  const { body: after } = await ada.api<{ items: { title: string; used: number }[] }>('GET', '/usage')
+  const hours = after.items.find((each) => each.title === 'Core hours, per month')
+  t.true((hours?.used ?? 8) < 1, 'settled by what it really took')
+})
