@@ -36,7 +36,7 @@ const applySchema = z.strictObject({
 const mostProposals = 50
 
 /** @throws Problem forbidden */
-export function administratorAt(ctx: Context): Visitor {
+function administratorAt(ctx: Context): Visitor {
   const visitor = visitorOf(ctx)
   if (allows(permissionsAt(ctx), 'admin-ui')) return visitor
   throw new Problem('forbidden', 'This is for administrators, and for tokens of theirs with the scope admin-ui.')
@@ -132,7 +132,7 @@ export function quotaPagesRouter({ quota, catalogue, pages, log }: QuotaRouterOp
   return router
 }
 
-export async function ownUsage(quota: Quota, catalogue: Catalogue, visitor: Visitor, log: Log) {
+async function ownUsage(quota: Quota, catalogue: Catalogue, visitor: Visitor, log: Log) {
   const wanted = { offset: 0, limit: mostProposals }
   const proposals = await catalogue
     .proposals(visitor.user, wanted, AbortSignal.timeout(answerDeadlineMs))

@@ -13,7 +13,7 @@ import { type Asker, rulesFor } from './rules.ts'
 import { quantity, refusalText, sourceText, titleOf } from './words.ts'
 
 /** One bar. */
-export interface UsageLine {
+interface UsageLine {
   readonly title: string
   /** Whose, and who said so. */
   readonly source: string
@@ -29,7 +29,7 @@ export interface UsageLine {
 }
 
 /** What one person has now, and took this month. */
-export interface PersonUse {
+interface PersonUse {
   readonly user: string
   readonly environments: number
   readonly cpus: number
