@@ -89,7 +89,9 @@ const ofStatus: Readonly<Record<number, [ProblemType, string]>> = {
 function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
   if (error instanceof StateError) {
-    const detail = 'What is open goes on. Try again in a moment; if it lasts, tell your administrator.'
+    const detail = error.isFull
+      ? "The hub's disk is full, so nothing new can be started or changed. What is open goes on. Tell your administrator, and try again when there is room."
+      : 'What is open goes on. Try again in a moment; if it lasts, tell your administrator.'
     return new Problem('storeUnavailable', detail, { cause: error, retryAfter: retryStoreSeconds })
   }
   const status = error instanceof Error && 'status' in error ? Number(error.status) : 500

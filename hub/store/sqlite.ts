@@ -25,10 +25,11 @@ export function openSqlite(path: string): OpenedSqlite {
   function prepare(sql: string): SqliteStatement {
     const known = statements.get(sql)
     if (known) return known
-    const made = adapted(
+    const plain = adapted(
       stated(path, () => database.prepare(sql)),
       path,
     )
+    const made = sql === 'rollback' ? onlyWithin(database, plain) : plain
     if (statements.size >= mostStatements) statements.clear()
     statements.set(sql, made)
     return made
@@ -97,6 +98,12 @@ function adapted(statement: StatementSync, path: string): SqliteStatement {
     run: (parameters) => stated(path, () => statement.run(...(parameters as SQLInputValue[]))),
     iterate: (parameters) => statement.iterate(...(parameters as SQLInputValue[])),
   }
+}
+
+/** A full or failing disk makes SQLite roll back by itself: what is to be told then is that, not a second rollback. */
+function onlyWithin(database: DatabaseSync, statement: SqliteStatement): SqliteStatement {
+  const none = { changes: 0, lastInsertRowid: 0 }
+  return { ...statement, run: (parameters) => (database.isTransaction ? statement.run(parameters) : none) }
 }
 
 function stated<T>(path: string, work: () => T): T {

@@ -1,6 +1,12 @@
 /** The hub's own state can't be read or written: one sentence that says what to do. `cause` is for the log. */
 export class StateError extends Error {
   override readonly name = 'StateError'
+  /** There is no room for what is to be written; what is read is read. */
+  readonly isFull: boolean
+  constructor(message: string, options?: ErrorOptions & { isFull?: boolean }) {
+    super(message, options)
+    this.isFull = options?.isFull ?? false
+  }
 }
 
 /** What SQLite says (sqlite3.h, primary result codes), in words; undefined: it is a bug of ours. */
@@ -8,7 +14,9 @@ export function sqliteStateError(error: unknown, path: string): StateError | und
   const code = (error as { errcode?: number }).errcode
   if (code === undefined) return undefined
   const sentence = sqliteSentences[code % 256]
-  return sentence === undefined ? undefined : new StateError(`${path}: ${sentence}`, { cause: error })
+  return sentence === undefined
+    ? undefined
+    : new StateError(`${path}: ${sentence}`, { cause: error, isFull: code % 256 === 13 })
 }
 
 const sqliteSentences: Readonly<Record<number, string>> = {
@@ -32,7 +40,8 @@ export function postgresStateError(error: unknown, server: string): StateError |
 }
 
 function said(server: string, sentence: string, cause: unknown): StateError {
-  return new StateError(`PostgreSQL at ${server}: ${sentence}`, { cause })
+  const isFull = (cause as { code?: unknown }).code === '53100'
+  return new StateError(`PostgreSQL at ${server}: ${sentence}`, { cause, isFull })
 }
 
 /** The pool's own errors carry no code. */

@@ -186,6 +186,12 @@ test('faults of SQLite are one sentence each', async (t) => {
   )
   const full = await t.throwsAsync(filling, { instanceOf: StateError })
   t.regex(full?.message ?? '', /the disk is full/)
+  t.true(full?.isFull)
+  const within = store.db.transaction().execute(async (trx) => {
+    const value = 'x'.repeat(4_000_000)
+    await trx.insertInto('meta').values({ key: 'large', value }).execute()
+  })
+  t.regex((await t.throwsAsync(within, { instanceOf: StateError }))?.message ?? '', /the disk is full/)
   await store.close()
 })
 
