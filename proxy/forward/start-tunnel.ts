@@ -1,5 +1,5 @@
 /** From the answer 101 on: the heads are done, bytes flow. Apart from the exchange, so that nothing of it stays. */
-import type { RequestHead, ResponseHead } from '../http/head.ts'
+import type { ResponseHead } from '../http/head.ts'
 import type { Client } from './client.ts'
 import { renderResponseHead } from './fields.ts'
 import type { Forward, Forwarding, Live } from './forwarding.ts'
@@ -27,8 +27,7 @@ const policyViolation = 1008
 export function startTunnel(start: TunnelStart): void {
   const { forwarding, client, decision, upstream } = start
   const { route, entry, active } = decision
-  // For hours: without the fields, which nobody asks for again.
-  const request = { ...start.request, head: noFields(start.request.head) }
+  const request = forTheLog(start.request)
   let bytesIn = 0
   let bytesOut = 0
   const text = renderResponseHead(start.head, { kind: 'none' }, decision.response, { keepAlive: true, upgraded: true })
@@ -65,6 +64,10 @@ function nobodyActive(): void {
   // The hub's own WebSockets are nobody's environment.
 }
 
-function noFields({ method, target, minor }: RequestHead): RequestHead {
-  return { method, target, minor, raw: nothing, names: nothing, values: nothing }
+/** Kept for hours, with what the log wants at the end alone. A part of a text keeps the whole head, a copy does not. */
+function forTheLog(request: Request): Request {
+  const { method, minor } = request.head
+  const path = Buffer.from(request.path, 'latin1').toString('latin1')
+  const head = { method, target: '', minor, raw: nothing, names: nothing, values: nothing }
+  return { ...request, head, path, query: '', authority: '', way: '' }
 }

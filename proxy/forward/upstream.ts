@@ -57,7 +57,8 @@ export function watchUpstream(socket: Socket, inlet: Inlet, options: UpstreamOpt
     },
   }
   deadlines.things.add(upstream)
-  socket.once(options.readyEvent, () => {
+  // Comes once; but a listener that is taken away leaves its list in a form three times as large.
+  socket.on(options.readyEvent, () => {
     upstream.ready = true
     upstream.deadlineAt = 0
     upstream.user?.connected()
