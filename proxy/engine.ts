@@ -161,6 +161,7 @@ export function createEngine(options: EngineOptions): Engine {
         [`hutch_proxy_live{kind="websocket"}`]: countLive('websocket'),
         hutch_proxy_transfers: transfers.count,
         hutch_proxy_resident_bytes: process.memoryUsage.rss(),
+        hutch_proxy_timers: process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length,
         hutch_proxy_heap_bytes: process.memoryUsage().heapUsed,
       }),
   }

@@ -87,6 +87,7 @@ const help: Readonly<Record<string, readonly [type: string, text: string]>> = {
   hutch_proxy_feed_connected: ['gauge', '1 while the proxy follows the hub.'],
   hutch_proxy_table_age_seconds: ['gauge', 'Time since the hub was last heard; -1: never.'],
   hutch_proxy_heap_bytes: ['gauge', 'Bytes of the heap in use, of the process or of all workers.'],
+  hutch_proxy_timers: ['gauge', 'Timers that are set; they do not grow with connections.'],
   hutch_proxy_resident_bytes: ['gauge', 'Resident memory of the process, or of all workers.'],
 }
 

@@ -1,18 +1,105 @@
 /** Mixed traffic with aborts and route changes; what is left behind when it ends must be nothing. */
 import { readdir, readlink } from 'node:fs/promises'
+import { connect as connectHttp2, constants } from 'node:http2'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ExecutionContext } from 'ava'
 import { WebSocket, WebSocketServer } from 'ws'
+import type { Target } from '../../proxy/feed.ts'
+import { certificate } from './certificate.ts'
+import { available, program } from './component.ts'
 import { ask, route, startProxy, upstream, type RunningProxy } from './proxy.ts'
+import { temporaryFolder } from './temporary.ts'
 import { until } from './until.ts'
 
 const block = Buffer.alloc(65_536)
 
-export async function soak(
+interface Length {
+  readonly rounds: number
+  readonly roundMs: number
+}
+
+interface Left {
+  readonly sockets: number
+  readonly timers: number
+  readonly heap: number
+}
+
+export async function soak(t: ExecutionContext, length: Length): Promise<void> {
+  const steady = route('e1', await mixedUpstream(t))
+  const gone = route('e2', { kind: 'http', url: 'http://127.0.0.1:1' })
+  const proxy = await startProxy(t, { log: { access: false } }, { routes: [steady, gone] })
+  await inRounds(t, length, proxy, (until) => [
+    ...[plain, upload, leave, broken, websocket, nonsense].flatMap((kind) =>
+      [1, 2, 3].map(() => again(until, () => kind(proxy, steady))),
+    ),
+    again(until, () => plain(proxy, gone)),
+    again(until, () => changes(proxy)),
+  ])
+}
+
+/** The same by HTTP/2: sessions that come and go, requests that are taken back, downloads that are left. */
+export async function soakHttp2(t: ExecutionContext, length: Length): Promise<void> {
+  if (!available(t, 'openssl', program('openssl'), 'apt-get install openssl')) return
+  const steady = route('e1', await mixedUpstream(t))
+  const tls = await certificate(await temporaryFolder(t), 'soak')
+  const options = { tls, publicUrl: 'https://127.0.0.1', log: { access: false } }
+  const proxy = await startProxy(t, options, { routes: [steady] })
+  await inRounds(t, length, proxy, (until) => [
+    ...[1, 2, 3, 4].map(() => again(until, () => oneSession(proxy, steady))),
+    again(until, () => nonsense(proxy)),
+    again(until, () => changes(proxy)),
+  ])
+}
+
+async function inRounds(
   t: ExecutionContext,
-  { rounds, roundMs }: { rounds: number; roundMs: number },
+  { rounds, roundMs }: Length,
+  proxy: RunningProxy,
+  work: (until: number) => Promise<unknown>[],
 ): Promise<void> {
+  const left: Left[] = []
+  for (let round = 0; round < rounds; round += 1) {
+    await Promise.all(work(performance.now() + roundMs))
+    left.push(await quiet(proxy))
+  }
+  t.log(JSON.stringify(left))
+  const [first, last] = [left[0], left.at(-1)]
+  if (first === undefined || last === undefined) return t.fail()
+  t.is(last.sockets, first.sockets, 'the same number of sockets')
+  t.is(last.timers, first.timers, 'the same number of timers')
+  t.true(last.heap - first.heap < 8 * 2 ** 20, `the heap went from ${first.heap} to ${last.heap} bytes`)
+  return undefined
+}
+
+async function oneSession(proxy: RunningProxy, to: Route): Promise<void> {
+  const session = connectHttp2(`https://127.0.0.1:${proxy.port}`, { rejectUnauthorized: false })
+  const closed = new Promise((resolve) => session.once('close', resolve))
+  session.on('error', () => {})
+  const asked = ['', '', 'endless', 'break', 'upload'].map(async (path) => {
+    const headers = { ':path': to.prefix + path, ':authority': '127.0.0.1', cookie: proxy.entry(to) }
+    const stream = session.request({ ...headers, ...(path === 'upload' ? { ':method': 'POST' } : {}) })
+    const over = new Promise((resolve) => stream.once('close', resolve))
+    stream.on('error', () => {})
+    stream.resume()
+    if (path === 'upload') stream.end(block)
+    if (path === 'endless') {
+      await sleep(Math.random() * 50)
+      stream.close(constants.NGHTTP2_CANCEL)
+    }
+    await over
+  })
+  if (Math.random() < 0.3) {
+    await sleep(Math.random() * 30)
+    session.destroy()
+  } else {
+    await Promise.all(asked)
+    session.close()
+  }
+  await closed
+}
+
+async function mixedUpstream(t: ExecutionContext): Promise<Target> {
   const behind = await upstream(t, (request, response) => {
     if (request.url?.endsWith('/endless') === true) {
       const go = (): void => {
@@ -31,26 +118,7 @@ export async function soak(
     socket.on('error', () => {})
     socket.on('message', (data) => socket.send(data))
   })
-  const steady = route('e1', behind.target)
-  const gone = route('e2', { kind: 'http', url: 'http://127.0.0.1:1' })
-  const proxy = await startProxy(t, { log: { access: false } }, { routes: [steady, gone] })
-  const left: { sockets: number; heap: number }[] = []
-  for (let round = 0; round < rounds; round += 1) {
-    const until = performance.now() + roundMs
-    const kinds = [plain, upload, leave, broken, websocket, nonsense]
-    await Promise.all([
-      ...kinds.flatMap((kind) => [1, 2, 3].map(() => again(until, () => kind(proxy, steady)))),
-      again(until, () => plain(proxy, gone)),
-      again(until, () => changes(proxy)),
-    ])
-    left.push(await quiet(proxy))
-  }
-  t.log(JSON.stringify(left))
-  const [first, last] = [left[0], left.at(-1)]
-  if (first === undefined || last === undefined) return t.fail()
-  t.is(last.sockets, first.sockets, 'the same number of sockets')
-  t.true(last.heap - first.heap < 8 * 2 ** 20, `the heap went from ${first.heap} to ${last.heap} bytes`)
-  return undefined
+  return behind.target
 }
 
 async function again(until: number, work: () => Promise<unknown>): Promise<void> {
@@ -118,7 +186,7 @@ async function changes(proxy: RunningProxy): Promise<void> {
 }
 
 /** When nothing goes on any more: what the process still holds. */
-async function quiet(proxy: RunningProxy): Promise<{ sockets: number; heap: number }> {
+async function quiet(proxy: RunningProxy): Promise<Left> {
   for (const id of [...proxy.hub.routes.keys()].filter((each) => each.startsWith('r'))) await proxy.hub.delete(id)
   await until(
     'nothing is open',
@@ -133,14 +201,21 @@ async function quiet(proxy: RunningProxy): Promise<{ sockets: number; heap: numb
   await sleep(2_500)
   for (const socket of crowd) socket.destroy()
   await sleep(6_000)
-  const heap = Number(/hutch_proxy_heap_bytes (\d+)/.exec(await proxy.control('/metrics'))?.[1])
+  // Those of TLS are given up when they have not greeted in time.
+  await until('the crowd is gone', async () => (await socketsOf(proxy.process.pid ?? 0)) < crowd.length, {
+    timeoutMs: 30_000,
+    everyMs: 250,
+  })
+  const metrics = await proxy.control('/metrics')
+  const heap = Number(/hutch_proxy_heap_bytes (\d+)/.exec(metrics)?.[1])
+  const timers = Number(/hutch_proxy_timers (\d+)/.exec(metrics)?.[1])
   // The connection that asked for the figures may still be closing.
   const counts: number[] = []
   for (let look = 0; look < 5; look += 1) {
     await sleep(200)
     counts.push(await socketsOf(proxy.process.pid ?? 0))
   }
-  return { sockets: Math.min(...counts), heap }
+  return { sockets: Math.min(...counts), timers, heap }
 }
 
 async function opened(port: number): Promise<ReturnType<typeof connect>> {
