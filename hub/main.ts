@@ -17,6 +17,7 @@ import { createJupyterHubApi } from './http/jupyterhub/create.ts'
 import { createLoginPages } from './http/login.ts'
 import type { createDemoProvider, DemoProvider } from './identity/demo/index.ts'
 import { createIdentity } from './identity/index.ts'
+import { createServerTokens } from './identity/server-tokens.ts'
 import { createLaunches } from './launch/index.ts'
 import { keptPort, requireFree } from './listeners.ts'
 import { createQuota } from './quota/index.ts'
@@ -70,6 +71,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     agent,
     report: { host: configuration.agents.advertise ?? configuration.agents.listen.host, port: agentsPort },
     software: softwareOf(jupyter),
+    serverTokenOf: createServerTokens(ground.secrets.derive('servers')).of,
     log,
     now,
   })

@@ -16,6 +16,8 @@ export interface SpawnersOptions {
   readonly report: Readonly<{ host: string; port: number }>
   /** Software of this machine that environments of `local` spawners see besides the system's own. */
   readonly software: Readonly<{ readOnlyPaths: readonly string[]; path: readonly string[] }>
+  /** The token of an environment that speaks JupyterHub's protocol. */
+  readonly serverTokenOf: (id: string) => string
   readonly log: Log
   readonly now: () => Date
 }
@@ -49,6 +51,11 @@ export async function createSpawners(options: SpawnersOptions): Promise<Readonly
           startTimeoutMs: startTimeoutOf(configuration, spec.variables['HUTCH_PROFILE']),
           stopTimeoutMs,
         }),
+      secretVariables: ({ id, protocol }): Readonly<Record<string, string>> => {
+        if (protocol !== 'jupyterhub') return {}
+        const token = options.serverTokenOf(id)
+        return { JUPYTERHUB_API_TOKEN: token, JPY_API_TOKEN: token }
+      },
       secret: (purpose) =>
         Buffer.from(hkdfSync('sha256', options.agentsKey, '', `hutch spawner ${name} ${purpose}`, 32)),
       agent,

@@ -186,6 +186,8 @@ export interface SpawnerContext {
   readonly bootstrap: (spec: EnvironmentSpec) => AgentBootstrap
   /** 32 bytes for one purpose: the same in every hub of the installation, another for each purpose and spawner. */
   readonly secret: (purpose: string) => Buffer
+  /** Variables with secrets, for environments without an agent: never argv, a file that others read, or a log. */
+  readonly secretVariables?: (spec: EnvironmentSpec) => Readonly<Record<string, string>>
   /** argv that starts the agent, to which `--config FILE` or `--config -` is added. */
   readonly agent: Readonly<{ argv: readonly string[]; folder: string }>
   readonly log: Log

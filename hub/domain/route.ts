@@ -3,6 +3,11 @@ import type { Route, Target } from '../../proxy/feed.ts'
 import { environmentHost } from './environment-host.ts'
 import type { Environment } from './environment.ts'
 
+/** Where an application without an agent said that it listens. */
+export function plainUrl(host: string, port: number): URL {
+  return new URL(`http://${host.includes(':') ? `[${host}]` : host}:${port}/`)
+}
+
 /**
  * Undefined: none yet, or no more. A route is there from the first answer of its agent until the environment ended or
  * moved: one that does not answer just now keeps it. `hosts`: {user}.envs.example.org, or undefined.
@@ -20,9 +25,10 @@ export function routeOf(environment: Environment, hosts: string | undefined): Ro
   }
 }
 
-function targetOf({ id, observation }: Environment, { host, port }: { host: string; port: number }): Target {
+function targetOf({ id, observation, spec }: Environment, { host, port }: { host: string; port: number }): Target {
   if (observation?.phase === 'running' && observation.address !== undefined) {
     return { kind: 'http', url: observation.address.href }
   }
+  if (spec.protocol === 'jupyterhub') return { kind: 'http', url: plainUrl(host, port).href }
   return { kind: 'psk', host, port, identity: id }
 }

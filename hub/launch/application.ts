@@ -21,7 +21,7 @@ export interface ApplicationRequest {
 /** @throws Problem launchRefused when the profile names no command and its kind has none of its own. */
 export function applicationOf(request: ApplicationRequest): Application {
   const { profile, name } = request
-  const usual = defaultApplication(profile.kind)
+  const usual = profile.protocol === 'jupyterhub' ? singleUser : defaultApplication(profile.kind)
   const argv = profile.argv ?? usual?.argv
   if (argv === undefined) {
     throw new Problem('launchRefused', `The profile ${name} has no command. Ask your administrator to give it argv.`)
@@ -34,6 +34,9 @@ export function applicationOf(request: ApplicationRequest): Application {
     directory: startFolder(request),
   }
 }
+
+/** What images made for JupyterHub start with. */
+const singleUser = { argv: ['jupyterhub-singleuser'], readyPath: 'api', landingPath: 'lab' } as const
 
 /** The first proposal's folder for results, else its first folder, else the home. */
 function startFolder({ account, proposals, mounts }: ApplicationRequest): string {
@@ -51,7 +54,8 @@ export function proposalFolders(proposal: Proposal, mounts: readonly DerivedMoun
 
 /** JupyterLab's file browser is rooted at '/': what it shows first is a notebook, or a folder. */
 function landingPath(request: ApplicationRequest, usual: string): string {
-  if (request.profile.kind !== 'notebook') return usual
+  // Its own root decides what such a server calls which path.
+  if (request.profile.kind !== 'notebook' || request.profile.protocol === 'jupyterhub') return usual
   const path = request.open ?? demoNotebook(request) ?? startFolder(request)
   return `${usual}/tree${path.split('/').map(encodeURIComponent).join('/')}`
 }

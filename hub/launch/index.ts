@@ -22,6 +22,7 @@ import type { Usage } from '../quota/usage.ts'
 import type { Asker } from '../quota/rules.ts'
 import type { NewEnvironment } from '../store/schema.ts'
 import { alternatives, askFor, askerOf, withinLife } from './asking.ts'
+import { environmentOrigin } from '../web/environment-url.ts'
 import { checkServer, readChoices } from './choices.ts'
 import { deriveMounts } from './mounts.ts'
 import { flavourFor, offerOf, offeredProfiles, profileFor } from './offer.ts'
@@ -37,6 +38,7 @@ export interface LaunchesOptions extends PlacementOptions {
   readonly authorisation: Pick<Authorisation, 'require'>
   readonly audit: Pick<Audit, 'write' | 'note'>
   readonly quota: QuotaAdmission & { readonly usage: Pick<Usage, 'obstacles'> }
+  readonly publicUrl: URL
   readonly newId: () => EnvironmentId
 }
 
@@ -46,7 +48,8 @@ interface Planned extends Plan {
 }
 
 export function createLaunches(options: LaunchesOptions): Launches {
-  const { configuration, catalogue, accounts, environments, authorisation, audit, quota, now, newId, log } = options
+  const { configuration, publicUrl, catalogue, accounts, environments, authorisation, audit, quota, now, newId, log } =
+    options
   const placement = createPlacement(options)
 
   async function plan(visitor: Launcher, choices: Choices, signal: AbortSignal, server?: string): Promise<Planned> {
@@ -72,6 +75,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
       id,
       server: server ?? id,
       hub: configuration.hub,
+      origins: { hub: publicUrl.origin, environment: environmentOrigin(user.name, configuration, publicUrl) },
       user,
       groups: visitor.groups,
       choices,

@@ -5,6 +5,8 @@ import type { Account, EnvironmentId, EnvironmentSpec, Resources } from '../../s
 import type { Choices } from '../domain/environment.ts'
 import type { Proposal, User } from '../domain/services.ts'
 import type { NewEnvironment } from '../store/schema.ts'
+import { callbackOf, clientIdOf } from '../oauth/clients.ts'
+import { serverNameOf } from '../roles/server-name.ts'
 import { applicationOf, proposalFolders } from './application.ts'
 import type { DerivedMount } from './mounts.ts'
 
@@ -13,6 +15,8 @@ export interface Plan {
   /** The last part of its address: the id, unless an API client named it. */
   readonly server: string
   readonly hub: Configuration['hub']
+  /** As browsers see the hub; the environment's own, where environments have host names. */
+  readonly origins: Readonly<{ hub: string; environment: string }>
   readonly user: User
   /** As the login provider said. */
   readonly groups: readonly string[]
@@ -38,7 +42,7 @@ export function specOf(plan: Plan): EnvironmentSpec {
     ...(profile.image === undefined ? {} : { image: profile.image }),
     ...(profile.protocol === 'jupyterhub' ? { protocol: profile.protocol } : {}),
     resources: resourcesOf(plan.flavour),
-    variables: { ...profile.variables, ...variablesOf(plan) },
+    variables: { ...profile.variables, ...variablesOf(plan), ...hubVariables(plan) },
     mounts: mounts.map((each) => each.mount),
     profile: profile.on[plan.spawner],
   }
@@ -112,6 +116,35 @@ function variablesOf({ id, hub, user, choices, proposals, mounts }: Plan): Recor
     HUTCH_PROFILE: choices.profile,
     HUTCH_PROPOSALS: proposals.map((proposal) => proposal.id).join(','),
     HUTCH_DATA: proposals.flatMap((proposal) => proposalFolders(proposal, mounts)).join(':'),
+  }
+}
+
+/** What a server made for JupyterHub is told. Its token comes another way, its port from its spawner. */
+function hubVariables({ profile, user, server, origins, flavour }: Plan): Record<string, string> {
+  if (profile.protocol !== 'jupyterhub') return {}
+  const name = serverNameOf(server)
+  const prefix = `/user/${user.name}/${server}/`
+  const access = JSON.stringify([`access:servers!server=${user.name}/${name}`, `access:servers!user=${user.name}`])
+  const hasHost = origins.environment !== origins.hub
+  const api = `${origins.hub}/hub/api`
+  return {
+    JUPYTERHUB_CLIENT_ID: clientIdOf(user.name, server),
+    JUPYTERHUB_OAUTH_CALLBACK_URL: `${hasHost ? origins.environment : ''}${callbackOf(prefix)}`,
+    JUPYTERHUB_OAUTH_SCOPES: access,
+    JUPYTERHUB_OAUTH_ACCESS_SCOPES: access,
+    JUPYTERHUB_OAUTH_CLIENT_ALLOWED_SCOPES: '[]',
+    JUPYTERHUB_HOST: hasHost ? origins.hub : '',
+    JUPYTERHUB_USER: user.name,
+    JUPYTERHUB_SERVER_NAME: name,
+    JUPYTERHUB_API_URL: api,
+    JUPYTERHUB_ACTIVITY_URL: `${api}/users/${user.name}/activity`,
+    JUPYTERHUB_BASE_URL: '/',
+    JUPYTERHUB_SERVICE_PREFIX: prefix,
+    JUPYTERHUB_PUBLIC_URL: origins.environment + prefix,
+    JUPYTERHUB_PUBLIC_HUB_URL: `${origins.hub}/hub/`,
+    JUPYTERHUB_DEFAULT_URL: '/lab',
+    CPU_LIMIT: String(flavour.cpu),
+    MEM_LIMIT: String(flavour.memory),
   }
 }
 

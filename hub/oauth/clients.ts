@@ -44,12 +44,12 @@ interface ServiceClient {
   readonly apiToken: string
 }
 
-function clientIdOf(owner: string, server: string): string {
+export function clientIdOf(owner: string, server: string): string {
   const name = serverNameOf(server)
   return `jupyterhub-user-${owner}${name === '' ? '' : `-${name}`}`
 }
 
-const callbackOf = (prefix: string): string => `${prefix}oauth_callback`
+export const callbackOf = (prefix: string): string => `${prefix}oauth_callback`
 
 export function createClients(options: ClientsOptions): Clients {
   const { environments, secretOf, originOf, publicOrigin, services } = options

@@ -1,5 +1,6 @@
 /** Asking one environment's agent, and what follows from its answer. */
 import type { Environment } from '../domain/environment.ts'
+import { plainUrl } from '../domain/route.ts'
 import type { Entry } from './board.ts'
 import { type Context, writeRow } from './context.ts'
 import type { Memory } from './memory.ts'
@@ -30,7 +31,9 @@ export async function probeEntry(context: Context, entry: Entry, memory: Memory)
 function placeOf({ row, environment }: { row: Entry['row']; environment: Environment }): Place | undefined {
   const { observation } = environment
   if (observation?.phase === 'running' && observation.address !== undefined) return { url: observation.address }
-  return row.host === null || row.port === null ? undefined : { host: row.host, port: row.port }
+  if (row.host === null || row.port === null) return undefined
+  if (environment.spec.protocol === 'jupyterhub') return { url: plainUrl(row.host, row.port) }
+  return { host: row.host, port: row.port }
 }
 
 async function becomesReady(context: Context, { row }: Entry, memory: Memory, result: ProbeResult): Promise<void> {

@@ -56,6 +56,12 @@ export const configSchema = z.strictObject({
     .describe(
       'Running without root and without bubblewrap: launch in the open, where every environment can read and stop whatever the hub can. For one person on their own machine. Default: refused.',
     ),
+  allowUnencrypted: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Launch profiles with `protocol: jupyterhub`: their application listens on a port of loopback that everybody on this machine reaches, unencrypted, and only its own check keeps others out. Default: refused.',
+    ),
   stopGrace: duration
     .prefault('5s')
     .describe(

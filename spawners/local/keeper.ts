@@ -3,12 +3,11 @@ import { spawn } from 'node:child_process'
 import { open, readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { AgentBootstrap } from '../../images/agent/bootstrap.ts'
 
 export interface Keeper {
   readonly pid: number
   /** Now, and not before, the environment is started. */
-  release(bootstrap: AgentBootstrap): void
+  release(line: string): void
   /** Resolves when it has started. @throws when the keeper ended instead. */
   started(signal: AbortSignal): Promise<void>
   /** A keeper that was not released ends; for one that was it is nothing. */
@@ -45,8 +44,8 @@ export async function startKeeper(
   child.unref()
   return {
     pid,
-    release(bootstrap) {
-      stdin.end(`${ascii(JSON.stringify(bootstrap))}\n`)
+    release(line) {
+      stdin.end(`${line}\n`)
     },
     async started(signal) {
       for (;;) {
@@ -67,8 +66,3 @@ export async function startKeeper(
 }
 
 const script = join(import.meta.dirname, 'keeper.sh')
-
-/** The shell's `read` is sure of ASCII only. */
-function ascii(json: string): string {
-  return json.replaceAll(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
-}

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { groupFile, passwdFile } from '../common/accountFiles.ts'
 import { environmentId } from '../common/environmentId.ts'
@@ -63,16 +64,18 @@ async function attempt(
   await mkdir(folder, { recursive: true, mode: 0o700 })
   try {
     const cgroups = await prepareGroups(tools, spec)
-    await writeFiles(folder, spec, plan, cgroups)
+    const port = plan.needsPort ? await freePort() : undefined
+    await writeFiles(folder, spec, plan, cgroups, port)
     const bootstrap = context.bootstrap(spec)
-    const keeper = await startKeeper(folder, { mode: plan.mode, cgroups, command: plan.command(folder) })
+    const keeper = await startKeeper(folder, { mode: plan.mode, cgroups, command: plan.command(folder, port ?? 0) })
     try {
       const { stopTimeoutMs } = bootstrap
-      const record = await makeRecord(tools, spec, { run, cgroups, stopTimeoutMs, mode: plan.mode, pid: keeper.pid })
+      const made = { run, cgroups, stopTimeoutMs, mode: plan.mode, pid: keeper.pid, port }
+      const record = await makeRecord(tools, spec, made)
       isClaimed = await claim(context.stateFolder, record, number)
       if (!isClaimed) return false
       signal.throwIfAborted()
-      keeper.release(plan.bootstrap(bootstrap))
+      keeper.release(plan.line(bootstrap))
       await keeper.started(signal)
       return true
     } finally {
@@ -92,9 +95,15 @@ async function prepareGroups({ machine, config, context }: LaunchTools, spec: Sp
 }
 
 /** What the environment sees of these may be read by the account; the folder above is the hub's alone. */
-async function writeFiles(folder: string, spec: Spec, plan: LaunchPlan, cgroups: readonly string[]): Promise<void> {
+async function writeFiles(
+  folder: string,
+  spec: Spec,
+  plan: LaunchPlan,
+  cgroups: readonly string[],
+  port: number | undefined,
+): Promise<void> {
   const seen = { mode: 0o644 }
-  await writeFile(join(folder, 'start.sh'), plan.startScript(folder), seen)
+  await writeFile(join(folder, 'start.sh'), plan.startScript(folder, port ?? 0), seen)
   const sandbox = plan.sandbox(folder, cgroups)
   if (sandbox) {
     await writeFile(join(folder, 'passwd'), passwdFile(await readFile('/etc/passwd', 'utf8'), spec.account), seen)
@@ -109,7 +118,14 @@ async function writeFiles(folder: string, spec: Spec, plan: LaunchPlan, cgroups:
 async function makeRecord(
   { context }: LaunchTools,
   spec: Spec,
-  made: { run: string; cgroups: readonly string[]; stopTimeoutMs: number; mode: LaunchPlan['mode']; pid: number },
+  made: {
+    run: string
+    cgroups: readonly string[]
+    stopTimeoutMs: number
+    mode: LaunchPlan['mode']
+    pid: number
+    port: number | undefined
+  },
 ): Promise<LocalRecord> {
   const info = await processInfo(made.pid)
   if (!info || info.isZombie) throw new Error(`the keeper of ${spec.id} ended before it began`)
@@ -126,6 +142,23 @@ async function makeRecord(
     cgroups: [...made.cgroups],
     stopTimeoutMs: made.stopTimeoutMs,
     ...(walltimeMs !== undefined && { walltimeMs }),
+    ...(made.port !== undefined && { port: made.port }),
     oomKills: await readOomKills(),
   }
+}
+
+/**
+ * Free a moment ago. Whoever takes it in between makes the start fail: the application then ends and says so. It can't
+ * pass for the application: what it would be sent is for somebody who proves to be the user (OAuth).
+ */
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('there is no free port')
+  return address.port
 }

@@ -2,6 +2,7 @@
 import { join, relative } from 'node:path'
 import { isWithin } from '../common/checkMounts.ts'
 import type { EnvironmentSpec } from '../spawner.ts'
+import { agentLine, type PlainApplication } from './plain.ts'
 import type { LaunchPlan, LaunchTools } from './plan.ts'
 import { environmentVariables, startScript, type HostMount } from './render.ts'
 
@@ -13,12 +14,15 @@ export function openPlan(
   { config, context }: LaunchTools,
   spec: EnvironmentSpec,
   mounts: readonly HostMount[],
+  plain: PlainApplication | undefined,
 ): LaunchPlan {
   const found = (path: string): string => {
     const mount = mounts.findLast((each) => isWithin(path, each.target))
     return mount ? join(mount.source, relative(mount.target, path)) : path
   }
   const account = { ...spec.account, home: found(spec.account.home) }
+  const directory = plain?.script.directory
+  const plainScript = { ...plain?.script, ...(directory === undefined ? {} : { directory: found(directory) }) }
   const variables = (folder: string) => ({
     ...environmentVariables(account, spec.id, config.path, spec.variables),
     HUTCH_MOUNTS: JSON.stringify(Object.fromEntries(mounts.map(({ source, target }) => [target, source]))),
@@ -26,18 +30,29 @@ export function openPlan(
   })
   return {
     mode: 'open',
-    command: (folder) => ['/bin/sh', join(folder, 'start.sh'), ...context.agent.argv, '--config', '-'],
+    command: (folder, port) => [
+      '/bin/sh',
+      join(folder, 'start.sh'),
+      ...(plain?.argv(port).map(found) ?? [...context.agent.argv, '--config', '-']),
+    ],
     sandbox: () => undefined,
-    startScript: (folder) => startScript(variables(folder), { umask: config.umask, pidFile: join(folder, 'agent') }),
+    startScript: (folder, port) =>
+      startScript(
+        { ...variables(folder), ...plain?.variables(port) },
+        { umask: config.umask, pidFile: join(folder, 'agent'), ...plainScript },
+      ),
     links: Object.fromEntries(mounts.map(({ source, target }) => [target.slice(1).replaceAll('/', '-'), source])),
-    bootstrap: ({ application, directories, ...rest }) => ({
-      ...rest,
-      application: {
-        ...application,
-        argv: application.argv.map(found),
-        ...(application.directory !== undefined && { directory: found(application.directory) }),
-      },
-      directories: directories.map((directory) => ({ ...directory, path: found(directory.path) })),
-    }),
+    needsPort: plain !== undefined,
+    line: ({ application, directories, ...rest }) =>
+      plain?.line ??
+      agentLine({
+        ...rest,
+        application: {
+          ...application,
+          argv: application.argv.map(found),
+          ...(application.directory !== undefined && { directory: found(application.directory) }),
+        },
+        directories: directories.map((directory) => ({ ...directory, path: found(directory.path) })),
+      }),
   }
 }

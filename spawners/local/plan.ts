@@ -9,6 +9,7 @@ import type { LocalConfig, LocalProfile } from './config.ts'
 import { isErrno } from './errno.ts'
 import { launchProblem, type Machine } from './machine.ts'
 import { openPlan } from './open.ts'
+import { agentLine, plainApplication } from './plain.ts'
 import {
   environmentVariables,
   innerCommand,
@@ -27,13 +28,16 @@ export interface LaunchTools {
 /** `folder` is that of the attempt. */
 export interface LaunchPlan {
   readonly mode: 'sandboxed' | 'open'
-  readonly command: (folder: string) => readonly string[]
+  readonly command: (folder: string, port: number) => readonly string[]
   /** What bubblewrap is told; undefined: there is no sandbox. */
   readonly sandbox: (folder: string, cgroups: readonly string[]) => readonly string[] | undefined
-  readonly startScript: (folder: string) => string
+  /** `port`: where an application without an agent is to listen. */
+  readonly startScript: (folder: string, port: number) => string
   /** Name → what it leads to, in the attempt's folder. */
   readonly links: Readonly<Record<string, string>>
-  readonly bootstrap: (bootstrap: AgentBootstrap) => AgentBootstrap
+  /** The line of standard input that starts it: the agent's bootstrap, or secrets for an application without one. */
+  readonly line: (bootstrap: AgentBootstrap) => string
+  readonly needsPort: boolean
 }
 
 /** @throws LaunchRefused when it can never run here. */
@@ -47,8 +51,9 @@ export async function planLaunch(tools: LaunchTools, spec: EnvironmentSpec<Local
   if (spec.resources.gpus > 0)
     throw new LaunchRefused('This machine has no GPUs for environments: choose another size.')
   const mounts = await findMounts(tools, checkMounts(spec.mounts))
+  const plain = plainApplication(tools, spec)
   const { bubblewrap } = machine
-  if (bubblewrap === undefined) return openPlan(tools, spec, mounts)
+  if (bubblewrap === undefined) return openPlan(tools, spec, mounts, plain)
 
   const { root } = machine
   const agentFolder = await realpath(context.agent.folder)
@@ -74,12 +79,25 @@ export async function planLaunch(tools: LaunchTools, spec: EnvironmentSpec<Local
   }
   return {
     mode: 'sandboxed',
-    command: () => [bubblewrap, '--args', '3', '--', ...innerCommand(view, agentArgv)],
+    command: (_folder, port) => [
+      bubblewrap,
+      '--args',
+      '3',
+      '--',
+      ...innerCommand(view, plain?.argv(port) ?? [...agentArgv, '--config', '-']),
+    ],
     sandbox: (runFolder, cgroups) => sandboxArguments({ ...view, runFolder, cgroups }),
-    startScript: () =>
-      startScript(environmentVariables(spec.account, spec.id, config.path, spec.variables), { umask: config.umask }),
+    startScript: (_folder, port) =>
+      startScript(
+        environmentVariables(spec.account, spec.id, config.path, { ...spec.variables, ...plain?.variables(port) }),
+        {
+          umask: config.umask,
+          ...plain?.script,
+        },
+      ),
     links: {},
-    bootstrap: (bootstrap) => bootstrap,
+    line: (bootstrap) => plain?.line ?? agentLine(bootstrap),
+    needsPort: plain !== undefined,
   }
 }
 

@@ -32,7 +32,15 @@ export function readFacts(record: LocalRecord, facts: Facts): Observation | unde
         : undefined
     case 'running': {
       const { startedAt } = marker
-      if (keeperLives) return { phase: 'running', hosts: ['127.0.0.1'], startedAt, ...endOf(record, facts, startedAt) }
+      if (keeperLives) {
+        return {
+          phase: 'running',
+          hosts: ['127.0.0.1'],
+          ...addressOf(record),
+          startedAt,
+          ...endOf(record, facts, startedAt),
+        }
+      }
       return sameBoot
         ? { phase: 'ended', reason: 'vanished', message: 'It was killed from outside of the hub', startedAt }
         : { phase: 'ended', reason: 'nodeLost', message: 'The machine was restarted', startedAt }
@@ -48,6 +56,10 @@ export function readFacts(record: LocalRecord, facts: Facts): Observation | unde
       return { phase: 'ended', reason: 'failed', message: inWords(code), exitCode: code, ...times }
     }
   }
+}
+
+function addressOf({ port }: LocalRecord): { address?: URL } {
+  return port === undefined ? {} : { address: new URL(`http://127.0.0.1:${port}/`) }
 }
 
 function endOf(record: LocalRecord, { movedEnd }: Facts, startedAt: Date): { endsAt?: Date } {

@@ -28,6 +28,8 @@ const recordSchema = z.strictObject({
   cgroups: z.array(z.string()),
   stopTimeoutMs: z.int().positive(),
   walltimeMs: z.int().positive().optional(),
+  /** Where an application without an agent listens, on loopback. */
+  port: z.int().min(1).max(65_535).optional(),
   /** How many processes this machine had killed for want of memory when it began. */
   oomKills: z.int(),
 })

@@ -78,7 +78,7 @@ export function sandboxArguments(view: SandboxView): readonly string[] {
 /** What runs inside: as root it becomes the account first, for good. */
 export function innerCommand(
   view: Pick<SandboxView, 'root' | 'account' | 'agentFolder' | 'programs'>,
-  agentArgv: readonly string[],
+  startArgv: readonly string[],
 ): readonly string[] {
   const { uid, gid, groups } = view.account
   const numbers = groups.map((group) => group.gid).filter((each) => each !== gid)
@@ -87,21 +87,33 @@ export function innerCommand(
     numbers.length > 0 ? ['--groups', [...new Set(numbers)].join(',')] : ['--clear-groups'],
     ['--inh-caps=-all', '--bounding-set=-all', '--no-new-privs', '--'],
   ].flat()
-  const argv = agentArgv.map((argument) => seenPath(argument, view))
-  return [...(view.root ? become : []), '/bin/sh', join(ours, 'start.sh'), ...argv, '--config', '-']
+  const argv = startArgv.map((argument) => seenPath(argument, view))
+  return [...(view.root ? become : []), '/bin/sh', join(ours, 'start.sh'), ...argv]
 }
 
 /**
  * Sets the variables and becomes its arguments. A script and not options of setpriv or env: those would be seen in
  * ps, and a variable such as LD_PRELOAD would reach setpriv while it is still root.
  */
-export function startScript(
-  variables: Readonly<Record<string, string>>,
-  options: { umask: string; pidFile?: string },
-): string {
+export interface StartOptions {
+  readonly umask: string
+  readonly pidFile?: string
+  /** Variables whose values, free of spaces, come by the first line of standard input. */
+  readonly secrets?: readonly string[]
+  /** Absent: the home. */
+  readonly directory?: string
+}
+
+export function startScript(variables: Readonly<Record<string, string>>, options: StartOptions): string {
   const exports = Object.entries(variables).map(([name, value]) => `export ${name}=${quoted(value)}`)
   const note = options.pidFile === undefined ? [] : [`echo "$$" >${quoted(options.pidFile)}`]
-  return [...note, `umask ${options.umask}`, ...exports, 'cd "$HOME" || exit 126', 'exec "$@"', ''].join('\n')
+  const { secrets = [], directory } = options
+  const take =
+    secrets.length === 0
+      ? []
+      : [`IFS=' ' read -r ${secrets.join(' ')} || exit 126`, `export ${secrets.join(' ')}`, 'exec </dev/null']
+  const go = directory === undefined ? 'cd "$HOME" || exit 126' : `cd ${quoted(directory)} || exit 126`
+  return [...note, `umask ${options.umask}`, ...exports, ...take, go, 'exec "$@"', ''].join('\n')
 }
 
 /** HOME and its kin are the account's, whatever the profile's variables say. */

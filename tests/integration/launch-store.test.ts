@@ -38,6 +38,7 @@ test('SQLite takes the row of a launch with proposals and gives the same spec ba
     setup: { jupyter: () => ({ ok: true, message: '' }) },
     authorisation: everybody,
     audit: rememberedAudit(),
+    publicUrl: new URL('http://127.0.0.1:8000'),
     now,
     quota: configuredQuota(configuration, now),
     newId: environmentId((size) => randomBytes(size)),

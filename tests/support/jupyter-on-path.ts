@@ -37,7 +37,7 @@ export async function readyJupyter(t: ExecutionContext): Promise<Jupyter> {
 }
 
 /** As root not under a home: other accounts could not read it there. */
-function cacheFolder(): string {
+export function cacheFolder(): string {
   if (process.getuid?.() === 0) return '/var/cache/hutch-tests'
   return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'hutch-tests')
 }

@@ -1,14 +1,17 @@
 /** A real JupyterHub with its own tests, set up once outside the checkout. */
 import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ExecutionContext } from 'ava'
 import { available, program } from './component.ts'
+import { cacheFolder } from './jupyter-on-path.ts'
 
 const run = promisify(execFile)
 const version = '6.1.1'
+/** The release before, beside the packages of the newer one. */
+const before = 'jupyterhub==5.5.4'
 const packages = [
   `jupyterhub==${version}`,
   'jupyterlab',
@@ -18,6 +21,7 @@ const packages = [
   'requests-mock',
   'beautifulsoup4',
   'jsonschema',
+  'jupyterhub-idle-culler==2.0.0',
   'cryptography',
   'virtualenv',
 ]
@@ -32,11 +36,14 @@ export async function installedJupyterHub(): Promise<string | undefined> {
 }
 
 function folder(): string {
-  const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache')
-  return join(cache, 'hutch-tests', `jupyterhub-${version}`)
+  const made = createHash('sha256')
+    .update(JSON.stringify([...packages, before]))
+    .digest('hex')
+    .slice(0, 12)
+  return join(cacheFolder(), `jupyterhub-${version}-${made}`)
 }
 
-/** The folder that holds `python` and `jupyterhub`. Undefined: skipped, and said so. */
+/** The folder that holds `python` and `jupyterhub`; `../before` is a PYTHONPATH with the release before. Undefined: skipped. */
 export async function jupyterHubBin(t: ExecutionContext): Promise<string | undefined> {
   const python = program('python3', ['/usr/bin'])
   if (!available(t, 'Python 3', python, 'apt-get install python3')) return undefined
@@ -57,6 +64,11 @@ export async function jupyterHubBin(t: ExecutionContext): Promise<string | undef
       {
         maxBuffer: 2 ** 24,
       },
+    )
+    await run(
+      join(folder(), 'bin/python'),
+      [join(wheels, wheel, 'pip'), 'install', '--quiet', '--no-deps', '--target', join(folder(), 'before'), before],
+      { maxBuffer: 2 ** 24 },
     )
     await writeFile(join(folder(), 'complete'), '')
   } catch (error) {

@@ -70,6 +70,7 @@ async function hub(t: ExecutionContext, set: Set = {}) {
     setup: { jupyter: () => set.jupyter ?? { ok: true, message: '' } },
     authorisation: everybody,
     audit: rememberedAudit(),
+    publicUrl: new URL('http://127.0.0.1:8000'),
     now,
     quota: configuredQuota(configuration, now),
     newId,

@@ -1,4 +1,5 @@
 import test from 'ava'
+import { agentBootstrapSchema } from '../../images/agent/bootstrap.ts'
 import { configSchema } from '../../spawners/local/config.ts'
 import { launchProblem, machineHealth, type Machine } from '../../spawners/local/machine.ts'
 import { openPlan } from '../../spawners/local/open.ts'
@@ -50,11 +51,11 @@ function plan() {
   const context = spawnerContext({ hub: 'hub', agent: { argv: ['/usr/bin/node', '/srv/agent.cjs'], folder: '/srv' } })
   const config = configSchema.parse({ allowUnsandboxed: true })
   const spec = contractSpec('hub', newId(), {}, { variables: { HOME: '/root' } })
-  return { spec, ...openPlan({ config, context, machine: bare }, spec, mounts) }
+  return { spec, ...openPlan({ config, context, machine: bare }, spec, mounts, undefined) }
 }
 
 test('without a sandbox HOME is the path on this machine, and variables say where the rest is', (t) => {
-  const script = plan().startScript('/state/e1/run')
+  const script = plan().startScript('/state/e1/run', 0)
   t.regex(script, /^export HOME='\/srv\/homes\/alice'$/m)
   t.regex(script, /^export HUTCH_MOUNTS='\{"\/home\/alice":"\/srv\/homes\/alice","\/data\/p1":"\/srv\/p1"\}'$/m)
   t.regex(script, /^export HUTCH_MOUNTS_FOLDER='\/state\/e1\/run\/mounts'$/m)
@@ -63,13 +64,14 @@ test('without a sandbox HOME is the path on this machine, and variables say wher
 })
 
 test('without a sandbox the agent is told paths of this machine', (t) => {
-  const { spec, bootstrap } = plan()
+  const { spec, line } = plan()
   const built = spawnerContext({ hub: 'hub' }).bootstrap(spec)
-  const told = bootstrap({
+  const text = line({
     ...built,
     application: { ...built.application, argv: ['lab', '/data/p1/x.ipynb', '/data/p10'], directory: '/data/p1' },
     directories: [{ name: 'raw', path: '/data/p1', readOnly: true }],
   })
+  const told = agentBootstrapSchema.parse(JSON.parse(text))
   t.deepEqual(told.application.argv, ['lab', '/srv/p1/x.ipynb', '/data/p10'])
   t.is(told.application.directory, '/srv/p1')
   t.deepEqual(told.directories, [{ name: 'raw', path: '/srv/p1', readOnly: true }])

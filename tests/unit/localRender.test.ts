@@ -1,6 +1,7 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import test from 'ava'
 import * as fc from 'fast-check'
@@ -136,13 +137,21 @@ test('sandbox: as root it has what setpriv needs and no user namespace; as a use
   t.false(sandboxArguments({ ...view, root: false }).includes('--cap-add'))
 })
 
+test('script: secrets come by a pipe, in the order of their names, and stand in no file', async (t) => {
+  const script = startScript({ HOME: '/', A: 'seen' }, { umask: '0027', secrets: ['ONE', 'TWO'], directory: '/tmp/' })
+  const child = spawn('/bin/sh', ['-c', script, 'sh', 'sh', '-c', 'echo "$A $ONE $TWO $PWD"; cat'], { stdio: 'pipe' })
+  child.stdin.end('first second\n')
+  t.is(await text(child.stdout), 'seen first second /tmp\n')
+  t.false(script.includes('first'))
+})
+
 test('command: becomes the account by numbers, each once, and finds the agent where the sandbox has it', (t) => {
   const agent = ['/srv/node/bin/node', '/srv/hub/images/agent/main.ts', '--flag', '/srv/hubris']
   t.deepEqual(innerCommand(view, agent), [
     ...'/usr/bin/setpriv --reuid 12001 --regid 12001 --groups 30001'.split(' '),
     ...'--inh-caps=-all --bounding-set=-all --no-new-privs --'.split(' '),
     ...'/bin/sh /run/hutch/start.sh /run/hutch/bin/0/node /run/hutch/agent/images/agent/main.ts'.split(' '),
-    ...'--flag /srv/hubris --config -'.split(' '),
+    ...'--flag /srv/hubris'.split(' '),
   ])
   t.is(innerCommand({ ...view, root: false }, agent)[0], '/bin/sh')
   t.true(innerCommand({ ...view, account: { ...account, groups: [] } }, agent).includes('--clear-groups'))
