@@ -21,6 +21,7 @@ import { linkApiRouter } from './http/link-api.ts'
 import { homeRouter } from './http/home.ts'
 import { jupyterHubRouter } from './http/jupyterhub/index.ts'
 import type { Operation } from './http/jupyterhub/operation.ts'
+import { jupyterHubPages } from './http/jupyterhub-pages.ts'
 import { launchRouter } from './http/launch.ts'
 import { metrics, requestMetrics } from './http/metrics.ts'
 import { ownEnvironments } from './http/own-environments.ts'
@@ -28,12 +29,14 @@ import { createPages } from './http/pages.ts'
 import { quotaApiRouter, quotaPagesRouter } from './http/quota.ts'
 import { requestLog } from './http/request-log.ts'
 import { sessionsRouter } from './http/sessions.ts'
+import { tokensRouter } from './http/tokens.ts'
 import { browsersOnly } from './http/visitor.ts'
 import { waitingRouter } from './http/waiting.ts'
 import type { Authorisation } from './identity/authorisation.ts'
 import type { Linking } from './identity/index.ts'
 import type { Quota } from './quota/index.ts'
 import type { Logins } from './identity/logins.ts'
+import type { Tokens } from './identity/tokens.ts'
 import { createWeb } from './web/render.ts'
 
 export interface AppOptions {
@@ -49,6 +52,7 @@ export interface AppOptions {
     readonly logins: Pick<Logins, 'list' | 'revoke'>
     readonly linking: Linking
     readonly authorisation: Pick<Authorisation, 'require'>
+    readonly tokens: Pick<Tokens, 'create' | 'list' | 'revoke'>
   }
   readonly environments: Environments
   readonly launches: Launches
@@ -124,6 +128,8 @@ export function createApp(options: AppOptions): Koa {
     launchRouter({ own, launches, catalogue, pages, notices, log }),
     waitingRouter({ configuration, publicUrl, environments, own, pages }),
     quotaPagesRouter({ quota: options.quota, catalogue, pages, log }),
+    tokensRouter({ tokens: identity.tokens, audit, pages, now }),
+    jupyterHubPages({ pages, environments }),
     sessionsRouter({ logins: identity.logins, audit, pages }),
     identitiesRouter({ linking: identity.linking, pages, now }),
     enterRouter({

@@ -65,13 +65,14 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   const jupyter = await jupyterFor(options, ground.folder.path)
   const agent = await prepareAgent(ground.folder.path)
   const agentsPort = await keptPort(configuration.agents.listen, ground.folder.path)
+  const serverTokens = createServerTokens(ground.secrets.derive('servers'))
   const spawners = await createSpawners({
     configuration,
     agentsKey: ground.secrets.agentsKey,
     agent,
     report: { host: configuration.agents.advertise ?? configuration.agents.listen.host, port: agentsPort },
     software: softwareOf(jupyter),
-    serverTokenOf: createServerTokens(ground.secrets.derive('servers')).of,
+    serverTokenOf: (id) => serverTokens.of(id),
     log,
     now,
   })

@@ -50,6 +50,10 @@ export const proxyConfigurationSchema = z.strictObject({
     .describe("The hub's private listener, and the secret for it (a file, chmod 600)."),
   admissionKeyFile: file.describe('32 bytes, base64url (chmod 600): tickets and entries are signed with it.'),
   agentsKeyFile: file.describe("32 bytes, base64url (chmod 600): each agent's key is derived from it."),
+  services: z
+    .record(z.string().regex(/^[a-z][a-z0-9-]*$/), z.url())
+    .default({})
+    .describe('Where programs of the facility listen, by the name that their path /services/NAME/ has.'),
   hosts: z
     .string()
     .refine((text) => text.split('{user}').length === 2, 'must hold {user} once')

@@ -82,6 +82,9 @@ export function createEngine(options: EngineOptions): Engine {
         ? { kind: 'unix', path: configuration.hub.socket }
         : { kind: 'http', url: configuration.hub.url },
     ),
+    services: Object.fromEntries(
+      Object.entries(configuration.services).map(([name, url]) => [name, poolFor({ kind: 'http', url })]),
+    ),
     entries: createEntries({ key: admissionKey, now }),
     entering,
     active: options.seen,

@@ -21,10 +21,14 @@ export function managedProxyConfiguration(
   places: ManagedPlaces,
 ): ProxyConfigurationInput {
   const { listen, environments, proxy, log } = configuration
+  const services = Object.entries(configuration.services).flatMap(([name, { url }]) =>
+    url === undefined ? [] : [[name, url]],
+  )
   return {
     listen,
     publicUrl: publicUrl.href,
     hub: { socket: places.hubSocket },
+    services: Object.fromEntries(services) as Record<string, string>,
     feed: { socket: places.feedSocket, secretFile: places.feedSecretFile },
     admissionKeyFile: places.admissionKeyFile,
     agentsKeyFile: places.agentsKeyFile,

@@ -14,6 +14,8 @@ export type PageName =
   | 'open'
   | 'error'
   | 'sessions'
+  | 'tokens'
+  | 'logout'
   | PeoplePage
   | QuotaPage
 type QuotaPage = 'usage' | 'limits'

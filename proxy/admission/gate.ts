@@ -5,6 +5,7 @@ import type { Request } from '../forward/request.ts'
 import type { Route } from '../feed.ts'
 import { redirect, type Answer } from '../http/answer.ts'
 import { isReservedCookie } from '../http/cookies.ts'
+import { single } from '../http/head.ts'
 import { isPlainPath } from '../http/path.ts'
 import { problemAnswer, type ProxyProblem } from '../pages.ts'
 import type { Pools, Tables } from '../tables.ts'
@@ -21,6 +22,8 @@ export interface GateOptions {
   readonly tables: Tables
   readonly pools: Pools
   readonly hub: Pool
+  /** Programs of the facility by name, each below /services/NAME/: they check for themselves who comes. */
+  readonly services: Readonly<Record<string, Pool>>
   readonly entries: Entries
   readonly entering: Entering
   readonly active: (id: string) => void
@@ -37,6 +40,12 @@ export function createGate(options: GateOptions): Gate {
     request: { dropCookie: (name) => name === entryCookie || name === nonceCookie, passAuthorization: true, extra: '' },
     response: { prefix: undefined },
   }
+  const services = new Map(
+    Object.entries(options.services).map(([name, pool]): [string, Forward] => {
+      const request = { dropCookie: isReservedCookie, passAuthorization: true, extra: '' }
+      return [name, { do: 'forward', pool, request, response: { prefix: `${base}services/${name}/` } }]
+    }),
+  )
   return { decide, explain }
 
   function decide(request: Request): Decision {
@@ -51,9 +60,19 @@ export function createGate(options: GateOptions): Gate {
     if (onHub && isHubs) {
       return changesState(request) && isForeign(request, publicUrl) ? foreign(request) : toHub
     }
+    if (onHub && path.startsWith(`${base}services/`)) return toService(request)
     if (path === base || path === '/') return answer(redirect(`${publicUrl.origin}${base}hub/home`))
     const route = tables.routes.find(onHub ? null : host, path)
     return route === undefined ? noRoute(request, onHub) : toRoute(request, route)
+  }
+
+  function toService(request: Request): Decision {
+    const [name = '', ...rest] = request.path.slice(`${base}services/`.length).split('/')
+    const forward = services.get(name)
+    if (forward === undefined) return no(request, 'notFound', 'There is no service of this name.')
+    if (rest.length === 0) return answer(redirect(`${base}services/${name}/${request.query}`))
+    const hasToken = single(request.head, 'authorization') !== undefined
+    return !hasToken && changesState(request) && isForeign(request, publicUrl) ? foreign(request) : forward
   }
 
   function noRoute(request: Request, onHub: boolean): Decision {
@@ -138,6 +157,14 @@ export function createGate(options: GateOptions): Gate {
         return problemAnswer(request, 'busy', 'Try again in a moment.', again)
       case 'unreachable':
       case 'closed':
+        if (request.path.startsWith(`${base}services/`)) {
+          return problemAnswer(
+            request,
+            'environmentUnreachable',
+            'This service may be starting, or was stopped.',
+            again,
+          )
+        }
         return route === undefined
           ? problemAnswer(request, 'hubUnreachable', 'Environments that are open go on. Try again in a minute.', again)
           : problemAnswer(

@@ -148,6 +148,11 @@ function fakeIdentity(
       list: (userId) => Promise.resolve(fakeLogins.filter(() => userId === 'u-alice')),
       revoke: async (login) => void hub.revoked.push(login),
     },
+    tokens: {
+      create: async () => ({ id: 'token-1', token: 'hutch_shown-once' }),
+      list: async () => [],
+      revoke: async () => {},
+    },
     stillValid: (given) => Promise.resolve(!loggedOut.has(given.user.name)),
   }
 }

@@ -1,6 +1,7 @@
 /** A real JupyterHub with its own tests, set up once outside the checkout. */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -45,7 +46,9 @@ function folder(): string {
 
 /** The folder that holds `python` and `jupyterhub`; `../before` is a PYTHONPATH with the release before. Undefined: skipped. */
 export async function jupyterHubBin(t: ExecutionContext): Promise<string | undefined> {
-  const python = program('python3', ['/usr/bin'])
+  // The system's own: one that lies in somebody's home is out of reach for other accounts and for sandboxes.
+  const own = '/usr/bin/python3'
+  const python = existsSync(own) ? own : program('python3')
   if (!available(t, 'Python 3', python, 'apt-get install python3')) return undefined
   const installed = await installedJupyterHub()
   if (installed !== undefined) return installed
