@@ -50,7 +50,8 @@ export async function stormJupyterHub(parent: string, people: number): Promise<S
   function ask(method: string, path: string, body?: object): Promise<{ status: number; text: string }> {
     return new Promise((resolve, reject) => {
       const headers = { authorization: `token ${token}`, accept: 'application/json' }
-      const asked = request(`${base}${path}`, { method, headers, agent })
+      // A kept connection may have been closed a moment ago: what must not be asked twice has its own.
+      const asked = request(`${base}${path}`, { method, headers, agent: method === 'GET' ? agent : false })
       asked.on('error', reject)
       asked.on('response', (response) => {
         let text = ''
