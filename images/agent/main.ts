@@ -24,6 +24,9 @@ async function main(): Promise<number> {
     say('usage: --config FILE or --claim FILE, where - is standard input')
     return 2
   }
+  // Where no shell comes before: a container's umask is the runtime's, and closes files to the members of a proposal.
+  const umask = process.env['HUTCH_UMASK'] ?? ''
+  if (/^0[0-7]{3}$/.test(umask)) process.umask(Number.parseInt(umask, 8))
   try {
     const bootstrap =
       claim === undefined ? await readBootstrap(config ?? '-') : await claimBootstrap({ source: claim, say })

@@ -72,6 +72,13 @@ export const configSchema = z.strictObject({
     .describe(
       'Strict: groups that an image gives to the uid are ignored; needs Kubernetes 1.33 or later and a runtime that has it. Default: Merge.',
     ),
+  umask: z
+    .string()
+    .regex(/^0[0-7]{3}$/, 'must be four octal digits such as 0007')
+    .default('0027')
+    .describe(
+      'The umask of environments, in octal. 0007 lets the members of a proposal change the files of one another. Default: 0027.',
+    ),
   minimumUid: z.int().min(1).default(1_000).describe('Accounts with a smaller uid are refused. Default: 1000.'),
   hostPathRoots: z
     .array(absolutePath)

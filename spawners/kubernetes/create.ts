@@ -94,7 +94,10 @@ export async function createKubernetes(
       try {
         await make(spec, pod, namespace, signal)
       } catch (error) {
-        throw asRefusal(error)
+        const said = asRefusal(error)
+        // The loop asks no more for what was refused for good: its secret would stay.
+        if (said instanceof LaunchRefused) await removeOne(`/api/v1/namespaces/${namespace}/secrets/${spec.id}`, signal)
+        throw said
       }
     },
 

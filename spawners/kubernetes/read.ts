@@ -39,7 +39,9 @@ function readEnd(pod: SeenPod): Extract<Observation, { phase: 'ended' }> | undef
   if (status.phase === 'Failed' && status.reason) {
     return { phase: 'ended', ...failureInWords(status.reason, status.message ?? ''), ...times }
   }
-  if (terminated && !pod.metadata.deletionTimestamp) {
+  // Somebody takes it away: how its last container took that tells nothing of why.
+  if (pod.metadata.deletionTimestamp) return undefined
+  if (terminated) {
     const { exitCode } = terminated
     if (exitCode === 0) return { phase: 'ended', reason: 'completed', message: 'It ended', exitCode, ...times }
     const why = cleaned(terminated.message || terminated.reason)

@@ -129,7 +129,7 @@ function environmentContainer(spec: Spec, { image, agent, config, secured, mount
     image,
     imagePullPolicy: profile.imagePullPolicy,
     command: [...agent.command],
-    env: Object.entries(variablesOf(spec)).map(([name, value]) => ({ name, value })),
+    env: Object.entries(variablesOf(spec, config)).map(([name, value]) => ({ name, value })),
     ports: [{ name: 'agent', containerPort: config.agentPort }],
     resources: resourcesOf(spec),
     securityContext: secured,
@@ -203,7 +203,7 @@ function resourcesOf({ resources, profile }: Spec): NonNullable<V1Container['res
 }
 
 /** HOME and its kin are the account's, whatever the profile's variables say. PATH is the image's. */
-function variablesOf({ account, variables, id }: Spec): Readonly<Record<string, string>> {
+function variablesOf({ account, variables, id }: Spec, { umask }: KubernetesConfig): Readonly<Record<string, string>> {
   return {
     LANG: 'C.UTF-8',
     TMPDIR: '/tmp',
@@ -213,6 +213,7 @@ function variablesOf({ account, variables, id }: Spec): Readonly<Record<string, 
     LOGNAME: account.name,
     SHELL: account.shell,
     HUTCH_ENVIRONMENT: id,
+    HUTCH_UMASK: umask,
   }
 }
 

@@ -26,6 +26,8 @@ export interface KubernetesSite {
     application: Application,
     part?: Partial<EnvironmentSpec<KubernetesProfile>>,
   ): EnvironmentSpec<KubernetesProfile>
+  /** Of the hub's account, through what can be cut. */
+  kubeconfig(): Promise<string>
   /** The API server can't be reached until the returned function is called. */
   cut(): Promise<() => Promise<void>>
 }
@@ -82,6 +84,7 @@ export async function kubernetesSite(t: ExecutionContext, cluster: Cluster): Pro
       )
       return spec
     },
+    kubeconfig: () => readFile(kubeconfig, 'utf8'),
     cut: () => gate.cut(),
   }
 }
@@ -149,7 +152,9 @@ async function leastRights(cluster: Cluster, namespace: string, port: number): P
   })
   const token = (await cluster.kubectl('create', 'token', 'hutch-hub', '-n', namespace)).trim()
   const admin = await readFile(cluster.kubeconfig, 'utf8')
+  const authority = await readFile(/certificate-authority: "([^"]*)"/.exec(admin)?.[1] ?? '')
   return admin
+    .replace(/certificate-authority: "[^"]*"/, `certificate-authority-data: "${authority.toString('base64')}"`)
     .replace(/server: "[^"]*"/, `server: "https://127.0.0.1:${port}"`)
     .replace(/token: "[^"]*"/, `token: "${token}"`)
 }

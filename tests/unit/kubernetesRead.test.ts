@@ -205,4 +205,6 @@ for (const [reason, ends] of goings) {
 
 test('kubernetes, a pod that somebody deleted says nothing of why', (t) => {
   t.is(readGone(pod({ phase: 'Running' })), undefined)
+  const deleted = { deletionTimestamp: later(9).toISOString() }
+  t.is(readGone(pod({ phase: 'Succeeded', ...main({ terminated: { exitCode: 0 } }) }, deleted)), undefined)
 })

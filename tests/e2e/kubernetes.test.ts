@@ -1,0 +1,147 @@
+/** The main job in a real cluster, and what goes wrong there: one bring-up for all. */
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import test, { type ExecutionContext } from 'ava'
+import { openKernel } from '../support/kernel.ts'
+import { startKubernetes } from '../support/kubernetes.ts'
+import { people, startKubernetesHub, type KubernetesHub } from '../support/kubernetesHub.ts'
+import { logInAs, type Launched, type Scientist } from '../support/scientist.ts'
+import { until } from '../support/until.ts'
+
+interface Told {
+  readonly state: string
+  readonly reason?: string
+  readonly message?: string
+}
+
+test('a notebook as a pod of the user; what goes wrong is said in words; nothing is left', async (t) => {
+  t.timeout(55 * 60_000, 'the first run builds the cluster')
+  const cluster = await startKubernetes(t)
+  if (cluster === undefined) return
+  const hub = await startKubernetesHub(t, cluster)
+  const ada = await logIn(hub, 'ada')
+  await theUsersOwn(t, hub, ada)
+  await inWords(t, hub, ada)
+  await outages(t, hub, ada)
+  // What a pod owned is collected a moment after it.
+  await until('nothing is left', async () => {
+    return (await cluster.kubectl('get', 'pods,secrets', '-n', hub.site.namespace, '-o', 'name')).trim() === ''
+  })
+})
+
+async function logIn(hub: KubernetesHub, name: string): Promise<Scientist> {
+  const hutch = hub.hutch()
+  return await logInAs(hutch.url, name, (await hutch.passwords())[name] ?? '')
+}
+
+const whoAmI = `
+import json, os, re, subprocess
+def sh(line): return subprocess.run(line, shell=True, capture_output=True, text=True).stdout.strip()
+status = open('/proc/self/status').read()
+def fails(line):
+  try: open(line, 'a'); return False
+  except OSError: return True
+print(json.dumps({
+  'ids': [os.getuid(), os.geteuid(), os.getgid(), os.getegid()],
+  'groups': sorted(set(os.getgroups()) - {os.getgid()}),
+  'id': sh('id'), 'whoami': sh('whoami'), 'home': os.environ['HOME'], 'umask': sh('umask'),
+  'capabilities': sorted(set(re.findall(r'^Cap\\w+:\\s+(\\w+)$', status, re.M))),
+  'noNewPrivileges': re.search(r'NoNewPrivs:\\s+(\\d)', status)[1], 'seccomp': re.search(r'Seccomp:\\s+(\\d)', status)[1],
+  'token': os.path.exists('/var/run/secrets/kubernetes.io'), 'root': fails('/usr/x'),
+  'raw': open('/data/42/raw/run1').read(), 'rawClosed': fails('/data/42/raw/run1'),
+}))`
+
+async function theUsersOwn(t: ExecutionContext, hub: KubernetesHub, ada: Scientist): Promise<void> {
+  const launched = await ada.launch({ profile: 'lab', flavour: 'small', proposals: ['42'] })
+  await ada.enter(launched)
+  const kernel = await openKernel(ada, launched)
+  // One that was left would try to connect for ever, and the test would never end.
+  t.teardown(() => kernel.dispose())
+  const { uid, groups } = people.ada
+  const [{ gid }] = groups
+  t.deepEqual(JSON.parse(await kernel.run(whoAmI)), {
+    ids: [uid, uid, uid, uid],
+    groups: [gid],
+    id: `uid=${uid}(ada) gid=${uid}(ada) groups=${uid}(ada),${gid}(p42)`,
+    whoami: 'ada',
+    home: `${hub.site.folder}/homes/ada`,
+    umask: '0007',
+    capabilities: ['0000000000000000'],
+    noNewPrivileges: '1',
+    seccomp: '2',
+    token: false,
+    root: true,
+    raw: 'measured for 42\n',
+    rawClosed: true,
+  })
+  await kernel.run(`print('by ada', file=open('/data/42/processed/result', 'w'), flush=True)`)
+  const path = join(hub.data, '42/processed/result')
+  t.is(await readFile(path, 'utf8'), 'by ada\n')
+  t.is((await stat(path)).mode & 0o777, 0o660)
+  const rosalind = await logIn(hub, 'rosalind')
+  const refused = await rosalind.api('POST', '/environments', { profile: 'lab', flavour: 'small', proposals: ['42'] })
+  t.is(refused.status, 403)
+
+  // The hub dies while the kernel runs: the next one finds the pod, and the kernel goes on.
+  await kernel.run('kept = 41')
+  await hub.dieAndRestart()
+  t.is(await kernel.run('print(kept + 1)'), '42')
+  await until('the next hub knows it', async () => (await ada.state(launched.id)) === 'ready', { timeoutMs: 60_000 })
+  await ada.api('POST', `/environments/${launched.id}/stop`)
+  await isOver(ada, launched)
+}
+
+async function inWords(t: ExecutionContext, hub: KubernetesHub, ada: Scientist): Promise<void> {
+  const rows = [
+    ['greedy', 'tight', 'outOfMemory', /more memory/],
+    ['lost', 'tight', 'launchRefused', /not on the machine, and may not be pulled/],
+    ['rejected', 'tight', 'launchRefused', /spec\.dnsPolicy/],
+    ['lab', 'vast', 'launchRefused', /No machine has room for it now: .*[Ii]nsufficient cpu/],
+  ] as const
+  for (const [profile, flavour, reason, message] of rows) {
+    const told = await isOver(ada, await ada.launch({ profile, flavour, proposals: ['42'] }))
+    t.is(told.reason, reason, profile)
+    t.regex(told.message ?? '', message)
+  }
+  const launched = await ada.launch({ profile: 'lab', flavour: 'small', proposals: [] })
+  await ada.enter(launched)
+  await hub.site.cluster.kubectl('delete', 'pod', launched.id, '-n', hub.site.namespace, '--grace-period=1')
+  t.is((await isOver(ada, launched)).reason, 'vanished')
+}
+
+/** The API server is away: notebooks go on and nothing is lost; it takes nothing new until it is back. */
+async function outages(t: ExecutionContext, hub: KubernetesHub, ada: Scientist): Promise<void> {
+  const launched = await ada.launch({ profile: 'lab', flavour: 'small', proposals: ['42'] })
+  await ada.enter(launched)
+  const kernel = await openKernel(ada, launched)
+  t.teardown(() => kernel.dispose())
+  const heal = await hub.site.cut()
+  const again = { profile: 'lab', flavour: 'small', proposals: [] }
+  const refused = await until('it takes nothing new', async () => {
+    const answer = await ada.api<{ detail?: string }>('POST', '/environments', again)
+    return answer.status === 503 ? answer.body : undefined
+  })
+  t.regex(refused.detail ?? '', /The cluster does not answer/)
+  t.is(await kernel.run('print(6 * 7)'), '42')
+  t.is(await ada.state(launched.id), 'ready')
+  await heal()
+  await until('it is back', async () => (await ada.api('POST', '/environments', again)).status === 201)
+  t.is(await ada.state(launched.id), 'ready')
+  const { body } = await ada.api<{ items: readonly { id: string; state: string }[] }>('GET', '/environments')
+  for (const { id, state } of body.items) {
+    if (state === 'ended') continue
+    await ada.api('POST', `/environments/${id}/stop`)
+    await isOver(ada, { id })
+  }
+}
+
+async function isOver(ada: Scientist, { id }: Pick<Launched, 'id'>): Promise<Told> {
+  return await until(
+    `${id} is over`,
+    async () => {
+      const { body } = await ada.api<Told>('GET', `/environments/${id}`)
+      return body.state === 'ended' ? body : undefined
+    },
+    { timeoutMs: 120_000 },
+  )
+}
