@@ -4,12 +4,13 @@ import type { Context } from 'koa'
 import { Problem } from '../domain/problem.ts'
 import type { Catalogue, Environments, Proposal, Visitor } from '../domain/services.ts'
 import type { Log } from '../../spawners/spawner.ts'
-import { isTrouble, versionOf } from '../web/environment-view.ts'
+import { type EnvironmentView, isTrouble, versionOf } from '../web/environment-view.ts'
 import { answerDeadlineMs } from './api.ts'
 import { formBody } from './body.ts'
 import { parse, renameSchema, searchSchema } from './input.ts'
 import type { OwnEnvironments } from './own-environments.ts'
 import type { Pages } from './pages.ts'
+import { rememberRename, takeRename } from './renamed.ts'
 import { visitorOf } from './visitor.ts'
 
 export interface HomeOptions {
@@ -38,7 +39,7 @@ export function homeRouter(options: HomeOptions): Router {
   router.get('/hub/home', async (ctx) => {
     const visitor = visitorOf(ctx)
     const [listed, proposals] = await Promise.all([listing(own, visitor), proposalPage(options, ctx, visitor)])
-    pages.show(ctx, 'home', { ...listed, proposals, notices: notices() })
+    pages.show(ctx, 'home', { ...listed, renamed: renamedIn(ctx, listed), proposals, notices: notices() })
   })
 
   router.get('/hub/home/environments', async (ctx) => {
@@ -59,14 +60,29 @@ export function homeRouter(options: HomeOptions): Router {
   })
 
   router.post('/hub/environments/:id/rename', async (ctx) => {
-    const { id } = await own.get(ctx, ctx.params['id'])
-    await environments.rename(id, parse(renameSchema, formBody(ctx)).title)
+    const { id, title: was } = await own.get(ctx, ctx.params['id'])
+    const { title } = parse(renameSchema, formBody(ctx))
+    await environments.rename(id, title)
+    if (title !== was) rememberRename(ctx, { id, was })
     home(ctx)
   })
   return router
 }
 
-async function listing(own: OwnEnvironments, visitor: Visitor): Promise<object> {
+interface Listing {
+  readonly version: string
+  readonly live: readonly EnvironmentView[]
+  readonly ended: readonly object[]
+}
+
+/** Just now, and still so. */
+function renamedIn(ctx: Context, { live }: Listing): object | undefined {
+  const renamed = takeRename(ctx)
+  const now = live.find(({ id }) => id === renamed?.id)
+  return renamed && now && now.title !== renamed.was ? { ...renamed, title: now.title } : undefined
+}
+
+async function listing(own: OwnEnvironments, visitor: Visitor): Promise<Listing> {
   const views = (await own.list(visitor)).map((each) => own.view(each))
   return {
     version: versionOf(views),

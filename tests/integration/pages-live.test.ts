@@ -191,6 +191,26 @@ test.serial('launching with the keyboard alone, and a search that keeps what is 
   t.deepEqual(errors, [])
 })
 
+test.serial('a rename is undone with the keyboard alone', async (t) => {
+  const got = await visit(t, {}, ({ environments }) => void environments.put({ id: 'mine1', title: 'Good' }))
+  if (!got) return
+  const { hub, page, errors } = got
+  await page.goto(`${hub.url}/hub/home`)
+  await page.locator('#rename-mine1').focus()
+  await page.keyboard.press('Enter')
+  await page.keyboard.press('ControlOrMeta+A')
+  await page.keyboard.type('Bad <b>')
+  await page.keyboard.press('Enter')
+  await page.getByText('“Good” is now called “Bad <b>”.').waitFor()
+  t.is(await page.evaluate('document.activeElement.id'), 'renamed', 'a reader says what happened')
+  await page.keyboard.press('Tab')
+  t.is(await page.evaluate('document.activeElement.id'), 'undo-rename')
+  await page.keyboard.press('Enter')
+  await page.getByText('“Bad <b>” is now called “Good”.').waitFor()
+  t.is((await hub.environments.find('alice', 'mine1'))?.title, 'Good')
+  t.deepEqual(errors, [])
+})
+
 test.serial('everything works without scripts: search, launch, rename, stop, delete, enter', async (t) => {
   const got = await visit(t, { javaScriptEnabled: false })
   if (!got) return
@@ -215,6 +235,13 @@ test.serial('everything works without scripts: search, launch, rename, stop, del
   await page.getByRole('button', { name: 'Rename Terminal' }).click()
   await page.getByLabel('Title').fill('Shell')
   await page.getByRole('button', { name: 'Save' }).click()
+  await page.getByRole('button', { name: 'Undo the rename' }).click()
+  await page.getByText('“Shell” is now called “Terminal”.').waitFor()
+  t.is((await hub.environments.find('alice', 'fake1'))?.title, 'Terminal')
+  await page.getByRole('button', { name: 'Undo the rename' }).click()
+  await page.getByText('“Terminal” is now called “Shell”.').waitFor()
+  await page.reload()
+  t.is(await page.getByRole('button', { name: 'Undo the rename' }).count(), 0, 'it is said once')
   await page.getByRole('button', { name: 'Stop Shell' }).click()
   await page.getByRole('button', { name: 'Stop it' }).click()
   await page.getByRole('button', { name: 'Delete Shell' }).click()

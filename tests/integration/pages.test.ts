@@ -44,6 +44,18 @@ const scenes: readonly Scene[] = [
     arrange: fillHome,
     act: (page) => page.click('#rename-ready1'),
   },
+  {
+    name: 'home-renamed',
+    path: '/hub/home',
+    as: 'alice',
+    arrange: fillHome,
+    act: async (page) => {
+      await page.click('#rename-ready1')
+      await page.fill('#title-ready1', 'Silica, second look')
+      await Promise.all([page.waitForURL(/home/), page.keyboard.press('Enter')])
+      await page.waitForSelector('#undo-rename')
+    },
+  },
   { name: 'home-menu', path: '/hub/home', as: 'alice', arrange: fillHome, act: (page) => page.click('.who-button') },
   { name: 'home-search', path: '/hub/home?search=nothing+such', as: 'alice' },
   { name: 'launch', path: '/hub/launch?proposals=20261042', as: 'alice' },
