@@ -231,7 +231,7 @@ export const rows: readonly Row[] = [
     name: 'a guest on a single origin',
     send: inside(({ entry, maries }) => entry({ environment: maries.id, role: 'guest' }), {}, 'maries'),
     status: 403,
-    says: /not open to you/,
+    says: /belongs to somebody else/,
   },
   {
     name: 'a forged login',
