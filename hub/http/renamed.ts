@@ -25,7 +25,7 @@ export function takeRename(ctx: Context): Renamed | undefined {
   if (text === undefined) return undefined
   write(ctx, '', 0)
   const read = schema.safeParse(parseJson(Buffer.from(text, 'base64url').toString()))
-  return read.success ? { id: read.data.id as EnvironmentId, was: read.data.was } : undefined
+  return read.success ? read.data : undefined
 }
 
 function write(ctx: Context, value: string, seconds: number): void {
