@@ -1,10 +1,16 @@
 /** From the first click to an open environment, and everything that must not open one. */
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createServer as createTlsServer } from 'node:tls'
 import test, { type ExecutionContext } from 'ava'
 import { WebSocket, WebSocketServer } from 'ws'
 import { ask, raw, route, startProxy, upstream, type Reply, type RunningProxy } from '../support/proxy.ts'
 import type { Route } from '../../proxy/feed.ts'
 import { nonceHash } from '../../proxy/ticket.ts'
+import { agentKey, pskServer } from '../../images/agent/link.ts'
+import { temporaryFolder } from '../support/temporary.ts'
 import { until } from '../support/until.ts'
 
 const navigation = { accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-site': 'none' }
@@ -338,4 +344,34 @@ test('a viewer reads and listens where the route says, changes nothing, and leav
   const at = Date.now()
   await proxy.hub.revoke({ kind: 'share', subject: 's1', at, until: at + 60_000 })
   await until('both are closed', () => listening.code() === 1008 && speaking.code() === 1008, { timeoutMs: 1_000 })
+})
+
+test('tokens go on only to images made for JupyterHub, and never the one that let somebody in', async (t) => {
+  const answer = (request: IncomingMessage, response: ServerResponse): void =>
+    void response.end(request.headers.authorization ?? 'none')
+  const plain = await upstream(t, answer)
+  const folder = await temporaryFolder(t)
+  const socket = createServer(answer).listen(join(folder, 'app.sock'))
+  t.teardown(() => socket.close())
+  const secret = createTlsServer(
+    pskServer(() => agentKey(proxy.agentsKey, 'e3')),
+    (accepted) => plain.server.emit('connection', accepted),
+  ).listen(0, '127.0.0.1')
+  t.teardown(() => secret.close())
+  await Promise.all([socket, secret].map((server) => server.listening || once(server, 'listening')))
+  const proxy: RunningProxy = await startProxy(t)
+  const { port } = secret.address() as { port: number }
+  const rows: [name: string, to: Route, passed: string][] = [
+    ['without an agent', route('e1', plain.target), 'token of-a-program'],
+    ['on a socket', route('e2', { kind: 'unix', path: join(folder, 'app.sock') }), 'none'],
+    ['with an agent', route('e3', { kind: 'psk', host: '127.0.0.1', port, identity: 'e3' }), 'none'],
+  ]
+  for (const [name, to, passed] of rows) {
+    await proxy.hub.put(to)
+    const cookie = proxy.entry(to)
+    const withToken = { cookie, authorization: 'token of-a-program' }
+    t.is((await ask(`${proxy.url}${to.prefix}`, { headers: withToken })).body, passed, name)
+    const bearer = { authorization: `Bearer ${cookie.slice('hutch-entry='.length)}` }
+    t.is((await ask(`${proxy.url}${to.prefix}`, { headers: bearer })).body, 'none', `${name}, by a token`)
+  }
 })

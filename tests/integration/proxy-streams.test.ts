@@ -424,3 +424,27 @@ test('a request behind the end of an upload is read as it was sent, however much
     }
   }
 })
+
+test('server-sent events arrive one by one, as they are sent', async (t) => {
+  let next = (): void => {}
+  const behind = await upstream(t, (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+    response.flushHeaders()
+    let sent = 0
+    next = () => response.write(`data: ${(sent += 1)}\n\n`)
+  })
+  const to = route('e1', behind.target)
+  const proxy = await startProxy(t, {}, { routes: [to] })
+  const asking = httpRequest(`${proxy.url}${to.prefix}`, { headers: { cookie: proxy.entry(to) } }).end()
+  asking.on('error', () => {})
+  const [response] = (await once(asking, 'response')) as [NodeJS.ReadableStream]
+  response.on('error', () => {})
+  let got = ''
+  response.on('data', (data: Buffer) => (got += data.toString()))
+  for (let index = 1; index <= 5; index += 1) {
+    next()
+    await until(`event ${index}`, () => got.endsWith(`data: ${index}\n\n`))
+  }
+  asking.destroy()
+  t.pass()
+})
