@@ -358,7 +358,7 @@ test('tokens go on only to images made for JupyterHub, and never the one that le
     (accepted) => plain.server.emit('connection', accepted),
   ).listen(0, '127.0.0.1')
   t.teardown(() => secret.close())
-  await Promise.all([socket, secret].map((server) => server.listening || once(server, 'listening')))
+  for (const server of [socket, secret]) if (!server.listening) await once(server, 'listening')
   const proxy: RunningProxy = await startProxy(t)
   const { port } = secret.address() as { port: number }
   const rows: [name: string, to: Route, passed: string][] = [
