@@ -22,6 +22,9 @@ const wanted: readonly Readonly<{ package: string; found: () => unknown }>[] = [
   { package: 'containerd', found: () => program('containerd') },
   { package: 'runc', found: () => program('runc') },
   { package: 'containernetworking-plugins', found: () => existsSync('/usr/lib/cni/bridge') },
+  { package: 'openjdk-17-jre-headless', found: () => program('java') },
+  { package: 'maven', found: () => program('mvn') },
+  { package: 'unzip', found: () => program('unzip') },
   { package: 'iptables', found: () => program('iptables') },
 ]
 
