@@ -126,7 +126,7 @@ export function createApp(options: AppOptions): Koa {
   use(app, [
     homeRouter({ environments, own, catalogue, pages, notices, log }),
     launchRouter({ own, launches, catalogue, pages, notices, log }),
-    waitingRouter({ configuration, publicUrl, environments, own, pages }),
+    waitingRouter({ configuration, publicUrl, environments, own, launches, pages }),
     quotaPagesRouter({ quota: options.quota, catalogue, pages, log }),
     tokensRouter({ tokens: identity.tokens, audit, pages, now }),
     jupyterHubPages({ pages, environments }),

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Configuration } from '../config/schema.ts'
 import { agentKeys } from '../images/agent/link.ts'
 import { agentBootstrap } from '../spawners/common/agentBootstrap.ts'
-import type { Log, Spawner, SpawnerContext } from '../spawners/spawner.ts'
+import type { Log, Spawner, SpawnerContext, SpawnerType } from '../spawners/spawner.ts'
 import { resolveSpawner } from './setup/spawner-types.ts'
 
 export interface SpawnersOptions {
@@ -22,7 +22,7 @@ export interface SpawnersOptions {
   readonly now: () => Date
 }
 
-export interface NamedSpawner {
+export interface NamedSpawner extends Pick<SpawnerType, 'launchOptions'> {
   readonly spawner: Spawner
   readonly type: string
 }
@@ -62,7 +62,8 @@ export async function createSpawners(options: SpawnersOptions): Promise<Readonly
       log: log.child({ spawner: name }),
       now,
     })
-    spawners.set(name, { spawner, type })
+    const { launchOptions } = spawnerType
+    spawners.set(name, { spawner, type, ...(launchOptions === undefined ? {} : { launchOptions }) })
   }
   return spawners
 }

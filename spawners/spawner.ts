@@ -152,6 +152,8 @@ export interface Spawner<Profile = unknown> {
   check?(signal: AbortSignal): Promise<Health>
   /** How long after an accepted action an observation may still miss it. Default 0. */
   readonly visibilityLagMs?: number
+  /** For the curious, on the environment's page: what there is of it in the backend's own words. Pure. */
+  describe?(spec: EnvironmentSpec<Profile>): readonly Readonly<{ title: string; text: string }>[]
   /** ms since the epoch: to spare the backend, the loop does not observe before. Asked each time. */
   observeNotBefore?(): number
   /** For a backend that keeps what it is given: its environments are told a key that is good once. */
@@ -212,6 +214,26 @@ export interface SpawnerType<Config = unknown, Profile = unknown> {
   /** The spawner's own part of a profile (under `profiles.<name>.on.<spawner>`). */
   readonly profileSchema: z.ZodType<Profile>
   create(config: Config, context: SpawnerContext): Promise<Spawner<Profile>>
+  /** What a profile leaves to its users, besides the flavour. */
+  readonly launchOptions?: Readonly<{
+    of(profile: Profile): readonly LaunchOption[]
+    /** `chosen` holds one value of each option. */
+    choose(profile: Profile, chosen: Readonly<Record<string, string>>): Chosen<Profile>
+  }>
+}
+
+export interface LaunchOption {
+  readonly name: string
+  readonly title: string
+  /** The default first. */
+  readonly values: readonly Readonly<{ value: string; title: string }>[]
+}
+
+/** The spawner's part of the spec, and what of the flavour was chosen otherwise. */
+export interface Chosen<Profile = unknown> {
+  readonly profile: Profile
+  readonly gpus?: number
+  readonly walltimeMs?: number
 }
 
 /** The backend says no for good: the message is for the user, says what to do, and ends the environment. */

@@ -28,6 +28,8 @@ export interface Choices {
   readonly profile: string
   readonly flavour: string
   readonly spawner?: string
+  /** Of those that the spawner leaves to the user: name → value. */
+  readonly options?: Readonly<Record<string, string>>
   readonly proposals: readonly string[]
   readonly title?: string
   /** A path below the prefix's file browser to open first, e.g. a notebook. */

@@ -2,7 +2,7 @@
 import type { Transaction } from 'kysely'
 import type { AgentReport } from '../../images/agent/bootstrap.ts'
 import type { HubMessage, Revocation, Route } from '../../proxy/feed.ts'
-import type { Account, EndReason, EnvironmentId } from '../../spawners/spawner.ts'
+import type { Account, EndReason, EnvironmentId, LaunchOption } from '../../spawners/spawner.ts'
 import type { AuditedActor } from '../audit/entry.ts'
 import type { NewEnvironment, Tables } from '../store/schema.ts'
 import type { Permissions } from '../roles/permissions.ts'
@@ -165,11 +165,15 @@ export interface Offer {
     overLimit?: string
   }>[]
   readonly spawners: readonly string[]
+  /** What its spawners leave to the user, each with its default first. Absent: nothing. */
+  readonly options?: readonly LaunchOption[]
   /** Why it can't be had just now ("JupyterLab is missing: …"), with the remedy. */
   readonly unavailable?: string
 }
 
 export interface Launches {
+  /** What its spawner tells of it to the curious; nothing when it can't. */
+  describe(environment: Environment): readonly Readonly<{ title: string; text: string }>[]
   /** `proposals`: what would be chosen; then what is over a limit is marked. Absent: nothing is. */
   offers(visitor: Launcher, proposals?: readonly Proposal[]): Promise<readonly Offer[]>
   /** Checks everything live (profile, flavour, proposals, account), makes the spec, launches. Throws Problems. */

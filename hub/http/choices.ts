@@ -18,6 +18,7 @@ export function choicesOfForm(form: Readonly<Record<string, unknown>>): Choices 
     flavour,
     proposals: all(form['proposals']),
     ...(spawner ? { spawner } : {}),
+    ...optionsOf(form, profile),
     ...(title ? { title } : {}),
     ...(open ? { open } : {}),
   })
@@ -33,9 +34,20 @@ export function draftOfForm(form: Readonly<Record<string, unknown>>): Partial<Ch
     ...(profile ? { profile } : {}),
     ...(flavour ? { flavour: flavour.slice(0, 64) } : {}),
     ...(spawner ? { spawner: spawner.slice(0, 64) } : {}),
+    ...optionsOf(form, profile),
     ...(first(form['title']) ? { title: first(form['title'])?.slice(0, 120) ?? '' } : {}),
     ...(first(form['open']) ? { open: first(form['open'])?.slice(0, 1_024) ?? '' } : {}),
   }
+}
+
+/** Fields such as `option:lab:partition`; where the form is drawn again, what is too long is left out. */
+function optionsOf(form: Readonly<Record<string, unknown>>, profile: string | undefined): Pick<Choices, 'options'> {
+  const start = `option:${profile ?? ''}:`
+  const given = Object.entries(form).flatMap(([field, value]) => {
+    const text = field.startsWith(start) ? first(value) : undefined
+    return text === undefined ? [] : [[field.slice(start.length), text] as const]
+  })
+  return given.length === 0 ? {} : { options: Object.fromEntries(given.slice(0, 20)) }
 }
 
 function first(value: unknown): string | undefined {

@@ -2,7 +2,7 @@
 import { Router } from '@koa/router'
 import type { Configuration } from '../../config/schema.ts'
 import { Problem } from '../domain/problem.ts'
-import type { Environments } from '../domain/services.ts'
+import type { Environments, Launches } from '../domain/services.ts'
 import { isTrouble, steps } from '../web/environment-view.ts'
 import { environmentUrl, pathWithin } from '../web/environment-url.ts'
 import { nextSchema, parse } from './input.ts'
@@ -15,11 +15,12 @@ export interface WaitingOptions {
   readonly publicUrl: URL
   readonly environments: Environments
   readonly own: OwnEnvironments
+  readonly launches: Pick<Launches, 'describe'>
   readonly pages: Pages
 }
 
 export function waitingRouter(options: WaitingOptions): Router {
-  const { configuration, publicUrl, environments, own, pages } = options
+  const { configuration, publicUrl, environments, own, launches, pages } = options
   const router = new Router()
 
   router.get('/hub/environments/:id', async (ctx) => {
@@ -32,6 +33,7 @@ export function waitingRouter(options: WaitingOptions): Router {
       // Who launches it again comes back to the page that was asked for.
       below: pathWithin(environment.spec.prefix, next)?.slice(environment.spec.prefix.length),
       steps,
+      described: environment.state.is === 'ended' ? [] : launches.describe(environment),
       usualMs: await environments.usualStartMs(environment.profile, environment.spawner),
     })
   })

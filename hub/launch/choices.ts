@@ -31,6 +31,13 @@ const choicesSchema = z.strictObject({
   profile: name,
   flavour: name,
   spawner: name.optional(),
+  options: z
+    .record(
+      z.string().regex(/^[a-z][A-Za-z0-9]{0,29}$/, 'is not a name of a choice'),
+      z.string('must be text').max(64, 'must have at most 64 characters'),
+    )
+    .refine((options) => Object.keys(options).length <= 20, 'must be at most 20')
+    .optional(),
   proposals: z
     .array(proposalId, 'must be a list of proposals')
     .max(mostProposals, `must have at most ${mostProposals} proposals`)
@@ -48,10 +55,11 @@ const choicesSchema = z.strictObject({
 export function readChoices(input: unknown): Choices {
   const result = choicesSchema.safeParse(input)
   if (result.success) {
-    const { spawner, title, open, ...rest } = result.data
+    const { spawner, options, title, open, ...rest } = result.data
     return {
       ...rest,
       ...(spawner === undefined ? {} : { spawner }),
+      ...(options === undefined || Object.keys(options).length === 0 ? {} : { options }),
       ...(title === undefined || title === '' ? {} : { title }),
       ...(open === undefined ? {} : { open }),
     }

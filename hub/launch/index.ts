@@ -26,6 +26,7 @@ import { environmentOrigin } from '../web/environment-url.ts'
 import { checkServer, readChoices } from './choices.ts'
 import { deriveMounts } from './mounts.ts'
 import { flavourFor, offerOf, offeredProfiles, profileFor } from './offer.ts'
+import { offeredOptions, withOptions } from './options.ts'
 import { createPlacement, type PlacementOptions } from './placement.ts'
 import { type Plan, rowOf, specOf } from './spec.ts'
 
@@ -55,8 +56,9 @@ export function createLaunches(options: LaunchesOptions): Launches {
   async function plan(visitor: Launcher, choices: Choices, signal: AbortSignal, server?: string): Promise<Planned> {
     const { user } = visitor
     const profile = profileFor(configuration, visitor, choices)
-    const flavour = flavourFor(configuration, profile, choices)
     const spawner = await placement.choose(choices, profile)
+    const usual = flavourFor(configuration, profile, choices)
+    const { own, flavour } = withOptions(options.spawners.get(spawner), profile.on[spawner], usual, choices)
     const [proposals, account] = await Promise.all([
       entitledTo(catalogue, user, choices.proposals, signal),
       accounts.of(user, signal),
@@ -82,6 +84,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
       profile,
       flavour: withinLife(flavour, longestMs),
       spawner,
+      own,
       account,
       proposals,
       mounts,
@@ -141,10 +144,25 @@ export function createLaunches(options: LaunchesOptions): Launches {
   }
 
   return {
+    describe({ spawner, spec }) {
+      try {
+        return options.spawners.get(spawner)?.spawner.describe?.(spec) ?? []
+      } catch (error) {
+        log.debug({ environment: spec.id, err: error }, 'an environment can not be described')
+        return []
+      }
+    },
+
     async offers(visitor, proposals): Promise<readonly Offer[]> {
       const offered = await Promise.all(
         offeredProfiles(configuration, visitor).map(async ([name, profile]) =>
-          offerOf(name, profile, configuration.flavours, await placement.obstacles(profile)),
+          offerOf(
+            name,
+            profile,
+            configuration.flavours,
+            await placement.obstacles(profile),
+            offeredOptions(profile, options.spawners),
+          ),
         ),
       )
       return proposals === undefined ? offered : await markOverLimit(offered, askerOf(visitor, proposals))

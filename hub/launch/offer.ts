@@ -1,5 +1,6 @@
 /** What one visitor may choose, and how the launch page shows it. Pure. */
 import type { Configuration, FlavourConfiguration, ProfileConfiguration } from '../../config/schema.ts'
+import type { LaunchOption } from '../../spawners/spawner.ts'
 import type { Choices } from '../domain/environment.ts'
 import type { Launcher, Offer } from '../domain/services.ts'
 import { unknownChoice } from './choices.ts'
@@ -39,6 +40,7 @@ export function offerOf(
   profile: ProfileConfiguration,
   flavours: Configuration['flavours'],
   obstacles: readonly (string | undefined)[],
+  options: readonly LaunchOption[],
 ): Offer {
   const possible = obstacles.includes(undefined)
   return {
@@ -49,6 +51,7 @@ export function offerOf(
     ...(profile.image === undefined ? {} : { image: profile.image }),
     flavours: profile.flavours.flatMap((flavour) => flavourOf(flavour, flavours[flavour])),
     spawners: Object.keys(profile.on),
+    ...(options.length === 0 ? {} : { options }),
     ...(possible ? {} : { unavailable: obstacles[0] ?? 'It runs nowhere. Ask your administrator.' }),
   }
 }

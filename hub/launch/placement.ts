@@ -4,10 +4,11 @@ import type { Health, Log, Spawner } from '../../spawners/spawner.ts'
 import type { Choices } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
 import { unknownChoice } from './choices.ts'
+import type { OptionSource } from './options.ts'
 import { createSpawnerHealth } from './spawner-health.ts'
 
 export interface PlacementOptions {
-  readonly spawners: ReadonlyMap<string, { readonly spawner: Spawner; readonly type: string }>
+  readonly spawners: ReadonlyMap<string, OptionSource & { readonly spawner: Spawner; readonly type: string }>
   /** Whether what environments on this machine need is there. A facility's other backends bring their own. */
   readonly setup: { readonly jupyter: () => Health }
   readonly now: () => Date

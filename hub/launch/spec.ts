@@ -24,6 +24,8 @@ export interface Plan {
   readonly profile: ProfileConfiguration
   readonly flavour: FlavourConfiguration
   readonly spawner: string
+  /** The spawner's own part, with what was chosen of it. */
+  readonly own: unknown
   readonly account: Account
   /** In the order in which they were chosen. */
   readonly proposals: readonly Proposal[]
@@ -44,7 +46,7 @@ export function specOf(plan: Plan): EnvironmentSpec {
     resources: resourcesOf(plan.flavour),
     variables: { ...profile.variables, ...variablesOf(plan), ...hubVariables(plan) },
     mounts: mounts.map((each) => each.mount),
-    profile: profile.on[plan.spawner],
+    profile: plan.own,
   }
   return { ...spec, digest: specDigest(spec) }
 }

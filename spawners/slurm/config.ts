@@ -128,7 +128,6 @@ export const profileSchema = z.strictObject({
   licenses: line.optional().describe('Licences, as sbatch --licenses has them.'),
   nodes: z.int().min(1).max(10_000).default(1).describe('Machines. The agent runs on the first.'),
   tasks: z.int().min(1).max(100_000).default(1).describe("Tasks; each has the flavour's CPUs."),
-  gpuType: word.optional().describe("The type of the flavour's GPUs, as gres.conf has it."),
   exclusive: z.boolean().default(false).describe('Whether nobody else may be on the machines.'),
   prolog: z.array(line).max(100).default([]).describe('Lines of shell before the agent, such as `module load python`.'),
   container: container.optional().describe("Absent: the node's own software."),

@@ -13,7 +13,7 @@ import { readOutput } from './output.ts'
 import { createQueue } from './queue.ts'
 import { createRecords } from './records.ts'
 import { hasEnded } from './states.ts'
-import { outputOf } from './submission.ts'
+import { outputOf, sbatchLine, submissionOf } from './submission.ts'
 import { callTimeoutMs, type SlurmTools } from './tools.ts'
 
 const mostLogBytes = 64 * 1_024
@@ -74,6 +74,13 @@ export function createSlurm(config: SlurmConfig, context: SpawnerContext, cluste
         return { ok: true, message: 'The cluster answers.' }
       }
       return await cluster.ping(signal)
+    },
+    describe(spec) {
+      const asked = submissionOf({ spec, config, names, claim: '{}' })
+      return [
+        { title: 'Its job in SLURM', text: `squeue --name=${asked.name}` },
+        { title: 'The same by hand', text: sbatchLine(asked) },
+      ]
     },
     observeNotBefore: () => queue.notBefore(),
     claims: { key: claimKey, withinMs: config.claimWithin, bootstrap, claiming: () => queue.wake() },

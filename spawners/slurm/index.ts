@@ -1,5 +1,6 @@
 import type { SpawnerType } from '../spawner.ts'
 import { ClusterRefused, type Cluster, type Person } from './cluster.ts'
+import { optionsOf, withChosen } from './choices.ts'
 import { configSchema, profileSchema, type SlurmConfig, type SlurmProfile } from './config.ts'
 import { createSlurm } from './create.ts'
 import type { Headers } from './rest/headers.ts'
@@ -13,6 +14,7 @@ const slurm: SpawnerType<SlurmConfig, SlurmProfile> = {
   type: 'slurm',
   configSchema,
   profileSchema,
+  launchOptions: { of: optionsOf, choose: withChosen },
   async create(config, context) {
     return createSlurm(config, context, restCluster(config, createTokens(config.tokens, context.now)))
   },

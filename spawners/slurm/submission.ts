@@ -24,7 +24,7 @@ export function submissionOf({ spec, config, names, claim }: SubmissionParts): S
   checkAccount(account, { minimumUid: config.minimumUid })
   checkVariables(spec.variables)
   const mounts = checkMounts(spec.mounts)
-  const { nodes, tasks, gpuType, partition, qos, reservation, constraint, licenses, exclusive } = profile
+  const { nodes, tasks, partition, qos, reservation, constraint, licenses, exclusive } = profile
   const variables = variablesOf(spec, config)
   const script = jobScript({
     shell: config.shell,
@@ -56,7 +56,7 @@ export function submissionOf({ spec, config, names, claim }: SubmissionParts): S
     account: profile.account,
     nodes,
     tasks: Math.max(tasks, nodes),
-    gpuType,
+    gpuType: resources.gpuType,
     partition,
     qos,
     reservation,

@@ -53,6 +53,42 @@ test.serial('a scientist launches JupyterLab as a job, runs a cell through the p
   t.regex(said, /CANCELLED|COMPLETED/)
 })
 
+test.serial('what a profile leaves open is chosen; the queue and the end are told in words', async (t) => {
+  const hub = await slurmHub(t)
+  if (!hub) return
+  const { cluster } = hub.site
+  const ada = await hub.logIn('ada')
+  const page = await ada.jar.open(`${hub.hutch.url}/hub/launch`)
+  for (const name of ['partition', 'account', 'qos', 'gpus', 'time']) {
+    t.true(page.text.includes(`name="option:chooser:${name}"`), name)
+  }
+  const choices = { profile: 'chooser', flavour: 'tight', proposals: [], options: { partition: 'secret' } }
+  const refused = await ada.api<{ detail: string }>('POST', '/environments', choices)
+  t.is(refused.status, 400)
+  t.regex(refused.body.detail, /Partition: choose one of main, short/)
+
+  await cluster.run(['scontrol', 'update', 'partitionname=short', 'state=down'])
+  const options = { partition: 'short', account: 'beamtime', qos: 'normal', gpus: '1', time: '3600000' }
+  const launched = await ada.launch({ profile: 'chooser', flavour: 'tight', options })
+  const waiting = async (): Promise<string> =>
+    (await ada.jar.open(`${hub.hutch.url}/hub/environments/${launched.id}`)).text
+  const isTold = async (): Promise<boolean> => /partition does not run jobs now/.test(await waiting())
+  await until('it is told why it waits', isTold, { timeoutMs: 60_000, everyMs: 200 })
+  const text = await waiting()
+  t.regex(text, /sbatch --job-name=hutch-sl-\w+-\w+ --partition=short --account=beamtime --qos=normal/)
+  t.regex(text, /--gres=gpu:1 --time=60/)
+  const asked = await cluster.run(['squeue', '-h', '-u', 'ada', '-o', '%P %a %q %b %l'])
+  t.is(asked.trim(), 'short beamtime normal gres:gpu:1 1:00:00')
+
+  await cluster.run(['scontrol', 'update', 'partitionname=short', 'state=up'])
+  await until('it is ready', async () => (await ada.state(launched.id)) === 'ready', { timeoutMs: 90_000 })
+  const { body } = await ada.api<{ endsAt: string }>('GET', `/environments/${launched.id}`)
+  const leftMs = new Date(body.endsAt).getTime() - Date.now()
+  t.true(leftMs > 55 * 60_000 && leftMs <= 60 * 60_000, `it ends in ${leftMs} ms`)
+  await ada.api('POST', `/environments/${launched.id}/stop`)
+  await until('it ended', async () => (await ada.state(launched.id)) === 'ended', { timeoutMs: 90_000, everyMs: 100 })
+})
+
 test.serial(
   'a stolen claim gets nothing: from another host, a second time, after a requeue; each is an alarm',
   async (t) => {

@@ -283,6 +283,7 @@ export function fakeEnvironment(id: EnvironmentId, owner = 'alice'): Environment
 function fakeLaunches(hub: Pick<FakeHub, 'offers' | 'failing'>, environments: FakeEnvironments): Launches {
   let count = 0
   return {
+    describe: () => [],
     offers: () => Promise.resolve(hub.offers),
     launch(visitor, choices: Choices) {
       if (hub.failing.launch !== undefined) return Promise.reject(hub.failing.launch)

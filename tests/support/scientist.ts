@@ -18,6 +18,7 @@ export interface Scientist {
     profile: string
     flavour: string
     proposals?: readonly string[]
+    options?: Readonly<Record<string, string>>
     title?: string
   }): Promise<Launched>
   /** Waits until the hub says that it is ready, then opens it in this jar: the cookie for it is there afterwards. */

@@ -18,8 +18,7 @@ export interface SlurmHub {
   close(): Promise<void>
 }
 
-/** `more`: of the configuration, over what is here. */
-export async function startSlurmHub(t: ExecutionContext, more: { profiles?: object } = {}): Promise<SlurmHub> {
+export async function startSlurmHub(t: ExecutionContext): Promise<SlurmHub> {
   const jupyter = await readyJupyter(t)
   if ('missing' in jupyter) throw new Error(jupyter.missing)
   const site = await startSlurmSite()
@@ -30,7 +29,7 @@ export async function startSlurmHub(t: ExecutionContext, more: { profiles?: obje
     // The hub alone may ask for tokens.
     await chown(site.tokens, ordinaryUid, ordinaryUid)
     const file = join(state, 'hutch.json')
-    await writeFile(file, JSON.stringify(configuration(site, agentFolder, jupyter.binFolder, more.profiles)))
+    await writeFile(file, JSON.stringify(configuration(site, agentFolder, jupyter.binFolder)))
     const hutch = await runHutch({ state, args: ['--config', file] })
     return {
       site,
@@ -49,7 +48,7 @@ export async function startSlurmHub(t: ExecutionContext, more: { profiles?: obje
   }
 }
 
-function configuration(site: SlurmSite, agentFolder: string, binFolder: string, profiles: object = {}): object {
+function configuration(site: SlurmSite, agentFolder: string, binFolder: string): object {
   const users = (Object.keys(people) as Name[]).map((name) => {
     const { uid, gid, groups, home } = site.account(name)
     return [name, { uid, gid, groups, home }]
@@ -79,7 +78,22 @@ function configuration(site: SlurmSite, agentFolder: string, binFolder: string, 
     profiles: {
       lab: { title: 'JupyterLab', kind: 'notebook', flavours: ['small', 'gpu'], on: { cluster: {} } },
       terminal: { title: 'Terminal', kind: 'terminal', flavours: ['tight', 'brief', 'gpu'], on: { cluster: {} } },
-      ...profiles,
+      chooser: {
+        title: 'Terminal, your choice',
+        kind: 'terminal',
+        flavours: ['tight'],
+        on: {
+          cluster: {
+            choices: {
+              partition: ['main', 'short'],
+              account: ['research', 'beamtime'],
+              qos: ['normal', 'two'],
+              gpus: [0, 1],
+              time: ['30min', '1h'],
+            },
+          },
+        },
+      },
     },
   }
 }

@@ -227,16 +227,11 @@ test('the two versions say the same of the same job', (t) => {
 })
 
 test('a script holds what was chosen, quoted, and no more secret than its claim', (t) => {
-  const spec = contractSpec(
-    'h',
-    id,
-    profileSchema.parse({ partition: 'gpu', prolog: ['module load jupyter'], gpuType: 'a100' }),
-    {
-      variables: { NAME: `it's $(id) "x" \`y\`\nz`, HOME: '/evil' },
-      resources: { cpu: 1.5, memoryBytes: 2 ** 30 + 1, gpus: 2, walltimeMs: 90_001 },
-      mounts: [{ name: 'home', source: { kind: 'host', path: '/home/alice' }, target: '/home/alice', readOnly: false }],
-    },
-  )
+  const spec = contractSpec('h', id, profileSchema.parse({ partition: 'gpu', prolog: ['module load jupyter'] }), {
+    variables: { NAME: `it's $(id) "x" \`y\`\nz`, HOME: '/evil' },
+    resources: { cpu: 1.5, memoryBytes: 2 ** 30 + 1, gpus: 2, gpuType: 'a100', walltimeMs: 90_001 },
+    mounts: [{ name: 'home', source: { kind: 'host', path: '/home/alice' }, target: '/home/alice', readOnly: false }],
+  })
   const submission = submissionOf({
     spec,
     config: { ...config, prolog: ['module purge'] },
