@@ -1,6 +1,6 @@
 /** What can go wrong in a real SLURM cluster, really made: each ends in the right state and in words, nothing is lost. */
 import { randomBytes } from 'node:crypto'
-import { chmod, readdir, symlink } from 'node:fs/promises'
+import { chmod, chown, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -16,7 +16,7 @@ import {
   type Spawner,
 } from '../../spawners/spawner.ts'
 import { available } from '../support/component.ts'
-import { slurmSpec, startSlurmSite, type SlurmSite } from '../support/slurmSite.ts'
+import { makeImage, slurmSpec, startSlurmSite, type SlurmSite } from '../support/slurmSite.ts'
 import { until } from '../support/until.ts'
 
 const newId = environmentId(randomBytes)
@@ -104,6 +104,24 @@ function is(t: ExecutionContext, observation: Observation, reason: EndReason, wo
   if (observation.phase !== 'ended' && observation.phase !== 'pending') return t.fail(JSON.stringify(observation))
   if (observation.phase === 'ended') t.is(observation.reason, reason)
   t.regex(observation.message, words)
+}
+
+for (const type of ['bubblewrap', 'charliecloud'] as const) {
+  fault(`in ${type} it is the user, in the image, with the home`, async (t, { launch, sees, site }) => {
+    const image = await makeImage(site)
+    const { uid, groups, home } = site.account('ada')
+    await writeFile(join(home, 'ours'), 'for the group alone\n', { mode: 0o640 })
+    await chown(join(home, 'ours'), 0, groups[0]?.gid ?? 0)
+    const id = await launch('ada', 'facts', { profile: { container: { type, image } } })
+    const seen = await sees(id, 'ended')
+    t.like(seen, { reason: 'completed' }, (await scene?.spawner.logs?.(id, signal())) ?? '')
+    const facts = await readFile(join(home, 'facts'), 'utf8')
+    const [name, number, ours, imageName, folder, processes, denied] = facts.split('\n')
+    t.deepEqual([name, number, imageName, folder], ['ada', String(uid), 'an image of the tests', home])
+    t.is(ours, 'for the group alone', 'groups are seen as nobody’s inside, and give what they give')
+    if (type === 'bubblewrap') t.true(Number(processes) < 10, 'it sees its own processes alone')
+    t.regex(denied ?? '', /Read-only|denied/)
+  })
 }
 
 fault('an administrator cancels it', async (t, { launch, sees, jobOf, site }) => {

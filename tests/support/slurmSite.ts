@@ -131,12 +131,30 @@ set -- $HUTCH_TEST
 case $1 in
   end) exit "$2" ;;
   eat) exec python3 -c 'held = bytearray(2**30); import time; time.sleep(60)' ;;
+  facts) { id -un; id -u; cat "$HOME/ours" /etc/image-name; echo "$PWD"; ls /proc | grep -c '^[0-9]'; touch /usr/x; } >"$HOME/facts" 2>&1; exit 0 ;;
   print) head -c "$2" /dev/zero | tr '\\0' 'x' | fold -w 79 ;;
 esac
 trap 'kill $!; exit 0' TERM
 sleep 600 &
 wait
 `
+
+/** An unpacked image of the least that the fake agent needs, with places for a home and the agent. */
+export async function makeImage(site: SlurmSite): Promise<string> {
+  const image = join(site.cluster.folder, 'image')
+  const programs = 'bash id ls cat grep touch sleep env'
+  const script = `set -e
+mkdir -p "$1" && cd "$1" && mkdir -p bin etc usr/bin proc dev sys tmp run home mnt "$1$2"
+chmod 1777 tmp
+for name in ${programs}; do path=$(readlink -f "$(command -v "$name")"); cp "$path" "bin/$name"; cp "$path" "usr/bin/$name"
+ldd "$path" | grep -o '/[^ ]*' | while read -r each; do mkdir -p ".$(dirname "$each")"; cp -L "$each" ".$each"; done; done
+echo 'an image of the tests' >etc/image-name; echo 'root:x:0:0:root:/root:/bin/bash' >etc/passwd; echo 'root:x:0:' >etc/group
+for name in hosts resolv.conf nsswitch.conf; do : >"etc/$name"; done; echo 'passwd: files' >etc/nsswitch.conf; echo 'group: files' >>etc/nsswitch.conf
+cp -L /lib/x86_64-linux-gnu/libnss_files* lib/x86_64-linux-gnu/ 2>/dev/null || true
+chmod -R go+rX .`
+  await site.cluster.run(['bash', '-c', script, 'bash', image, site.account('ada').home])
+  return image
+}
 
 export function slurmSpec(
   site: SlurmSite,
