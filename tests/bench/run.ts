@@ -1,9 +1,10 @@
-/** `npm run bench [-- launch start storm proxy]`: figures on standard output; nothing here passes or fails. */
+/** `npm run bench [-- launch start storm proxy api]`: figures on standard output; nothing here passes or fails. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runHutch } from '../support/hutch.ts'
 import { logInAs } from '../support/scientist.ts'
+import { benchApi } from './api.ts'
 import { benchLaunch } from './launch.ts'
 import { benchProxy } from './proxy.ts'
 import { benchMemory, benchStart } from './start.ts'
@@ -28,6 +29,7 @@ try {
   }
   if (isWanted('storm')) await benchStorm(folder)
   if (isWanted('proxy')) await benchProxy(3, [])
+  if (isWanted('api')) await benchApi(folder)
 } finally {
   await rm(folder, { recursive: true, force: true })
 }

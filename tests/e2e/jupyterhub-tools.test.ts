@@ -51,6 +51,7 @@ async function site(t: ExecutionContext): Promise<Site | undefined> {
     folder,
     backend: 'http://127.0.0.1:9',
     more: {
+      environments: { outliveHub: false },
       spawners: {
         here: {
           type: 'local',
