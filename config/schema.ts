@@ -402,6 +402,25 @@ const environments = z
   .describe('What holds for all environments.')
   .prefault({})
 
+const mail = z
+  .strictObject({
+    host: z.string().min(1).describe('The mail server.'),
+    port: z.int().min(1).max(65_535).default(25).describe('Its port.'),
+    tls: z
+      .enum(['none', 'starttls', 'always'])
+      .default('starttls')
+      .describe('always: TLS from the first byte. starttls: it must offer TLS. none: a relay on this machine.'),
+    user: z.string().optional().describe('The name to log in with. Absent: without a login.'),
+    passwordFile: secretFile.optional(),
+    from: z
+      .string()
+      .regex(/^[^\r\n]+@[^\r\n]+$/, 'must be an address')
+      .describe('The sender, an address.'),
+    administrators: z.array(z.email()).max(50).default([]).describe('Addresses that are told of requests for more.'),
+  })
+  .describe('Mails about requests, decisions and ends. Absent: none are sent.')
+  .optional()
+
 const log = z
   .strictObject({
     level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('The least important lines to keep.'),
@@ -513,6 +532,7 @@ export const configurationSchema = z.strictObject({
     .default({})
     .describe('Programs that use the API with a token of their own, as services of JupyterHub do.'),
   agents,
+  mail,
   proxy,
   access,
   audit,

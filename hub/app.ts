@@ -27,6 +27,7 @@ import { metrics, requestMetrics } from './http/metrics.ts'
 import { ownEnvironments } from './http/own-environments.ts'
 import { createPages } from './http/pages.ts'
 import { quotaApiRouter, quotaPagesRouter } from './http/quota.ts'
+import { recordsApiRouter, recordsPagesRouter, type ReadRecords } from './http/records.ts'
 import { requestLog } from './http/request-log.ts'
 import { sessionsRouter } from './http/sessions.ts'
 import { tokensRouter } from './http/tokens.ts'
@@ -35,6 +36,7 @@ import { waitingRouter } from './http/waiting.ts'
 import type { Authorisation } from './identity/authorisation.ts'
 import type { Linking } from './identity/index.ts'
 import type { Quota } from './quota/index.ts'
+import type { Requests } from './quota/requests.ts'
 import type { Logins } from './identity/logins.ts'
 import type { Tokens } from './identity/tokens.ts'
 import { createWeb } from './web/render.ts'
@@ -57,6 +59,8 @@ export interface AppOptions {
   readonly environments: Environments
   readonly launches: Launches
   readonly quota: Quota
+  readonly requests: Requests
+  readonly records: ReadRecords
   readonly catalogue: Catalogue
   readonly audit: Pick<Audit, 'write' | 'note'>
   /** JupyterHub's API. */
@@ -119,7 +123,8 @@ export function createApp(options: AppOptions): Koa {
     apiRouter({ environments, own, launches, catalogue }),
     jupyterHubRouter(options.operations, audit),
     linkApiRouter(identity.linking),
-    quotaApiRouter({ quota: options.quota, catalogue, log }),
+    quotaApiRouter({ quota: options.quota, requests: options.requests, catalogue, log }),
+    recordsApiRouter(options.records),
     eventsRouter({ environments, own, stillValid: identity.stillValid, log, heartbeatMs }),
   ])
   app.use(browsersOnly())
@@ -127,9 +132,10 @@ export function createApp(options: AppOptions): Koa {
     homeRouter({ environments, own, catalogue, pages, notices, log }),
     launchRouter({ own, launches, catalogue, pages, notices, log }),
     waitingRouter({ configuration, publicUrl, environments, own, launches, pages }),
-    quotaPagesRouter({ quota: options.quota, catalogue, pages, log }),
     tokensRouter({ tokens: identity.tokens, audit, pages, now }),
     jupyterHubPages({ pages, environments }),
+    quotaPagesRouter({ quota: options.quota, requests: options.requests, catalogue, pages, log }),
+    recordsPagesRouter(options.records, pages),
     sessionsRouter({ logins: identity.logins, audit, pages }),
     identitiesRouter({ linking: identity.linking, pages, now }),
     enterRouter({

@@ -20,7 +20,10 @@ import { createIdentity } from './identity/index.ts'
 import { createServerTokens } from './identity/server-tokens.ts'
 import { createLaunches } from './launch/index.ts'
 import { keptPort, requireFree } from './listeners.ts'
+import { createNotifier, type Send } from './notify/index.ts'
 import { createQuota } from './quota/index.ts'
+import { recordsOf } from './quota/records.ts'
+import { createRequests } from './quota/requests.ts'
 import { createEnvironments, reconcileSettings, type Reconciled } from './reconcile/index.ts'
 import { type Rooms, serve } from './serve.ts'
 import { prepareAgent } from './setup/agent.ts'
@@ -132,7 +135,7 @@ async function makeRooms(
   { environments, routes }: Reconciled,
   spawners: ReadonlyMap<string, NamedSpawner>,
   jupyter: Jupyter,
-): Promise<Pick<Rooms, 'identity' | 'app' | 'quota' | 'demo'>> {
+): Promise<Pick<Rooms, 'identity' | 'app' | 'quota' | 'notifier' | 'demo'>> {
   const { configuration, publicUrl, folder, secrets, store, audit, registry, log } = ground
   const shared = { configuration, publicUrl, environments, audit, now, log }
   const inState = { stateFolder: folder.path, now, log }
@@ -166,6 +169,14 @@ async function makeRooms(
     contact: configuration.hub.contact,
     newId: randomUUID,
   })
+  const notifier = createNotifier({
+    store,
+    administrators: configuration.mail?.administrators ?? [],
+    ...(await mailServer(configuration)),
+    holder: randomUUID(),
+    now,
+    log,
+  })
   const launches = createLaunches({
     ...shared,
     authorisation: identity.authorisation,
@@ -190,6 +201,8 @@ async function makeRooms(
     identity,
     launches,
     quota,
+    requests: createRequests({ ...shared, store, quota, notifier, newId: randomUUID }),
+    records: (query) => recordsOf(store.db, query),
     catalogue,
     operations,
     admissionKey: secrets.admissionKey,
@@ -197,7 +210,7 @@ async function makeRooms(
     setup: () => ('missing' in jupyter ? [jupyter.missing] : []),
     newId: randomUUID,
   })
-  return { identity, app, quota, demo }
+  return { identity, app, quota, notifier, demo }
 }
 
 /** Loaded where it is wanted: a facility's own hub needs none of it. */
@@ -250,6 +263,14 @@ async function clientSecrets({ login }: Configuration): Promise<Record<string, s
     if (clientSecretFile !== undefined) secrets[name] = await readSecretFile(clientSecretFile)
   }
   return secrets
+}
+
+/** Loaded where there is one. */
+async function mailServer({ mail }: Configuration): Promise<{ send?: Send }> {
+  if (mail === undefined) return {}
+  const { createSmtp } = await import('./notify/smtp.ts')
+  const password = mail.passwordFile === undefined ? undefined : await readSecretFile(mail.passwordFile)
+  return { send: createSmtp(mail, password) }
 }
 
 async function serviceTokens({ services }: Configuration): Promise<Record<string, string>> {

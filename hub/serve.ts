@@ -13,6 +13,7 @@ import { block } from './identity/blocking.ts'
 import { createTokenMaker } from './identity/token-maker.ts'
 import { closer, listenOn, listenOnSocket } from './listeners.ts'
 import type { Ground } from './main.ts'
+import type { Notifier } from './notify/index.ts'
 import type { Quota } from './quota/index.ts'
 import type { Reconciled } from './reconcile/index.ts'
 import { startProxy } from './supervise/start-proxy.ts'
@@ -22,6 +23,7 @@ export interface Rooms {
   readonly identity: Identity
   readonly app: Koa
   readonly quota: Quota
+  readonly notifier: Notifier
   readonly demo: DemoProvider | undefined
   /** Kept over restarts: agents that outlive this hub report to it. */
   readonly agentsPort: number
@@ -30,8 +32,10 @@ export interface Rooms {
 /** Returns when browsers can come. What it opens is closed with `opened`, the last first. */
 export async function serve(ground: Ground, rooms: Rooms, opened: AsyncDisposableStack): Promise<void> {
   const { configuration, publicUrl, folder, secrets, registry, store, audit, log } = ground
-  const { reconciler, identity, app, quota, demo, agentsPort } = rooms
+  const { reconciler, identity, app, quota, notifier, demo, agentsPort } = rooms
   await reconciler.start()
+  notifier.start()
+  opened.defer(() => notifier.close())
   identity.refresher.start()
   opened.defer(() => identity.refresher.close())
   const agents = agentsServer({ ...reconciler, log })

@@ -9,6 +9,7 @@ import type { Log } from '../../spawners/spawner.ts'
 import { askerOf } from '../launch/asking.ts'
 import { writeLimit, writtenNames } from '../quota/document.ts'
 import type { Quota } from '../quota/index.ts'
+import type { Requests } from '../quota/requests.ts'
 import type { Limit } from '../quota/limit.ts'
 import { mostText, sourceText, titleOf } from '../quota/words.ts'
 import { answerDeadlineMs } from './api.ts'
@@ -20,6 +21,7 @@ import { permissionsAt, requireScope, visitorOf } from './visitor.ts'
 
 export interface QuotaRouterOptions {
   readonly quota: Quota
+  readonly requests: Requests
   readonly catalogue: Catalogue
   readonly pages: Pages
   readonly log: Log
@@ -32,17 +34,21 @@ const applySchema = z.strictObject({
   limits: z.array(z.unknown()),
 })
 
+const decisionSchema = z.strictObject({ grant: z.enum(['yes', 'no']), answer: z.string().max(2_000).default('') })
+
+const askSchema = z.looseObject({ reason: z.string() })
+
 /** Limits follow from a few proposals; nobody's page asks for thousands. */
 const mostProposals = 50
 
 /** @throws Problem forbidden */
-function administratorAt(ctx: Context): Visitor {
+export function administratorAt(ctx: Context): Visitor {
   const visitor = visitorOf(ctx)
   if (allows(permissionsAt(ctx), 'admin-ui')) return visitor
   throw new Problem('forbidden', 'This is for administrators, and for tokens of theirs with the scope admin-ui.')
 }
 
-export function quotaApiRouter({ quota, catalogue, log }: Omit<QuotaRouterOptions, 'pages'>): Router {
+export function quotaApiRouter({ quota, requests, catalogue, log }: Omit<QuotaRouterOptions, 'pages'>): Router {
   const router = new Router({ prefix: '/hub/api/v1' })
   router.use(async (ctx, next) => {
     ctx.set('Cache-Control', 'no-store')
@@ -58,6 +64,33 @@ export function quotaApiRouter({ quota, catalogue, log }: Omit<QuotaRouterOption
   router.get('/usage/everyone', async (ctx) => {
     administratorAt(ctx)
     ctx.body = { items: await quota.usage.everyone() }
+  })
+
+  router.get('/limits/requests', async (ctx) => {
+    administratorAt(ctx)
+    ctx.body = { items: await requests.list() }
+  })
+
+  router.post('/limits/requests/:id', async (ctx) => {
+    const visitor = administratorAt(ctx)
+    const { grant, answer } = parse(decisionSchema, jsonBody(ctx))
+    await requests.decide(ctx.params['id'] ?? '', { grant: grant === 'yes', answer }, actorOf(visitor))
+    ctx.status = 204
+  })
+
+  router.get('/usage/requests', async (ctx) => {
+    const visitor = visitorOf(ctx)
+    requireScope(visitor, 'read:servers')
+    ctx.body = { items: await requests.list(visitor.user.id) }
+  })
+
+  router.post('/usage/requests', async (ctx) => {
+    const visitor = visitorOf(ctx)
+    requireScope(visitor, 'servers')
+    const { reason, ...wanted } = parse(askSchema, jsonBody(ctx))
+    await requests.ask(visitor.user, wanted, reason, actorOf(visitor))
+    ctx.status = 201
+    ctx.body = {}
   })
 
   router.get('/limits', async (ctx) => {
@@ -88,14 +121,46 @@ export function quotaApiRouter({ quota, catalogue, log }: Omit<QuotaRouterOption
   return router
 }
 
-export function quotaPagesRouter({ quota, catalogue, pages, log }: QuotaRouterOptions): Router {
+export function quotaPagesRouter({ quota, requests, catalogue, pages, log }: QuotaRouterOptions): Router {
   const router = new Router()
 
   router.get('/hub/usage', async (ctx) => {
     const visitor = visitorOf(ctx)
-    const lines = await ownUsage(quota, catalogue, visitor, log)
-    pages.show(ctx, 'usage', { lines })
+    await showUsage(ctx, visitor, {})
   })
+
+  router.post('/hub/usage/requests', async (ctx) => {
+    const visitor = visitorOf(ctx)
+    const { reason, ...wanted } = formBody(ctx)
+    try {
+      await requests.ask(visitor.user, entryOf(wanted), reason, actorOf(visitor))
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status >= 500) throw error
+      await showUsage(ctx, visitor, { ...wanted, reason }, error)
+      ctx.status = error.status
+      return
+    }
+    ctx.status = 303
+    ctx.redirect('/hub/usage')
+  })
+
+  router.post('/hub/admin/requests/:id', async (ctx) => {
+    const visitor = administratorAt(ctx)
+    const { grant, answer } = parse(decisionSchema, formBody(ctx))
+    await requests.decide(ctx.params['id'] ?? '', { grant: grant === 'yes', answer }, actorOf(visitor))
+    ctx.status = 303
+    ctx.redirect('/hub/admin/limits')
+  })
+
+  async function showUsage(
+    ctx: Context,
+    visitor: Visitor,
+    draft: Readonly<Record<string, unknown>>,
+    problem?: Problem,
+  ): Promise<void> {
+    const [lines, asked] = await Promise.all([ownUsage(quota, catalogue, visitor, log), requests.list(visitor.user.id)])
+    pages.show(ctx, 'usage', { lines, asked, draft, problem, writtenNames })
+  }
 
   router.get('/hub/admin/limits', async (ctx) => {
     administratorAt(ctx)
@@ -126,8 +191,8 @@ export function quotaPagesRouter({ quota, catalogue, pages, log }: QuotaRouterOp
   })
 
   async function showLimits(ctx: Context, draft: Readonly<Record<string, unknown>>, problem?: Problem): Promise<void> {
-    const [limits, people] = await Promise.all([quota.list(), quota.usage.everyone()])
-    pages.show(ctx, 'limits', { limits: limits.map(limitView), people, draft, problem, writtenNames })
+    const [limits, people, asked] = await Promise.all([quota.list(), quota.usage.everyone(), requests.list()])
+    pages.show(ctx, 'limits', { limits: limits.map(limitView), people, asked, draft, problem, writtenNames })
   }
   return router
 }
@@ -163,5 +228,5 @@ function limitView(limit: Limit) {
 function entryOf(form: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const { together, ...rest } = form
   const given = Object.entries(rest).filter(([, value]) => value !== '')
-  return { ...Object.fromEntries(given), together: together === 'on' }
+  return { ...Object.fromEntries(given), ...(together === 'on' ? { together: true } : {}) }
 }

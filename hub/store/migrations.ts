@@ -3,6 +3,7 @@ import { type Kysely, sql } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
 import { auditTrail } from './migrations/audit.ts'
 import { quotaStep } from './migrations/quota.ts'
+import { requestsStep } from './migrations/requests.ts'
 import { links } from './migrations/links.ts'
 import { StateError } from './state-error.ts'
 
@@ -36,6 +37,7 @@ function migrations(type: DatabaseType): Readonly<Record<string, Migration>> {
     '0004-claims': { up: claims },
     '0005-quota': { up: quotaStep },
     '0006-links': { up: links },
+    '0007-requests': { up: requestsStep },
   }
 }
 

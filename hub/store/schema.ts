@@ -3,9 +3,10 @@
  * (ms since the epoch), yes/no is 0 or 1, structures are JSON text.
  */
 import type { Generated, Insertable, Selectable } from 'kysely'
+import type { RequestTables } from './migrations/requests.ts'
 import type { QuotaColumns, QuotaTables } from './migrations/quota.ts'
 
-export interface Tables extends QuotaTables {
+export interface Tables extends QuotaTables, RequestTables {
   users: UsersTable
   identities: IdentitiesTable
   logins: LoginsTable

@@ -9,7 +9,7 @@ import { startFakeBackend } from '../support/fakeBackend.ts'
 import { fakeSite } from '../support/fakeSite.ts'
 import { runHutch, type RunningHutch } from '../support/hutch.ts'
 import { logInAs, type Scientist } from '../support/scientist.ts'
-import { until } from '../support/until.ts'
+import { until as waitUntil } from '../support/until.ts'
 
 const run = promisify(execFile)
 const opened = new AsyncDisposableStack()
@@ -152,8 +152,42 @@ test.serial('what does not fit is marked before one tries, refused in a sentence
   t.regex((await marie.jar.open(`${hutch.url}/hub/admin/limits`)).text, /Who uses what[\s\S]*ada/)
 
   await ada.api('POST', `/environments/${launched.id}/stop`)
-  await until('it ended', async () => (await ada.state(launched.id)) === 'ended', { timeoutMs: 60_000 })
+  await waitUntil('it ended', async () => (await ada.state(launched.id)) === 'ended', { timeoutMs: 60_000 })
   const { body: after } = await ada.api<{ items: { title: string; used: number }[] }>('GET', '/usage')
   const hours = after.items.find((each) => each.title === 'Core hours, per month')
   t.true((hours?.used ?? 8) < 1, 'settled by what it really took')
+})
+
+test.serial('more is asked for with a reason and granted; what ended is in the records, and stays', async (t) => {
+  t.timeout(180_000)
+  const { hutch, ada, marie } = site!
+  const until = new Date(Date.now() + 7 * 86_400_000).toISOString().slice(0, 10)
+  const wanted = { limit: 'cpus', most: 8, until, reason: 'Beamtime' }
+  t.is((await ada.api('POST', '/usage/requests', wanted)).status, 201)
+  t.regex((await ada.jar.open(`${hutch.url}/hub/usage`)).text, /waits for an answer/)
+  const { body: asked } = await marie.api<{ items: { id: string; user: string }[] }>('GET', '/limits/requests')
+  const [request] = asked.items
+  t.is(request?.user, 'ada')
+  t.is((await ada.api('POST', `/limits/requests/${request?.id}`, { grant: 'yes' })).status, 403)
+  t.is((await marie.api('POST', `/limits/requests/${request?.id}`, { grant: 'yes', answer: 'Good luck' })).status, 204)
+  const large = await ada.launch({ profile: 'lab', flavour: 'large', title: 'Beamtime' })
+  await ada.api('POST', `/environments/${large.id}/stop`)
+
+  interface Records {
+    items: { id: string; user: string; title: string; profile: string; used: { cpuMs: number } }[]
+  }
+  const own = async () => (await ada.api<Records>('GET', '/records')).body.items
+  await waitUntil('its record is there', async () => (await own()).some(({ id }) => id === large.id), {
+    timeoutMs: 60_000,
+  })
+  t.is((await ada.api('DELETE', `/environments/${large.id}`)).status, 204)
+  t.like(
+    (await own()).find(({ id }) => id === large.id),
+    { user: 'ada', title: 'Beamtime', profile: 'lab' },
+  )
+  t.deepEqual((await marie.api<Records>('GET', '/records')).body.items, [], 'everybody sees their own')
+  t.is((await ada.api('GET', '/records/everyone')).status, 403)
+  t.true((await marie.api<Records>('GET', '/records/everyone?user=ada')).body.items.length >= 2)
+  t.regex((await ada.jar.open(`${hutch.url}/hub/records`)).text, /Beamtime/)
+  t.regex((await marie.jar.open(`${hutch.url}/hub/admin/records`)).text, /Fit run/)
 })

@@ -8,7 +8,7 @@ import { Router } from '@koa/router'
 import type { ExecutionContext } from 'ava'
 import { Registry } from 'prom-client'
 import { type Configuration, type ConfigurationInput, configurationSchema } from '../../config/schema.ts'
-import { fakeQuota } from './quota.ts'
+import { fakeQuota, fakeRequests } from './quota.ts'
 import { type AppOptions, createApp } from '../../hub/app.ts'
 import { permissionsOf } from '../../hub/roles/permissions.ts'
 import { createLoginPages } from '../../hub/http/login.ts'
@@ -83,6 +83,8 @@ export async function fakeHub(
     audit,
     operations: [],
     quota: fakeQuota(),
+    requests: fakeRequests(),
+    records: () => Promise.resolve([]),
     admissionKey: hub.admissionKey,
     registry: new Registry(),
     setup: () => hub.notices,

@@ -2,6 +2,7 @@
 import type { Configuration } from '../../config/schema.ts'
 import { createQuotaAdmission } from '../../hub/quota/admission.ts'
 import type { Quota } from '../../hub/quota/index.ts'
+import type { Requests } from '../../hub/quota/requests.ts'
 import type { Limit } from '../../hub/quota/limit.ts'
 import { configuredLimit } from '../../hub/quota/limits.ts'
 
@@ -28,6 +29,12 @@ export function fakeQuota(): Quota {
     remove: refuse,
     apply: refuse,
   }
+}
+
+/** Fake: nobody asks for anything. */
+export function fakeRequests(): Requests {
+  const refuse = () => Promise.reject(new Error('requests are not part of this test'))
+  return { ask: refuse, list: () => Promise.resolve([]), decide: refuse }
 }
 
 let made = 0
