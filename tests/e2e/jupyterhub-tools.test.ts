@@ -202,8 +202,6 @@ async function inChromium(t: ExecutionContext, hutch: RunningHutch, five: Launch
   await control.getByRole('button', { name: 'Make it' }).click()
   const token = await control.getByLabel('The new token').inputValue()
   t.regex(token, /^hutch_/)
-  if (process.env['SHOTS'] !== undefined)
-    await control.screenshot({ path: `${process.env['SHOTS']}/tokens.png`, fullPage: true })
   const api = createApiClient(t, hutch.url, token)
   t.is((await api.ask('GET', '/users/ada')).status, 200)
   t.is((await api.ask('DELETE', `/users/ada/servers/${five.id}`)).status, 403, 'it may see, not stop')
