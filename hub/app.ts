@@ -35,6 +35,8 @@ import { browsersOnly } from './http/visitor.ts'
 import { waitingRouter } from './http/waiting.ts'
 import type { Authorisation } from './identity/authorisation.ts'
 import type { Linking } from './identity/index.ts'
+import type { Environment } from './domain/environment.ts'
+import type { Asker } from './quota/rules.ts'
 import type { Quota } from './quota/index.ts'
 import type { Requests } from './quota/requests.ts'
 import type { Logins } from './identity/logins.ts'
@@ -98,7 +100,14 @@ export function createApp(options: AppOptions): Koa {
   } = options
   const web = createWeb({ hub: configuration.hub, warnMs: configuration.login.warn, now })
   const pages = createPages(web)
-  const own = ownEnvironments({ environments, audit, configuration, publicUrl, now })
+  const own = ownEnvironments({
+    environments,
+    audit,
+    configuration,
+    publicUrl,
+    idleMsOf: (environment) => options.quota.idleMs(ownerOf(environment)),
+    now,
+  })
   const notices = options.setup
   // The proxy alone reaches the hub; it overwrites X-Forwarded-*, and the last address is the one it saw itself.
   const app = new Koa({ proxy: true, maxIpsCount: 1 })
@@ -129,7 +138,7 @@ export function createApp(options: AppOptions): Koa {
   ])
   app.use(browsersOnly())
   use(app, [
-    homeRouter({ environments, own, catalogue, pages, notices, log }),
+    homeRouter({ environments, own, catalogue, pages, notices, log, now }),
     launchRouter({ own, launches, catalogue, pages, notices, log }),
     waitingRouter({ configuration, publicUrl, environments, own, launches, pages }),
     tokensRouter({ tokens: identity.tokens, audit, pages, now }),
@@ -153,6 +162,11 @@ export function createApp(options: AppOptions): Koa {
   // Every router adds to what the path matched; any of them can tell what the path would have allowed.
   app.use(identity.router.allowedMethods())
   return app
+}
+
+/** What limits ask of whoever owns it; what they follow from in the catalogue is not asked for here. */
+function ownerOf({ userId, owner, groups, proposals }: Environment): Asker {
+  return { user: { id: userId, name: owner }, groups, proposals: proposals.map((id) => ({ id, fields: {} })) }
 }
 
 function use(app: Koa, routers: readonly Router[]): void {

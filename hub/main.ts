@@ -22,6 +22,7 @@ import { createLaunches } from './launch/index.ts'
 import { keptPort, requireFree } from './listeners.ts'
 import { createNotifier, type Send } from './notify/index.ts'
 import { createQuota } from './quota/index.ts'
+import { createLifetimes } from './quota/lifetimes.ts'
 import { recordsOf } from './quota/records.ts'
 import { createRequests } from './quota/requests.ts'
 import { createEnvironments, reconcileSettings, type Reconciled } from './reconcile/index.ts'
@@ -135,7 +136,7 @@ async function makeRooms(
   { environments, routes }: Reconciled,
   spawners: ReadonlyMap<string, NamedSpawner>,
   jupyter: Jupyter,
-): Promise<Pick<Rooms, 'identity' | 'app' | 'quota' | 'notifier' | 'demo'>> {
+): Promise<Pick<Rooms, 'identity' | 'app' | 'quota' | 'notifier' | 'lifetimes' | 'demo'>> {
   const { configuration, publicUrl, folder, secrets, store, audit, registry, log } = ground
   const shared = { configuration, publicUrl, environments, audit, now, log }
   const inState = { stateFolder: folder.path, now, log }
@@ -177,6 +178,14 @@ async function makeRooms(
     now,
     log,
   })
+  const lifetimes = createLifetimes({
+    ...shared,
+    store,
+    limits: { fresh: () => quota.list() },
+    notifier,
+    stop: (id, reason, message) => environments.stop(id, reason, message),
+    holder: randomUUID(),
+  })
   const launches = createLaunches({
     ...shared,
     authorisation: identity.authorisation,
@@ -210,7 +219,7 @@ async function makeRooms(
     setup: () => ('missing' in jupyter ? [jupyter.missing] : []),
     newId: randomUUID,
   })
-  return { identity, app, quota, notifier, demo }
+  return { identity, app, quota, notifier, lifetimes, demo }
 }
 
 /** Loaded where it is wanted: a facility's own hub needs none of it. */

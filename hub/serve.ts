@@ -14,6 +14,7 @@ import { createTokenMaker } from './identity/token-maker.ts'
 import { closer, listenOn, listenOnSocket } from './listeners.ts'
 import type { Ground } from './main.ts'
 import type { Notifier } from './notify/index.ts'
+import type { Lifetimes } from './quota/lifetimes.ts'
 import type { Quota } from './quota/index.ts'
 import type { Reconciled } from './reconcile/index.ts'
 import { startProxy } from './supervise/start-proxy.ts'
@@ -24,6 +25,7 @@ export interface Rooms {
   readonly app: Koa
   readonly quota: Quota
   readonly notifier: Notifier
+  readonly lifetimes: Lifetimes
   readonly demo: DemoProvider | undefined
   /** Kept over restarts: agents that outlive this hub report to it. */
   readonly agentsPort: number
@@ -32,10 +34,12 @@ export interface Rooms {
 /** Returns when browsers can come. What it opens is closed with `opened`, the last first. */
 export async function serve(ground: Ground, rooms: Rooms, opened: AsyncDisposableStack): Promise<void> {
   const { configuration, publicUrl, folder, secrets, registry, store, audit, log } = ground
-  const { reconciler, identity, app, quota, notifier, demo, agentsPort } = rooms
+  const { reconciler, identity, app, quota, notifier, lifetimes, demo, agentsPort } = rooms
   await reconciler.start()
   notifier.start()
   opened.defer(() => notifier.close())
+  lifetimes.start()
+  opened.defer(() => lifetimes.close())
   identity.refresher.start()
   opened.defer(() => identity.refresher.close())
   const agents = agentsServer({ ...reconciler, log })

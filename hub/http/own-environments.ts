@@ -26,11 +26,13 @@ const mostListed = 200
 export function ownEnvironments(options: {
   environments: Environments
   audit: Pick<Audit, 'write'>
+  /** How long this one may be unused. */
+  idleMsOf: (environment: Environment) => number | undefined
   configuration: Configuration
   publicUrl: URL
   now: () => Date
 }): OwnEnvironments {
-  const { environments, audit, configuration, publicUrl, now } = options
+  const { environments, idleMsOf, audit, configuration, publicUrl, now } = options
 
   const self: OwnEnvironments = {
     async get(ctx, text) {
@@ -54,7 +56,12 @@ export function ownEnvironments(options: {
       return environments.list(visitor.user.id, { endedSince, limit: mostListed })
     },
     view(environment) {
-      return environmentView(environment, { configuration, publicUrl, usage: environments.usage(environment.id) })
+      return environmentView(environment, {
+        configuration,
+        publicUrl,
+        usage: environments.usage(environment.id),
+        idleMs: idleMsOf(environment),
+      })
     },
   }
   return self

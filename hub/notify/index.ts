@@ -10,7 +10,7 @@ import type { MailRow } from '../store/migrations/requests.ts'
 import type { Tables } from '../store/schema.ts'
 import { realTimers, type Timers } from '../reconcile/timers.ts'
 
-interface Mail {
+export interface Mail {
   /** What it is about and to whom: a second one with this id is not sent. */
   readonly id: string
   readonly to: string | null | undefined

@@ -29,6 +29,8 @@ export interface Alternative {
 export interface QuotaAdmission {
   /** What limits allow an environment to live at most; undefined: for ever. */
   longestMs(asker: Asker): number | undefined
+  /** How long it may be unused; undefined: for ever. */
+  idleMs(asker: Asker): number | undefined
   /** `made`: what there will be once it is admitted. Its time of request says in which period its hours count. */
   admission(ask: Ask, made: Made, alternatives: readonly Alternative[]): Admitting
 }
@@ -54,6 +56,7 @@ export function createQuotaAdmission({ store, limits, contact, now }: QuotaAdmis
   }
 
   return {
+    idleMs: (asker) => timeLimit(asker, limits.known(), 'idleMs', now().getTime())?.most,
     longestMs: (asker) => timeLimit(asker, limits.known(), 'lifetimeMs', now().getTime())?.most,
 
     admission: (ask, made, alternatives) => ({

@@ -37,6 +37,8 @@ export interface EnvironmentView {
   readonly startedAt?: Date
   readonly endsAt?: Date
   readonly endedAt?: Date
+  /** By evidence of use, not by open pages: since when it is unused, and when it is stopped for that. */
+  readonly idle?: Readonly<{ since: Date; stopsAt: Date }>
   /** Where the browser goes once it is ready. */
   readonly url: string
   readonly usage?: UsageView
@@ -96,7 +98,7 @@ export function versionOf(views: readonly EnvironmentView[]): string {
 
 export function environmentView(
   environment: Environment,
-  context: { configuration: Configuration; publicUrl: URL; usage: AgentReport['usage'] },
+  context: { configuration: Configuration; publicUrl: URL; usage: AgentReport['usage']; idleMs?: number | undefined },
 ): EnvironmentView {
   const { configuration, publicUrl, usage } = context
   const { spec, state } = environment
@@ -120,6 +122,7 @@ export function environmentView(
     gpus: spec.resources.gpus,
     requestedAt: environment.requestedAt,
     ...(environment.startedAt ? { startedAt: environment.startedAt } : {}),
+    ...idleOf(environment, context.idleMs),
     ...(environment.endsAt ? { endsAt: environment.endsAt } : {}),
     url: environmentUrl(environment, configuration, publicUrl),
     ...(usage ? { usage: usageView(usage) } : {}),
@@ -163,4 +166,13 @@ function stateView(state: State): Partial<EnvironmentView> {
 
 function isStage(text: string): text is Stage {
   return Object.hasOwn(stepOf, text)
+}
+
+function idleOf(
+  { state, readyAt, lastActivityAt }: Environment,
+  idleMs: number | undefined,
+): Pick<EnvironmentView, 'idle'> {
+  if (idleMs === undefined || state.is !== 'ready') return {}
+  const since = new Date(Math.max(readyAt?.getTime() ?? 0, lastActivityAt?.getTime() ?? 0))
+  return { idle: { since, stopsAt: new Date(since.getTime() + idleMs) } }
 }

@@ -7,6 +7,7 @@ import { logInAs } from '../support/scientist.ts'
 import { benchApi } from './api.ts'
 import { benchLaunch } from './launch.ts'
 import { benchProxy } from './proxy.ts'
+import { benchQuota } from './quota.ts'
 import { benchMemory, benchStart } from './start.ts'
 import { benchStorm } from './storm.ts'
 
@@ -28,6 +29,7 @@ try {
     }
   }
   if (isWanted('storm')) await benchStorm(folder)
+  if (isWanted('quota')) await benchQuota()
   if (isWanted('proxy')) await benchProxy(3, [])
   if (isWanted('api')) await benchApi(folder)
 } finally {

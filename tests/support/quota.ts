@@ -21,6 +21,7 @@ export function fakeQuota(): Quota {
   const refuse = () => Promise.reject(new Error('limits are not part of this test'))
   return {
     longestMs: () => undefined,
+    idleMs: () => undefined,
     admission: () => ({ together: false, admit: () => undefined }),
     usage: { of: nothing, everyone: nothing, obstacles: noUsage.obstacles },
     list: nothing,
