@@ -20,6 +20,13 @@ export function absolutePaths<T extends WithPaths>(configuration: T, folder: str
     absolute.login = { ...login, providers: Object.fromEntries(providers) as typeof login.providers }
   }
   if (catalogue?.type === 'file') absolute.catalogue = { ...catalogue, path: resolve(folder, catalogue.path) }
+  if (catalogue?.type === 'http') {
+    absolute.catalogue = { ...catalogue, ...optional('tokenFile', catalogue.tokenFile, folder) }
+  }
+  if (catalogue?.type === 'scicat') {
+    const reader = { ...catalogue.reader, passwordFile: resolve(folder, catalogue.reader.passwordFile) }
+    absolute.catalogue = { ...catalogue, reader }
+  }
   if (services !== undefined) {
     absolute.services = Object.fromEntries(
       Object.entries(services).map(([name, service]) => [

@@ -20,6 +20,7 @@ export function checkRules(draft: Draft): Found {
       ...loginMistakes(draft),
       ...accessMistakes(draft),
       ...accountMistakes(draft),
+      ...catalogueMistakes(draft),
       ...sandboxMistakes(draft),
       ...mountFindings(draft.mounts ?? []),
       ...trustedProxyMistakes(draft),
@@ -111,6 +112,24 @@ function accountMistakes(draft: Draft): Finding[] {
   if (!local) return []
   const message = `is ${accounts.source}: beyond loopback everybody would run as the hub itself; use system or file and run the hub as root`
   return [{ path: ['accounts', 'source'], message }]
+}
+
+/** Whoever sits between could read the secrets, and say whose data are whose. */
+function catalogueMistakes({ catalogue, accounts }: Draft): Finding[] {
+  if (catalogue === undefined || !('url' in catalogue)) return []
+  const shared = accounts?.source === 'self' || accounts?.source === 'demo'
+  if (catalogue.type === 'scicat' && catalogue.groups.includes('account') && shared) {
+    const message = `names account, but with accounts.source ${accounts.source} everybody has the groups of the hub; use login, or another source of accounts`
+    return [{ path: ['catalogue', 'groups'], message }]
+  }
+  const url = new URL(catalogue.url)
+  if (url.username || url.password || url.search || url.hash) {
+    const message = 'must be an address alone: no account, no question mark; secrets have files of their own'
+    return [{ path: ['catalogue', 'url'], message }]
+  }
+  if (url.protocol === 'https:' || isLoopbackUrl(url)) return []
+  const message = 'must begin with https://: whoever sits between could say whose data are whose'
+  return [{ path: ['catalogue', 'url'], message }]
 }
 
 /** Without a sandbox every environment can read what the hub can: its keys, the homes of others. */

@@ -151,6 +151,19 @@ const accounts = z
   .describe('Where the POSIX account (uid, gid, groups, home) of a user comes from.')
   .prefault({ source: 'self' })
 
+const catalogueUrl = z.url({ protocol: /^https?$/, error: 'is not an address that begins with https://' })
+
+const catalogueTimeout = duration
+  .prefault('5s')
+  .describe(
+    'How long it may take to answer, with up to two repetitions. Then lists are shown from memory with their age, and launches with a proposal are refused.',
+  )
+
+const dottedPath = z
+  .string()
+  .max(200)
+  .regex(/^[A-Za-z_]\w*(\.\w+)*$/, 'must be names with dots between them, such as metadata.beamline')
+
 const catalogue = z
   .discriminatedUnion('type', [
     z.strictObject({ type: z.literal('none').describe('No catalogue.') }).describe('No proposals are offered.'),
@@ -163,6 +176,53 @@ const catalogue = z
         path: z.string().min(1).describe('A YAML file; see config/examples/catalogue.yaml.'),
       })
       .describe('Proposals and their members, written in a file; read again when it changes.'),
+    z
+      .strictObject({
+        type: z.literal('http').describe('A small service of the facility.'),
+        url: catalogueUrl.describe('What stands before /proposals, such as https://proposals.example.org/hutch.'),
+        tokenFile: secretFile
+          .optional()
+          .describe(
+            'Path of a file (chmod 600) that holds the token which the hub sends as bearer. Absent: it sends none.',
+          ),
+        timeout: catalogueTimeout,
+      })
+      .describe(
+        "A service that answers GET /proposals as config/catalogue-api.md says, asked by the user's name in the hub.",
+      ),
+    z
+      .strictObject({
+        type: z.literal('scicat').describe('SciCat, 4.5 or later.'),
+        url: catalogueUrl.describe('The address of its API, such as https://scicat.example.org/api/v3.'),
+        reader: z
+          .strictObject({
+            username: z.string().min(1).describe('A functional account of SciCat that may read all proposals.'),
+            passwordFile: secretFile.describe('Path of a file (chmod 600) that holds its password.'),
+          })
+          .describe('Who asks, so that nobody logs in twice: only what belongs to a group of the user is asked for.'),
+        groups: z
+          .array(z.enum(['account', 'login']))
+          .min(1)
+          .default(['account'])
+          .describe(
+            "Whose word counts for the groups that are held against ownerGroup and accessGroups. account: those of the POSIX account. login: those that the login provider says, and the hub's own; only where nobody can give themselves a group.",
+          ),
+        instrument: dottedPath
+          .optional()
+          .describe(
+            'Where a proposal has its instrument, such as metadata.beamline. Absent: of its first measurement period, or the first of instrumentIds.',
+          ),
+        technique: dottedPath.optional().describe('Where a proposal has its technique. Absent: none is shown.'),
+        fields: z
+          .record(
+            z.string().regex(/^[a-z][A-Za-z0-9_]{0,31}$/, 'must be letters, digits and _, a letter first'),
+            dottedPath,
+          )
+          .default({})
+          .describe('Where a proposal has further values, for mount rules (session, year) and limits.'),
+        timeout: catalogueTimeout,
+      })
+      .describe("A SciCat server: a proposal is its members' by its ownerGroup and accessGroups."),
   ])
   .describe('Where proposals come from, and who may use which.')
   .prefault({ type: 'none' })

@@ -13,10 +13,11 @@ import { type Audit, createAudit } from './audit/index.ts'
 import { createAccounts } from './accounts/index.ts'
 import { createApp } from './app.ts'
 import { createCatalogue } from './catalogue/index.ts'
+import type { User } from './domain/services.ts'
 import { createJupyterHubApi } from './http/jupyterhub/create.ts'
 import { createLoginPages } from './http/login.ts'
 import type { createDemoProvider, DemoProvider } from './identity/demo/index.ts'
-import { createIdentity } from './identity/index.ts'
+import { createIdentity, type Identity } from './identity/index.ts'
 import { createServerTokens } from './identity/server-tokens.ts'
 import { createLaunches } from './launch/index.ts'
 import { keptPort, requireFree } from './listeners.ts'
@@ -144,8 +145,17 @@ async function makeRooms(
     ? await startDemo({ ...inState, publicUrl, listenHost: configuration.listen.host })
     : undefined
   const services = await serviceTokens(configuration)
-  const catalogue = await createCatalogue(configuration.catalogue, inState)
-  const identity = createIdentity({
+  const accounts = createAccounts(configuration.accounts, inState)
+  const catalogue = await createCatalogue(configuration.catalogue, {
+    ...inState,
+    contact: configuration.hub.contact,
+    groupsOf: {
+      account: async (user, signal) => (await accounts.of(user, signal)).groups.map(({ name }) => name),
+      login: (user) => loginGroups(identity, user),
+    },
+    fetch,
+  })
+  const identity: Identity = createIdentity({
     ...shared,
     catalogue,
     db: store.db,
@@ -191,7 +201,7 @@ async function makeRooms(
     authorisation: identity.authorisation,
     spawners,
     catalogue,
-    accounts: createAccounts(configuration.accounts, inState),
+    accounts,
     setup: { jupyter: () => healthOf(jupyter) },
     quota,
     newId: environmentId(randomBytes),
@@ -220,6 +230,12 @@ async function makeRooms(
     newId: randomUUID,
   })
   return { identity, app, quota, notifier, lifetimes, demo }
+}
+
+/** As the providers said at the last login, and those that the hub keeps. */
+async function loginGroups({ vouching, access }: Identity, user: User): Promise<readonly string[]> {
+  const [vouched, kept] = await Promise.all([vouching.of(user.id), access.groups.of(user)])
+  return [...(vouched?.groups ?? []), ...kept]
 }
 
 /** Loaded where it is wanted: a facility's own hub needs none of it. */

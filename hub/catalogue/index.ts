@@ -1,24 +1,36 @@
 /** Which proposals there are and whose they are. One factory for each type of the configuration. */
 import type { Configuration } from '../../config/schema.ts'
 import type { Log } from '../../spawners/spawner.ts'
-import type { Catalogue } from '../domain/services.ts'
+import type { Catalogue, User } from '../domain/services.ts'
+import { createAsk } from './ask.ts'
 import { demoCataloguePath } from './demo/groups.ts'
 import { installDemoData } from './demo/install.ts'
 import { createFileCatalogue } from './file.ts'
+import { createHttpSource } from './http.ts'
 import { createProposals } from './proposals.ts'
+import { createRemoteCatalogue, type Source } from './remote.ts'
+import { createScicatSource } from './scicat.ts'
 
 export interface CatalogueOptions {
   /** Absolute; the demo's data are put under it. */
   readonly stateFolder: string
+  /** Whom somebody is told to ask. */
+  readonly contact: string
+  /** To which groups somebody belongs, by whose word. */
+  readonly groupsOf: Readonly<Record<GroupSource, (user: User, signal: AbortSignal) => Promise<readonly string[]>>>
+  readonly fetch: typeof fetch
   readonly now: () => Date
   readonly log: Log
 }
 
+type GroupSource = Extract<Configuration['catalogue'], { type: 'scicat' }>['groups'][number]
+
 /** @throws ConfigurationError when the catalogue can't be used at all. */
 export async function createCatalogue(
   configuration: Configuration['catalogue'],
-  { stateFolder, now, log }: CatalogueOptions,
+  options: CatalogueOptions,
 ): Promise<Catalogue> {
+  const { stateFolder, now, log } = options
   switch (configuration.type) {
     case 'none':
       return emptyCatalogue()
@@ -27,6 +39,28 @@ export async function createCatalogue(
       return await createFileCatalogue({ path: demoCataloguePath, now, log })
     case 'file':
       return await createFileCatalogue({ path: configuration.path, now, log })
+    case 'http':
+    case 'scicat':
+      return createRemoteCatalogue({ ...options, source: sourceOf(configuration, options) })
+  }
+}
+
+function sourceOf(
+  configuration: Extract<Configuration['catalogue'], { url: string }>,
+  { groupsOf, fetch, now }: CatalogueOptions,
+): Source {
+  const ask = createAsk({ fetch, deadlineMs: configuration.timeout })
+  switch (configuration.type) {
+    case 'http':
+      return createHttpSource({ ...configuration, ask })
+    case 'scicat':
+      return createScicatSource({
+        ...configuration,
+        groupsOf: async (user, signal) =>
+          (await Promise.all(configuration.groups.map((source) => groupsOf[source](user, signal)))).flat(),
+        ask,
+        now,
+      })
   }
 }
 

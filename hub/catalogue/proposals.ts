@@ -69,7 +69,7 @@ function newestFirst(a: CatalogueEntry, b: CatalogueEntry): number {
 }
 
 /** @throws Problem badRequest, naming the field. */
-function checkedWords({ search = '', offset, limit }: PageRequest): readonly string[] {
+export function checkedWords({ search = '', offset, limit }: PageRequest): readonly string[] {
   if (search.length > longestSearch) {
     throw new Problem('badRequest', `Search for at most ${longestSearch} characters.`, { field: 'search' })
   }

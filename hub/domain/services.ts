@@ -137,12 +137,15 @@ export interface Proposal {
 }
 
 export interface Catalogue {
-  /** The proposals of this person, newest first; `search` looks into id, title, instrument and technique. */
+  /**
+   * The proposals of this person, newest first; `search` looks into id, title, instrument and technique. `asOf`: the
+   * catalogue does not answer, and this is what it said then; nothing may be decided by it.
+   */
   proposals(
     user: User,
     options: { search?: string; offset: number; limit: number },
     signal: AbortSignal,
-  ): Promise<{ items: readonly Proposal[]; total: number }>
+  ): Promise<{ items: readonly Proposal[]; total: number; asOf?: Date }>
   /** Those of `ids` that this person may use now: asked at every launch. */
   entitled(user: User, ids: readonly string[], signal: AbortSignal): Promise<readonly Proposal[]>
 }

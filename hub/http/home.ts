@@ -110,6 +110,8 @@ interface ProposalPage {
   readonly limit: number
   /** The catalogue does not answer; the rest of the page does. */
   readonly unavailable?: string
+  /** It does not answer: this is what it said then. */
+  readonly asOf?: Date
 }
 
 async function proposalPage({ catalogue, log }: HomeOptions, ctx: Context, visitor: Visitor): Promise<ProposalPage> {

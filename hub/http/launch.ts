@@ -105,6 +105,8 @@ interface ProposalChoices {
   readonly search: string
   readonly limit: number
   readonly unavailable?: string
+  /** The catalogue does not answer: this is what it said then. */
+  readonly asOf?: Date
 }
 
 async function proposalChoices(
@@ -122,7 +124,8 @@ async function proposalChoices(
       catalogue.proposals(user, { ...(search ? { search } : {}), offset: 0, limit }, signal),
     ])
     const found = page.items.filter((each) => !ids.includes(each.id))
-    return { chosen, found, total: page.total, search, limit }
+    const { total, asOf } = page
+    return { chosen, found, total, search, limit, ...(asOf === undefined ? {} : { asOf }) }
   } catch (error) {
     log.warn({ request: ctx.state['requestId'], err: error }, 'the catalogue does not answer')
     const unavailable = error instanceof Problem ? error.detail : 'The catalogue does not answer just now.'

@@ -10,6 +10,7 @@ import { demoDataFolder } from '../../hub/catalogue/demo/install.ts'
 import { createCatalogue } from '../../hub/catalogue/index.ts'
 import { jupyterBin } from '../support/jupyter.ts'
 import { quietLog } from '../support/quiet-log.ts'
+import { unasked } from '../support/unasked.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
 const run = promisify(execFile)
@@ -68,7 +69,7 @@ for (const [proposal, name, printed] of notebooks) {
     const bin = await jupyterBin(t)
     if (bin === undefined) return
     const stateFolder = await temporaryFolder(t)
-    await createCatalogue({ type: 'demo' }, { stateFolder, now: () => new Date(), log: quietLog })
+    await createCatalogue({ type: 'demo' }, { ...unasked, stateFolder, now: () => new Date(), log: quietLog })
     const path = join(demoDataFolder(stateFolder), proposal, 'processed', name)
     const env = { PATH: `${bin}:/usr/bin:/bin`, HOME: stateFolder, LANG: 'C.UTF-8' }
     await run(join(bin, 'jupyter'), ['execute', '--inplace', '--timeout=120', path], { env, timeout: 170_000 })

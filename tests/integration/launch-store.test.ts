@@ -14,6 +14,7 @@ import type { EnvironmentSpec, Spawner } from '../../spawners/spawner.ts'
 import { createFakeEnvironments } from '../support/fake-environments.ts'
 import { everybody, rememberedAudit } from '../support/audit.ts'
 import { quietLog } from '../support/quiet-log.ts'
+import { unasked } from '../support/unasked.ts'
 import { configuredQuota } from '../support/quota.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
@@ -30,7 +31,7 @@ test('SQLite takes the row of a launch with proposals and gives the same spec ba
     configuration,
     spawners: new Map([['here', { spawner, type: 'local' }]]),
     environments,
-    catalogue: await createCatalogue(configuration.catalogue, options),
+    catalogue: await createCatalogue(configuration.catalogue, { ...unasked, ...options }),
     accounts: createAccounts(configuration.accounts, {
       ...options,
       identity: { uid: 12_001, gid: 12_001, groups: [] },

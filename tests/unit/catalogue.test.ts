@@ -12,6 +12,7 @@ import { Problem } from '../../hub/domain/problem.ts'
 import type { Catalogue, User } from '../../hub/domain/services.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import { temporaryFolder } from '../support/temporary.ts'
+import { unasked } from '../support/unasked.ts'
 
 const signal = AbortSignal.timeout(170_000)
 const user = (name: string): User => ({ id: `u-${name}`, name, title: name, admin: false })
@@ -207,7 +208,7 @@ async function fileCatalogue(t: ExecutionContext, text = sound) {
   const clock = { at: Date.UTC(2026, 0, 1) }
   const { log, warnings } = listeningLog()
   const now = () => new Date(clock.at)
-  const catalogue = await createCatalogue({ type: 'file', path }, { stateFolder: folder, now, log })
+  const catalogue = await createCatalogue({ type: 'file', path }, { ...unasked, stateFolder: folder, now, log })
   return { catalogue, path, clock, warnings, folder }
 }
 
@@ -363,7 +364,7 @@ test('at the start a wrong file ends in every mistake, not in an empty catalogue
   t.is(error.mistakes.length, 2)
   const missing = createCatalogue(
     { type: 'file', path: '/nowhere/at/all.yaml' },
-    { stateFolder: '/nowhere', now: () => new Date(), log: listeningLog().log },
+    { ...unasked, stateFolder: '/nowhere', now: () => new Date(), log: listeningLog().log },
   )
   t.regex((await t.throwsAsync(missing)).message, /\/nowhere\/at\/all\.yaml {2}there is no such file/)
 })
@@ -391,7 +392,7 @@ test('more proposals than a catalogue holds are refused in words', (t) => {
 })
 
 test('none: nothing for anybody', async (t) => {
-  const options = { stateFolder: '/nowhere', now: () => new Date(), log: listeningLog().log }
+  const options = { ...unasked, stateFolder: '/nowhere', now: () => new Date(), log: listeningLog().log }
   const catalogue = await createCatalogue({ type: 'none' }, options)
   t.deepEqual(await ids(catalogue, 'ada'), [])
   t.deepEqual(await catalogue.entitled(user('ada'), ['0042'], signal), [])
@@ -399,7 +400,7 @@ test('none: nothing for anybody', async (t) => {
 
 test('demo: three people with different proposals, real data in two, copied once and never over what users did', async (t) => {
   const stateFolder = await temporaryFolder(t)
-  const options = { stateFolder, now: () => new Date(), log: listeningLog().log }
+  const options = { ...unasked, stateFolder, now: () => new Date(), log: listeningLog().log }
   const catalogue = await createCatalogue({ type: 'demo' }, options)
   t.deepEqual(await ids(catalogue, 'ada'), ['20260311', '20150042'])
   t.deepEqual(await ids(catalogue, 'marie'), ['20150042', '20080121'])

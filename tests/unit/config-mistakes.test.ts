@@ -184,6 +184,26 @@ const rows: readonly (readonly [title: string, text: string, expected: RegExp])[
     `${base}catalogue: { type: file, path: nowhere.yaml }`,
     /catalogue\.path: there is no such file/,
   ],
+  [
+    'a catalogue without TLS',
+    `${base}catalogue: { type: http, url: "http://proposals.example.org" }`,
+    /catalogue\.url: must begin with https:\/\//,
+  ],
+  [
+    'a catalogue with a password in its address',
+    `${base}catalogue: { type: http, url: "https://hub:hunter2@proposals.example.org" }`,
+    /catalogue\.url: must be an address alone: no account(?!.*hunter2)/,
+  ],
+  [
+    'a catalogue whose secret is nowhere',
+    `${base}catalogue: { type: http, url: "https://proposals.example.org", tokenFile: hunter2 }`,
+    /catalogue\.tokenFile: there is no such file; (?!.*hunter2)/,
+  ],
+  [
+    "groups of the hub's own account for everybody",
+    `${base}catalogue: { type: scicat, url: "https://scicat.example.org/api/v3", reader: { username: a, passwordFile: b } }`,
+    /catalogue\.groups: names account, but with accounts\.source self everybody has the groups of the hub; use login/,
+  ],
   ['a key twice', 'hub: {}\nhub: {}\n', /^hutch\.yaml:2:1 {2}this key stands here twice; keep one$/],
   ['a key twice in JSON', '{"hub": {}, "hub": {}}', /:1:13 {2}this key stands here twice/],
   ['no YAML', 'hub: [', /^hutch\.yaml:1:\d+ {2}is not YAML/],

@@ -18,6 +18,7 @@ import { type EnvironmentSpec, environmentIdPattern, type Health, type Spawner }
 import { createFakeEnvironments } from '../support/fake-environments.ts'
 import { everybody, rememberedAudit } from '../support/audit.ts'
 import { quietLog } from '../support/quiet-log.ts'
+import { unasked } from '../support/unasked.ts'
 import { configuredQuota } from '../support/quota.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
@@ -60,7 +61,7 @@ async function hub(t: ExecutionContext, set: Set = {}) {
     configuration,
     spawners: new Map(spawners.map(([name, { type, check }]) => [name, { type, spawner: fakeSpawner(check) }])),
     environments,
-    catalogue: await createCatalogue(configuration.catalogue, { stateFolder: state, now, log: quietLog }),
+    catalogue: await createCatalogue(configuration.catalogue, { ...unasked, stateFolder: state, now, log: quietLog }),
     accounts: createAccounts(configuration.accounts, {
       stateFolder: state,
       now,

@@ -1,0 +1,175 @@
+/**
+ * SciCat 4.5 and later. A reader of the hub's own asks, and only for what belongs to a group of the person's: nobody
+ * logs in twice. Words and groups go into the query as values of JSON, and patterns are escaped.
+ */
+import { z } from 'zod'
+import type { User } from '../domain/services.ts'
+import { type Answer, type Ask, unreachable } from './ask.ts'
+import { secretOf } from './http.ts'
+import type { Source } from './remote.ts'
+import { readRows, type Row } from './rows.ts'
+
+export interface ScicatOptions {
+  /** With /api/v3. */
+  readonly url: string
+  readonly reader: Readonly<{ username: string; passwordFile: string }>
+  /** Where in a proposal they are, as dotted paths. */
+  readonly instrument?: string | undefined
+  readonly technique?: string | undefined
+  readonly fields: Readonly<Record<string, string>>
+  /** Names of all groups whose proposals are this person's. */
+  readonly groupsOf: (user: User, signal: AbortSignal) => Promise<readonly string[]>
+  readonly ask: Ask
+  readonly now: () => Date
+}
+
+type Where = Readonly<Record<string, unknown>>
+
+const loginSchema = z.object({ access_token: z.string().min(1).max(16_384), expires_in: z.number().optional() })
+const rowsSchema = z.array(z.unknown())
+const countSchema = z.object({ count: z.int().min(0) })
+/** A token that is about to end is not used any more. */
+const marginMs = 30_000
+const usualTokenMs = 3_600_000
+const mostGroups = 1_000
+/** So that an address stays below what every server takes. */
+const idsAtOnce = 50
+
+export function createScicatSource(options: ScicatOptions): Source {
+  const ask = createAuthorised(options)
+  const searched = [
+    'proposalId',
+    'title',
+    ...instrumentPaths(options),
+    ...(options.technique ? [options.technique] : []),
+  ]
+
+  async function find(where: Where, limits: object, signal: AbortSignal): Promise<readonly Row[]> {
+    const about = 'GET /proposals'
+    const { status, value } = await ask(about, '/proposals', { filters: { where, limits } }, signal)
+    if (status !== 200) throw unreachable(`${about}: answered ${status}`)
+    const rows = rowsSchema.safeParse(value)
+    if (!rows.success) throw unreachable(`${about}: the answer is no list`)
+    return rows.data.map((row) => rowOf(row, options))
+  }
+
+  /** Undefined: this SciCat is too old to count. */
+  async function count(where: Where, signal: AbortSignal): Promise<number | undefined> {
+    const { status, value } = await ask('GET /proposals/count', '/proposals/count', { filter: where }, signal)
+    const read = countSchema.safeParse(value)
+    return status === 200 && read.success ? read.data.count : undefined
+  }
+
+  return {
+    async page(user, { words, offset, limit }, signal) {
+      const mine = await membership(user, options, signal)
+      if (mine === undefined) return { ...readRows([]), total: 0 }
+      const where = { $and: [mine, ...words.map((word) => oneOf(searched, word))] }
+      const rows = await find(where, { limit: limit + 1, skip: offset, order: 'startTime:desc' }, signal)
+      const seen = offset + rows.length
+      const isLast = rows.length <= limit && (rows.length > 0 || offset === 0)
+      // Where it can't be counted, there is at least one more page.
+      const total = isLast ? seen : Math.max((await count(where, signal)) ?? seen, rows.length > 0 ? seen : 0)
+      return { ...readRows(rows.slice(0, limit)), total }
+    },
+    async byIds(user, ids, signal) {
+      const mine = await membership(user, options, signal)
+      if (mine === undefined) return readRows([])
+      const rows: Row[] = []
+      for (let first = 0; first < ids.length; first += idsAtOnce) {
+        const asked = ids.slice(first, first + idsAtOnce)
+        const where = { $and: [mine, { proposalId: { $in: asked } }] }
+        // Twice as many: a second one with the same id is seen.
+        rows.push(...(await find(where, { limit: asked.length * 2, skip: 0, order: 'startTime:desc' }, signal)))
+      }
+      return readRows(rows)
+    },
+  }
+}
+
+type AskAuthorised = (about: string, path: string, query: Where, signal: AbortSignal) => Promise<Answer>
+
+/** With the reader's token: one login for all questions, and another when the token does not count any more. */
+function createAuthorised({ url, reader, ask, now }: ScicatOptions): AskAuthorised {
+  const base = url.replace(/\/+$/, '')
+  let token: Promise<Readonly<{ value: string; endsAt: number }>> | undefined
+
+  async function logIn(): Promise<Readonly<{ value: string; endsAt: number }>> {
+    const about = 'POST /auth/login'
+    const body = JSON.stringify({ username: reader.username, password: await secretOf(reader.passwordFile) })
+    const question = { about, url: new URL(`${base}/auth/login`), method: 'POST', headers: json, body } as const
+    // Not the signal of whoever asked first: others wait for the same login.
+    const { status, value } = await ask(question, new AbortController().signal)
+    const read = loginSchema.safeParse(value)
+    if (status >= 300 || !read.success) throw unreachable(`${about}: the reader is refused (${status})`)
+    const { access_token, expires_in } = read.data
+    const forMs = expires_in === undefined || expires_in <= 0 ? usualTokenMs : expires_in * 1_000
+    return { value: access_token, endsAt: now().getTime() + forMs - marginMs }
+  }
+
+  async function current(): Promise<string> {
+    const held = await token?.catch(() => undefined)
+    if (held !== undefined && now().getTime() < held.endsAt) return held.value
+    const mine = (token = logIn())
+    return (await mine).value
+  }
+
+  return async (about, path, query, signal) => {
+    const address = new URL(base + path)
+    for (const [name, value] of Object.entries(query)) address.searchParams.set(name, JSON.stringify(value))
+    for (let again = false; ; again = true) {
+      const value = await current()
+      const answer = await ask({ about, url: address, headers: { authorization: `Bearer ${value}` } }, signal)
+      if (answer.status !== 401) return answer
+      if (again) throw unreachable(`${about}: a fresh token of the reader is refused`)
+      token = undefined
+    }
+  }
+}
+
+const json = { 'content-type': 'application/json' }
+
+/** Undefined: nothing can be this person's. */
+async function membership(user: User, { groupsOf }: ScicatOptions, signal: AbortSignal): Promise<Where | undefined> {
+  const groups = [...new Set(await groupsOf(user, signal))].slice(0, mostGroups)
+  if (groups.length === 0) return undefined
+  return { $or: [{ ownerGroup: { $in: groups } }, { accessGroups: { $in: groups } }] }
+}
+
+function oneOf(paths: readonly string[], word: string): Where {
+  const pattern = word.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`)
+  return { $or: paths.map((path) => ({ [path]: { $regex: pattern, $options: 'i' } })) }
+}
+
+/** Where it is by SciCat's own schema, unless the facility keeps it elsewhere. */
+function instrumentPaths({ instrument }: ScicatOptions): readonly string[] {
+  return instrument === undefined ? ['MeasurementPeriodList.instrument', 'instrumentIds'] : [instrument]
+}
+
+function rowOf(row: unknown, options: ScicatOptions): Row {
+  const at = (path: string): unknown => valueAt(row, path)
+  const fields = Object.entries(options.fields).map(([name, path]) => [name, at(path)])
+  return {
+    id: at('proposalId'),
+    title: at('title'),
+    instrument: instrumentPaths(options)
+      .map(at)
+      .find((found) => found !== undefined && found !== null),
+    technique: options.technique === undefined ? undefined : at(options.technique),
+    startsAt: at('startTime'),
+    endsAt: at('endTime'),
+    fields: Object.fromEntries(fields) as Record<string, unknown>,
+  }
+}
+
+/** Of a list its first; of SciCat's `{ value, unit }` the value. */
+function valueAt(value: unknown, path: string): unknown {
+  let found = value
+  for (const name of path.split('.')) {
+    if (Array.isArray(found)) found = (found as unknown[])[0]
+    if (typeof found !== 'object' || found === null || !Object.hasOwn(found, name)) return undefined
+    found = (found as Record<string, unknown>)[name]
+  }
+  if (Array.isArray(found)) found = (found as unknown[])[0]
+  return typeof found === 'object' && found !== null && 'value' in found ? found.value : found
+}

@@ -1,0 +1,401 @@
+/** Catalogues that other services keep: the same laws for each, against servers that answer as documented. */
+import { chmod, writeFile } from 'node:fs/promises'
+import type { ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import test, { type ExecutionContext } from 'ava'
+import type { Configuration } from '../../config/schema.ts'
+import { configurationSchema } from '../../config/schema.ts'
+import { createCatalogue } from '../../hub/catalogue/index.ts'
+import { Problem } from '../../hub/domain/problem.ts'
+import type { Catalogue, User } from '../../hub/domain/services.ts'
+import type { Log } from '../../spawners/spawner.ts'
+import { fakeProposalService } from '../support/fakeProposalService.ts'
+import { fakeSciCat } from '../support/fakeSciCat.ts'
+import type { FakeService } from '../support/fakeService.ts'
+import { pyscicat } from '../support/pyscicat.ts'
+import { temporaryFolder } from '../support/temporary.ts'
+
+const signal = AbortSignal.timeout(170_000)
+const secret = 'swordfish-0123456789'
+const user = (name: string): User => ({ id: `u-${name}`, name, title: name, admin: false })
+const all = { offset: 0, limit: 50 }
+
+interface Entry {
+  readonly id: unknown
+  readonly title?: unknown
+  readonly instrument?: unknown
+  readonly startsAt?: unknown
+  readonly members: readonly string[]
+}
+
+interface Subject {
+  readonly catalogue: Catalogue
+  readonly service: FakeService
+  readonly clock: { at: number }
+  /** All that was logged, as text. */
+  readonly logged: string[]
+  /** Groups of a name are `<name>-group`. */
+  add(...entries: readonly Entry[]): void
+}
+
+async function subject(t: ExecutionContext, type: string, timeout = '60s'): Promise<Subject> {
+  const folder = await temporaryFolder(t)
+  const file = join(folder, 'secret')
+  await writeFile(file, `${secret}\n`)
+  await chmod(file, 0o600)
+  const { service, written, add } = await services[type]!(t, file)
+  const clock = { at: Date.UTC(2026, 0, 1) }
+  const logged: string[] = []
+  const keep = (fields: object, message?: string): void => {
+    logged.push(
+      JSON.stringify(fields, (_key, value) => (value instanceof Error ? whole(value) : (value as unknown))) + message,
+    )
+  }
+  const log: Log = { debug: keep, info: keep, warn: keep, error: keep, child: () => log }
+  const configuration = configurationSchema.shape.catalogue.parse({ ...written, timeout })
+  const groups = (person: User) => Promise.resolve([`${person.name}-group`])
+  const catalogue = await createCatalogue(configuration as Configuration['catalogue'], {
+    stateFolder: folder,
+    contact: 'the user office',
+    groupsOf: { account: groups, login: groups },
+    fetch,
+    now: () => new Date(clock.at),
+    log,
+  })
+  return { catalogue, service, clock, logged, add }
+}
+
+function whole(error: Error): object {
+  return { message: error.message, stack: error.stack, cause: error.cause instanceof Error ? whole(error.cause) : {} }
+}
+
+type Start = (
+  t: ExecutionContext,
+  file: string,
+) => Promise<{ service: FakeService; written: object; add(...entries: readonly Entry[]): void }>
+
+const services: Readonly<Record<string, Start>> = {
+  async http(t, file) {
+    const service = await fakeProposalService(t, secret)
+    const add = (...entries: readonly Entry[]) => {
+      for (const { members, ...item } of entries) service.proposals.push({ members, item })
+    }
+    return { service, add, written: { type: 'http', url: service.url, tokenFile: file } }
+  },
+  async scicat(t, file) {
+    const service = await fakeSciCat(t, { accounts: { hutch: { password: secret, groups: 'all' } } })
+    const add = (...entries: readonly Entry[]) => {
+      for (const { id, title, instrument, startsAt, members } of entries) {
+        const [owner, ...others] = members.map((member) => `${member}-group`)
+        service.proposals.push({
+          proposalId: id,
+          title,
+          startTime: startsAt,
+          ownerGroup: owner ?? 'nobody',
+          accessGroups: others,
+          email: 'a@example.org',
+          ...(instrument === undefined ? {} : { MeasurementPeriodList: [{ instrument }] }),
+        })
+      }
+    }
+    return {
+      service,
+      add,
+      written: { type: 'scicat', url: service.url, reader: { username: 'hutch', passwordFile: file } },
+    }
+  },
+}
+
+const three: readonly Entry[] = [
+  {
+    id: 'p3',
+    title: 'Micelles (heavy water)',
+    instrument: 'LOQ',
+    startsAt: '2026-03-10T08:00:00.000Z',
+    members: ['ada', 'marie'],
+  },
+  { id: 'p2', title: 'Welded plates', instrument: 'ENGIN-X', startsAt: '2025-03-10T08:00:00.000Z', members: ['ada'] },
+  { id: 'p1', title: 'Layers', instrument: 'D17', startsAt: '2024-03-10T08:00:00.000Z', members: ['marie'] },
+]
+
+const idsOf = (items: readonly { readonly id: string }[]): string[] => items.map(({ id }) => id)
+
+for (const type of Object.keys(services)) {
+  test(`${type}: each person has their own, newest first, found by words, in pages, entitled live`, async (t) => {
+    const { catalogue, add, service, logged } = await subject(t, type)
+    add(...three)
+    const listed = await catalogue.proposals(user('ada'), all, signal)
+    t.deepEqual(listed, {
+      items: [
+        {
+          id: 'p3',
+          title: 'Micelles (heavy water)',
+          instrument: 'LOQ',
+          startsAt: new Date('2026-03-10T08:00:00Z'),
+          fields: {},
+        },
+        {
+          id: 'p2',
+          title: 'Welded plates',
+          instrument: 'ENGIN-X',
+          startsAt: new Date('2025-03-10T08:00:00Z'),
+          fields: {},
+        },
+      ],
+      total: 2,
+    })
+    const find = async (search: string) =>
+      idsOf((await catalogue.proposals(user('ada'), { ...all, search }, signal)).items)
+    t.deepEqual(await find('HEAVY loq'), ['p3'])
+    t.deepEqual(await find('(heavy'), ['p3'])
+    t.deepEqual(await find('.*'), [])
+    t.deepEqual(await find('layers'), [])
+    t.deepEqual(
+      await catalogue
+        .proposals(user('marie'), { offset: 1, limit: 1 }, signal)
+        .then(({ items, total }) => [idsOf(items), total]),
+      [['p1'], 2],
+    )
+    t.deepEqual((await catalogue.proposals(user('mallory'), all, signal)).total, 0)
+
+    const entitled = async (name: string, ids: readonly string[]) =>
+      idsOf(await catalogue.entitled(user(name), ids, signal)).toSorted()
+    t.deepEqual(await entitled('ada', ['p1', 'p2', 'p3']), ['p2', 'p3'])
+    t.deepEqual(await entitled('mallory', ['p1', 'p2', 'p3']), [])
+    const asked = service.requests.length
+    t.deepEqual(await entitled('ada', ['../../etc', 'p2/../p1', '', '$ne']), [])
+    t.is(service.requests.length, asked, 'what can be no id is not asked for')
+    t.deepEqual(logged, [])
+  })
+
+  test(`${type}: a catalogue that lies: what can't be a proposal is left out, what is odd is put right`, async (t) => {
+    const { catalogue, add, logged } = await subject(t, type)
+    const members = ['ada']
+    add(
+      { id: '../../etc', title: 'up', members },
+      { id: 42, title: 'a number', members },
+      { id: 'p5', title: { no: 'text' }, members },
+      { id: 'p4', title: 'line\nbreak\u202E', startsAt: '9999-12-31T00:00:00Z', members },
+      { id: 'twin', title: 'first', startsAt: '2020-01-01', members },
+      { id: 'twin', title: 'second', startsAt: '2019-01-01', members },
+    )
+    const { items } = await catalogue.proposals(user('ada'), all, signal)
+    t.deepEqual(
+      items.map(({ id, title, startsAt }) => [id, title, startsAt]),
+      [
+        ['p4', 'line break', undefined],
+        ['twin', 'first', new Date('2020-01-01T00:00:00Z')],
+      ],
+    )
+    t.deepEqual(idsOf(await catalogue.entitled(user('ada'), ['p4'], signal)), ['p4'])
+    const twin = await t.throwsAsync(catalogue.entitled(user('ada'), ['twin'], signal), { instanceOf: Problem })
+    t.regex(twin.detail, /several proposals named twin.*Ask the user office/)
+    t.true(logged.some((line) => line.includes('"rows":3')))
+  })
+
+  const faults: readonly (readonly [what: string, fault: (response: ServerResponse) => void, attempts: number])[] = [
+    ['closes the connection', (response) => response.destroy(), 3],
+    ['is overloaded', (response) => response.writeHead(503).end('<html>'), 3],
+    ['fails', (response) => response.writeHead(500).end('<html>'), 1],
+    ['leads elsewhere', (response) => response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end(), 3],
+    ['forbids', (response) => response.writeHead(403).end('{}'), 1],
+    ['answers a page', (response) => response.writeHead(200).end('<html>hello'), 1],
+    ['answers something else', (response) => response.writeHead(200).end('{"rows":"many"}'), 1],
+    ['answers endlessly', endless, 1],
+  ]
+  test(`${type}: whatever is wrong with it, lists are shown with their age and launches are refused in words`, async (t) => {
+    const { catalogue, service, clock, logged, add } = await subject(t, type)
+    add(...three)
+    const before = await catalogue.proposals(user('ada'), all, signal)
+    for (const [what, fault, attempts] of faults) {
+      clock.at += 60_000
+      await catalogue.proposals(user('ada'), all, signal)
+      const asOf = new Date(clock.at)
+      clock.at += 60_000
+      service.fault = (_request, response) => {
+        fault(response)
+        return true
+      }
+      service.requests.length = 0
+      t.deepEqual(await catalogue.proposals(user('ada'), all, signal), { ...before, asOf }, what)
+      t.true(service.requests.length <= attempts, `${what}: ${service.requests.length} attempts`)
+      const asked = service.requests.length
+      t.deepEqual(await catalogue.proposals(user('ada'), all, signal), { ...before, asOf }, what)
+      t.is(service.requests.length, asked, `${what}: it is not asked again at once`)
+
+      const refused = await t.throwsAsync(
+        catalogue.entitled(user('ada'), ['p3'], signal),
+        { instanceOf: Problem },
+        what,
+      )
+      t.is(refused.status, 503)
+      t.regex(refused.detail, /does not answer, so nobody can say which are open to you now\. Try again/)
+      const unseen = catalogue.proposals(user('ada'), { ...all, search: 'unseen' }, signal)
+      t.is((await t.throwsAsync(unseen, { instanceOf: Problem })).type, 'catalogueUnreachable', what)
+      service.fault = undefined
+    }
+    clock.at += 60_000
+    t.deepEqual(await catalogue.proposals(user('ada'), all, signal), before, 'no age when it answers')
+    t.false(logged.join('\n').includes(secret))
+  })
+
+  test(`${type}: one that never ends its answer, or says nothing, is not waited for`, async (t) => {
+    // Nothing here needs an answer in time, so the deadline may be short on the slowest machine.
+    const { catalogue, service } = await subject(t, type, '300ms')
+    for (const fault of [(response: ServerResponse) => response.writeHead(200).write('['), () => undefined]) {
+      service.fault = (_request, response) => {
+        fault(response)
+        return true
+      }
+      const refused = catalogue.entitled(user('ada'), ['p3'], signal)
+      t.is((await t.throwsAsync(refused, { instanceOf: Problem })).type, 'catalogueUnreachable')
+      const list = catalogue.proposals(user('ada'), all, signal)
+      t.is((await t.throwsAsync(list, { instanceOf: Problem })).type, 'catalogueUnreachable')
+    }
+  })
+
+  test(`${type}: what passes by itself is tried again`, async (t) => {
+    const { catalogue, service, add } = await subject(t, type)
+    add(...three)
+    await catalogue.proposals(user('ada'), all, signal)
+    let left = 2
+    service.fault = (_request, response) => {
+      if (left === 0) return undefined
+      left -= 1
+      response.writeHead(503).end()
+      return true
+    }
+    t.deepEqual(idsOf(await catalogue.entitled(user('ada'), ['p3'], signal)), ['p3'])
+  })
+
+  test(`${type}: 100,000 proposals: a page is asked for, and no more is taken than was asked`, async (t) => {
+    const { catalogue, service, add } = await subject(t, type)
+    const members = ['ada']
+    const day = (at: number) => new Date(Date.UTC(2020, 0, 1) + at * 60_000).toISOString()
+    add(
+      ...Array.from({ length: 100_000 }, (_, at) => ({
+        id: `p${at}`,
+        title: 'T',
+        instrument: 'I',
+        startsAt: day(100_000 - at),
+        members,
+      })),
+    )
+    const page = await catalogue.proposals(user('ada'), { offset: 300, limit: 20 }, signal)
+    t.is(page.total, 100_000)
+    t.deepEqual([page.items.length, page.items[0]?.id], [20, 'p300'])
+    const many = Array.from({ length: 20_000 }, (_, at) => ({ id: `q${at}`, proposalId: `q${at}`, title: 'T' }))
+    service.fault = (_request, response) => {
+      response.end(JSON.stringify(type === 'http' ? { items: many, total: many.length } : many))
+      return true
+    }
+    t.is((await catalogue.proposals(user('ada'), { offset: 0, limit: 20 }, signal)).items.length, 20)
+  })
+}
+
+function endless(response: ServerResponse): void {
+  response.writeHead(200)
+  const block = Buffer.alloc(256 * 1024, '[')
+  const more = (): void => {
+    while (!response.destroyed && response.write(block));
+  }
+  response.on('drain', more)
+  more()
+}
+
+test('http: what the service adds to a proposal is taken, and what is no field is not', async (t) => {
+  const { catalogue, add } = await subject(t, 'http')
+  const rich = {
+    technique: 'SANS',
+    endsAt: '2026-03-12T08:00:00+01:00',
+    fields: { session: '20260310', hours: 24, 'Bad Name': 'x', deep: { a: 1 }, newline: 'a\nb' },
+    origin: 'measured',
+    notebook: '../../etc/passwd',
+    secret: 'not ours',
+  }
+  add({ id: 'p1', title: 'T', instrument: 'LOQ', startsAt: '2026-03-10', members: ['ada'], ...rich })
+  t.deepEqual(await catalogue.entitled(user('ada'), ['p1'], signal), [
+    {
+      id: 'p1',
+      title: 'T',
+      instrument: 'LOQ',
+      technique: 'SANS',
+      startsAt: new Date('2026-03-10T00:00:00Z'),
+      endsAt: new Date('2026-03-12T07:00:00Z'),
+      fields: { session: '20260310', hours: '24' },
+      origin: 'measured',
+    },
+  ])
+})
+
+test('scicat: one login for many questions, and another when the token does not count any more', async (t) => {
+  const { catalogue, service, add } = await subject(t, 'scicat')
+  add(...three)
+  const logins = () => service.requests.filter(({ url }) => url.pathname.endsWith('/auth/login')).length
+  await Promise.all(['p1', 'p2', 'p3'].map((id) => catalogue.entitled(user('ada'), [id], signal)))
+  await catalogue.proposals(user('ada'), all, signal)
+  t.true(logins() <= 3)
+  const before = logins()
+  ;(service as unknown as { forgetTokens(): void }).forgetTokens()
+  t.deepEqual(idsOf(await catalogue.entitled(user('ada'), ['p3'], signal)), ['p3'])
+  t.is(logins(), before + 1)
+  t.false(
+    service.requests.some(({ url }) => url.href.includes(secret)),
+    'the password is in no address',
+  )
+})
+
+const create = `
+import sys
+from pyscicat.client import from_credentials
+from pyscicat.model import Proposal
+client = from_credentials(sys.argv[1], 'writer', 'letmein')
+made = client.proposals_create(Proposal(proposalId='2026-7', title='Made by pyscicat', email='a@example.org',
+  ownerGroup='ada-group', accessGroups=[], startTime='2026-03-10T08:00:00.000Z'))
+assert made == '2026-7'
+assert client.proposals_get_one('2026-7')['title'] == 'Made by pyscicat'
+print([each['pid'] for each in client.datasets_find(skip=0, limit=1, query_fields={'proposalId': '2026-7'})])
+print([each['pid'] for each in client.datasets_get_many({'proposalId': '2026-7'})])
+print(client.datasets_get_one('20.500/b')['sourceFolder'])
+`
+
+test('scicat: its own published client finds the fake faithful, and we read what it wrote', async (t) => {
+  const client = await pyscicat(t)
+  if (client === undefined) return
+  const accounts = {
+    writer: { password: 'letmein', groups: 'all' },
+    hutch: { password: secret, groups: 'all' },
+  } as const
+  const service = await fakeSciCat(t, { accounts, counts: false })
+  for (const pid of ['20.500/a', '20.500/b']) {
+    service.datasets.push({
+      pid,
+      proposalId: '2026-7',
+      sourceFolder: `/data/${pid}`,
+      creationTime: pid,
+      ownerGroup: 'x',
+    })
+  }
+  t.is(await client(create, [service.url]), "['20.500/b']\n['20.500/a', '20.500/b']\n/data/20.500/b\n")
+
+  const folder = await temporaryFolder(t)
+  const passwordFile = join(folder, 'secret')
+  await writeFile(passwordFile, secret, { mode: 0o600 })
+  const log: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log }
+  const groups = (person: User) => Promise.resolve([`${person.name}-group`])
+  const written = { type: 'scicat', url: service.url, reader: { username: 'hutch', passwordFile } }
+  const catalogue = await createCatalogue(configurationSchema.shape.catalogue.parse(written), {
+    stateFolder: folder,
+    contact: 'us',
+    groupsOf: { account: groups, login: groups },
+    fetch,
+    now: () => new Date(),
+    log,
+  })
+  const page = await catalogue.proposals(user('ada'), { offset: 0, limit: 10 }, signal)
+  t.deepEqual(idsOf(page.items), ['2026-7'])
+  t.is((await catalogue.proposals(user('marie'), all, signal)).total, 0)
+  service.proposals.push({ proposalId: '2026-8', title: 'Older', startTime: '2020-01-01', ownerGroup: 'ada-group' })
+  const first = await catalogue.proposals(user('ada'), { offset: 0, limit: 1 }, signal)
+  t.deepEqual([idsOf(first.items), first.total], [['2026-7'], 2], 'without counting there is one more at least')
+})
