@@ -14,7 +14,7 @@ export interface Asking {
   readonly deadlineMs: number
 }
 
-export interface Question {
+interface Question {
   /** What it is called in the log: an address may hold a session, and a search is somebody's own. */
   readonly about: string
   readonly url: URL

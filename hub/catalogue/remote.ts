@@ -9,7 +9,7 @@ import type { Catalogue, Proposal, User } from '../domain/services.ts'
 import { checkedWords } from './proposals.ts'
 import type { ReadRows } from './rows.ts'
 
-export interface PageWanted {
+interface PageWanted {
   /** Lower case, as they are looked for; none: all. */
   readonly words: readonly string[]
   readonly offset: number

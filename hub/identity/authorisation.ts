@@ -55,7 +55,8 @@ export function createAuthorisation(options: AuthorisationOptions): Authorisatio
         const { total, asOf } = await catalogue.proposals(user, { offset: 0, limit: 1 }, signal)
         // What it said some time ago decides nothing.
         if (asOf !== undefined) {
-          const detail = 'The catalogue of proposals does not answer, so nobody can say whether you are a member of one.'
+          const detail =
+            'The catalogue of proposals does not answer, so nobody can say whether you are a member of one.'
           throw new Problem('catalogueUnreachable', `${detail} Try again in a minute.`, { retryAfter: 60 })
         }
         return total > 0

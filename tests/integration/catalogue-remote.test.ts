@@ -3,7 +3,6 @@ import { chmod, writeFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import type { Configuration } from '../../config/schema.ts'
 import { configurationSchema } from '../../config/schema.ts'
 import { createCatalogue } from '../../hub/catalogue/index.ts'
 import { Problem } from '../../hub/domain/problem.ts'
@@ -35,7 +34,7 @@ interface Subject {
   /** All that was logged, as text. */
   readonly logged: string[]
   /** Groups of a name are `<name>-group`. */
-  add(...entries: readonly Entry[]): void
+  readonly add: (...entries: readonly Entry[]) => void
 }
 
 async function subject(t: ExecutionContext, type: string, timeout = '60s'): Promise<Subject> {
@@ -54,7 +53,7 @@ async function subject(t: ExecutionContext, type: string, timeout = '60s'): Prom
   const log: Log = { debug: keep, info: keep, warn: keep, error: keep, child: () => log }
   const configuration = configurationSchema.shape.catalogue.parse({ ...written, timeout })
   const groups = (person: User) => Promise.resolve([`${person.name}-group`])
-  const catalogue = await createCatalogue(configuration as Configuration['catalogue'], {
+  const catalogue = await createCatalogue(configuration, {
     stateFolder: folder,
     contact: 'the user office',
     groupsOf: { account: groups, login: groups },
@@ -72,7 +71,7 @@ function whole(error: Error): object {
 type Start = (
   t: ExecutionContext,
   file: string,
-) => Promise<{ service: FakeService; written: object; add(...entries: readonly Entry[]): void }>
+) => Promise<{ service: FakeService; written: object; readonly add: (...entries: readonly Entry[]) => void }>
 
 const services: Readonly<Record<string, Start>> = {
   async http(t, file) {

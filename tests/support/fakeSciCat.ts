@@ -127,7 +127,7 @@ function listed(documents: readonly Document[], filter: string | null): Document
   const { limit = 100, skip = 0, order } = limits as { limit?: number; skip?: number; order?: string }
   const [by = '', direction] = order?.split(':') ?? []
   const sign = direction === 'desc' ? -1 : 1
-  const text = (each: Document) => String(each[by] ?? '')
+  const text = (each: Document) => JSON.stringify(each[by] ?? '')
   return documents
     .filter((each) => fits(each, where))
     .toSorted((a, b) => sign * (text(a) < text(b) ? -1 : text(a) > text(b) ? 1 : 0))
@@ -147,10 +147,10 @@ function fits(document: Document, where: Document): boolean {
 
 function matches(value: unknown, wanted: unknown): boolean {
   if (typeof wanted !== 'object' || wanted === null) return value === wanted
-  const { $in, $regex, $options, ...more } = wanted as Record<string, unknown>
+  const { $in, $regex, $options, ...more } = wanted as { $in?: unknown; $regex?: string; $options?: string }
   if (Object.keys(more).length > 0) throw new Error(`the fake does not know ${Object.keys(more).join()}`)
   if (Array.isArray($in)) return $in.includes(value)
-  return typeof value === 'string' && new RegExp(String($regex), String($options ?? '')).test(value)
+  return typeof value === 'string' && new RegExp($regex ?? '', $options).test(value)
 }
 
 function valuesAt(value: unknown, [name, ...rest]: readonly string[]): readonly unknown[] {
