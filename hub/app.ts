@@ -109,8 +109,9 @@ export function createApp(options: AppOptions): Koa {
     now,
   })
   const notices = options.setup
-  // The proxy alone reaches the hub; it overwrites X-Forwarded-*, and the last address is the one it saw itself.
-  const app = new Koa({ proxy: true, maxIpsCount: 1 })
+  // The proxy alone reaches the hub. What it says is the browser's address, whatever proxies of the facility are in
+  // front; X-Forwarded-For ends with the last of those.
+  const app = new Koa({ proxy: true, proxyIpHeader: 'X-Real-IP', maxIpsCount: 1 })
   // Koa reports here what breaks off while an answer is on its way. A browser that leaves is no error.
   app.on('error', (error: NodeJS.ErrnoException) => {
     const left = error.code === 'ERR_STREAM_PREMATURE_CLOSE' || error.code === 'ECONNRESET' || error.code === 'EPIPE'

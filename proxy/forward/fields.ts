@@ -52,7 +52,8 @@ export function renderRequestHead(request: Request, rules: RequestRules): string
   if (!overwrites) return `${text}${rules.extra}\r\n`
   return (
     `${text}X-Forwarded-For: ${request.way}\r\nX-Forwarded-Proto: ${request.scheme}\r\n` +
-    `X-Forwarded-Host: ${request.authority}\r\nX-Request-Id: ${request.id}\r\n${rules.extra}\r\n`
+    `X-Forwarded-Host: ${request.authority}\r\nX-Request-Id: ${request.id}\r\n` +
+    `X-Real-IP: ${request.address}\r\n${rules.extra}\r\n`
   )
 }
 

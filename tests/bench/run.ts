@@ -1,4 +1,4 @@
-/** `npm run bench [-- launch start storm proxy api]`: figures on standard output; nothing here passes or fails. */
+/** `npm run bench [-- launch start login storm proxy api]`: figures on standard output; nothing here passes or fails. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,6 +6,7 @@ import { runHutch } from '../support/hutch.ts'
 import { logInAs } from '../support/scientist.ts'
 import { benchApi } from './api.ts'
 import { benchLaunch } from './launch.ts'
+import { benchLogin } from './login.ts'
 import { benchProxy } from './proxy.ts'
 import { benchQuota } from './quota.ts'
 import { benchMemory, benchStart } from './start.ts'
@@ -28,6 +29,7 @@ try {
       await hutch.stop()
     }
   }
+  if (isWanted('login')) await benchLogin(folder)
   if (isWanted('storm')) await benchStorm(folder)
   if (isWanted('quota')) await benchQuota()
   if (isWanted('proxy')) await benchProxy(3, [])

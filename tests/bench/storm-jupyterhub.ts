@@ -16,7 +16,10 @@ const token = 'storm-token'
 const usersAtOnce = 200
 
 /** Undefined: it is not installed here; tests/e2e installs it. */
-export async function stormJupyterHub(parent: string, people: number): Promise<StormSubject | undefined> {
+export async function stormJupyterHub(
+  parent: string,
+  people: number,
+): Promise<(StormSubject & { readonly url: string }) | undefined> {
   const bin = await installedJupyterHub()
   if (bin === undefined) return undefined
   const folder = join(parent, 'jupyterhub')
@@ -88,6 +91,7 @@ export async function stormJupyterHub(parent: string, people: number): Promise<S
   }
   return {
     name: 'JupyterHub 6.1.1',
+    url: base,
     pids: () => Promise.resolve({ hub: hub.pid ?? 0, proxy: proxy.pid ?? 0 }),
     async launch(person) {
       const { status, text } = await ask('POST', `/api/users/p${person}/server`)
@@ -144,6 +148,7 @@ class InstantSpawner(Spawner):
 
 c.JupyterHub.spawner_class = InstantSpawner
 c.JupyterHub.authenticator_class = 'dummy'
+c.Authenticator.allow_all = True
 c.JupyterHub.db_url = 'sqlite:///jupyterhub.sqlite'
 c.JupyterHub.bind_url = 'http://127.0.0.1:${ports.proxy}/'
 c.JupyterHub.hub_bind_url = 'http://127.0.0.1:${ports.hub}'

@@ -195,3 +195,14 @@ test('a query string of 100 kB never arrives', async (t) => {
   t.is(status, 431)
   t.deepEqual(hub.lines, [])
 })
+
+test('the address that counts is the browser’s, as our proxy says, and not that of a proxy in front', async (t) => {
+  const hub = await fakeHub(t)
+  const headers = {
+    Origin: 'https://evil.example.org',
+    'X-Forwarded-For': '6.6.6.6, 192.0.2.7, 10.0.0.1',
+    'X-Real-IP': '192.0.2.7',
+  }
+  t.is((await ask(hub, { as: 'alice', method: 'POST', path: '/hub/launch', headers, body: '' })).status, 403)
+  t.like(hub.audit.entries[0], { did: 'request.refused', from: '192.0.2.7' })
+})

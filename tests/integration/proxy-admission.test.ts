@@ -69,13 +69,14 @@ test('a navigation asks the hub for a ticket, which opens the environment once',
 
   const cookie = `other=1; hutch-entry=${entry}; __Host-hutch-login=secret; hutch-session=x`
   const inside = await ask(`${proxy.url}${next}`, {
-    headers: { cookie, authorization: 'Bearer x', 'x-forwarded-for': '1.2.3.4' },
+    headers: { cookie, authorization: 'Bearer x', 'x-forwarded-for': '1.2.3.4', 'x-real-ip': '1.2.3.4' },
   })
   t.is(inside.status, 200)
   const seen = JSON.parse(inside.body) as { url: string; headers: Record<string, string> }
   t.is(seen.url, next)
   t.is(seen.headers['cookie'], 'other=1')
   t.is(seen.headers['x-forwarded-for'], '127.0.0.1')
+  t.is(seen.headers['x-real-ip'], '127.0.0.1')
   t.is(seen.headers['x-hutch-user'], 'alice')
   t.truthy(seen.headers['x-request-id'])
 

@@ -154,12 +154,14 @@ test('a trusted proxy in front is believed, its last word alone; another one is 
       trusted
         ? {
             'x-forwarded-for': '6.6.6.6, 192.0.2.7, 127.0.0.1',
+            'x-real-ip': '192.0.2.7',
             'x-forwarded-proto': 'https',
             'x-forwarded-host': 'hub.example.org',
             'x-request-id': 'from-the-front',
           }
         : {
             'x-forwarded-for': '127.0.0.1',
+            'x-real-ip': '127.0.0.1',
             'x-forwarded-proto': 'http',
             'x-forwarded-host': `127.0.0.1:${proxy.port}`,
           },

@@ -341,7 +341,7 @@ test('what is no valid request reaches nobody: pseudo fields, framing, names, va
     if (name.endsWith('in a value') || name.endsWith('name')) {
       for (const headers of reached.splice(0)) {
         t.true(
-          Object.keys(headers).every((key) => /^(?:host|x-(?:forwarded|hutch|request)-[a-z]+)$/.test(key)),
+          Object.keys(headers).every((key) => /^(?:host|x-real-ip|x-(?:forwarded|hutch|request)-[a-z]+)$/.test(key)),
           name,
         )
       }

@@ -44,7 +44,8 @@ interface Cookie {
 
 const mostRedirects = 20
 
-export function createJar(kept: readonly Cookie[] = []): Jar {
+/** `always`: headers of every request. */
+export function createJar(kept: readonly Cookie[] = [], always: Readonly<Record<string, string>> = {}): Jar {
   let cookies = [...kept]
 
   function header(url: URL): string {
@@ -69,7 +70,7 @@ export function createJar(kept: readonly Cookie[] = []): Jar {
 
   async function ask(address: string, { method = 'GET', form, headers = {} }: AskOptions = {}): Promise<Page> {
     const url = new URL(address)
-    const sent = new Headers({ accept: 'text/html', 'user-agent': 'test browser', ...headers })
+    const sent = new Headers({ accept: 'text/html', 'user-agent': 'test browser', ...always, ...headers })
     const cookie = header(url)
     if (cookie !== '') sent.set('cookie', cookie)
     if (method !== 'GET' && !sent.has('sec-fetch-site') && !sent.has('origin')) {

@@ -67,6 +67,8 @@ export interface TestProviderOptions {
   readonly name: string
   /** Further claims of the scope `profile`. */
   readonly claims?: readonly string[]
+  /** Who is logged in there, by the browser's request. Absent: `person`. */
+  readonly personOf?: (headers: IncomingMessage['headers']) => TestPerson
   /** Takes the place of the provider's configuration, field by field. */
   readonly changes?: object
 }
@@ -79,7 +81,10 @@ export const ada: TestPerson = {
   groups: ['optics', 'users'],
 }
 
-export async function startProvider(t: ExecutionContext, options: TestProviderOptions): Promise<TestProvider> {
+/** Whoever ends what was started. */
+export type Owner = Pick<ExecutionContext, 'teardown'>
+
+export async function startProvider(t: Owner, options: TestProviderOptions): Promise<TestProvider> {
   const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true })
   const kid = 'test-key'
   const jwk = { ...(await exportJWK(privateKey)), kid, use: 'sig', alg: 'RS256' }
@@ -130,7 +135,7 @@ export async function startProvider(t: ExecutionContext, options: TestProviderOp
   })
   provider.use(async (ctx, next) => {
     if (!ctx.path.startsWith('/interaction/')) return next()
-    const { person } = self
+    const person = options.personOf?.(ctx.req.headers) ?? self.person
     if (person) people.set(person.sub, person)
     const result = person ? { login: { accountId: person.sub } } : { error: 'access_denied' }
     ctx.status = 303
