@@ -82,7 +82,7 @@ export function createSlurm(config: SlurmConfig, context: SpawnerContext, cluste
         { title: 'The same by hand', text: sbatchLine(asked) },
       ]
     },
-    observeNotBefore: () => queue.notBefore(),
+    observeNotBefore: () => queue.welcomeAt(),
     claims: { key: claimKey, withinMs: config.claimWithin, bootstrap, claiming: () => queue.wake() },
     async close() {
       await digester.close()
@@ -105,6 +105,7 @@ async function remove(tools: SlurmTools, id: EnvironmentId, signal: AbortSignal)
   const wanted = new Map(jobs.filter((job) => !hasEnded(job)).map(({ jobId, user, uid }) => [jobId, { user, uid }]))
   if (record !== undefined) wanted.set(record.jobId, { user: record.user, uid: record.uid })
   for (const [jobId, person] of wanted) await cluster.cancel(person, jobId, within)
+  queue.removed()
   if (record !== undefined || jobs.length > 0 || (await records.asked(id)) !== undefined) await records.remove(id)
 }
 

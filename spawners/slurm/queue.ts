@@ -16,6 +16,10 @@ export interface Queue {
   latest(): Look | undefined
   /** ms since the epoch: a look that is asked for earlier waits until then. */
   notBefore(): number
+  /** ms since the epoch: until then nobody needs one, so that whoever does finds that it may begin at once. */
+  welcomeAt(): number
+  /** Something was removed: the next look tells whether it is gone. */
+  removed(): void
   /** Something was submitted: a look in a moment tells more than one now. */
   submitted(): void
   /** A job runs and says so: now is the moment. */
@@ -32,8 +36,10 @@ export interface QueueOptions {
 
 const restFactor = 10
 const lookTimeoutMs = 60_000
-/** Of the interval: how long a submitted job gets to start before a look is spent on it. */
-const settleShare = 0.3
+/** At rest, in intervals: a job that starts says so itself. */
+const restIntervals = 3
+/** Of the interval: how long a submitted job gets to start and say so before a look is spent on it. */
+const settleShare = 0.9
 
 export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
   const followers = new Set<(look: Look, before: Look | undefined) => void>()
@@ -41,25 +47,24 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
   let begunAt = -Infinity
   let restMs = 0
   let submittedAt = -Infinity
+  let isUrgent = true
   let running: Promise<unknown> = Promise.resolve()
   let waiting: Promise<Look> | undefined
-  let woken = new AbortController()
 
   function notBefore(): number {
-    const spaced = begunAt + Math.max(intervalMs, restMs)
+    return begunAt + Math.max(intervalMs, restMs)
+  }
+
+  function welcomeAt(): number {
+    if (!isUrgent) return begunAt + Math.max(restIntervals * intervalMs, restMs)
     const settleMs = settleShare * intervalMs
     // One submit after the other must not put it off for ever.
-    return Math.max(spaced, Math.min(submittedAt + settleMs, Math.max(spaced, begunAt) + settleMs))
+    return Math.max(notBefore(), Math.min(submittedAt + settleMs, notBefore() + settleMs))
   }
 
   async function next(): Promise<Look> {
     await running.catch(() => undefined)
-    for (;;) {
-      const leftMs = notBefore() - now().getTime()
-      if (leftMs <= 0) break
-      await sleep(leftMs, undefined, { signal: woken.signal }).catch(() => undefined)
-      if (woken.signal.aborted) woken = new AbortController()
-    }
+    while (notBefore() > now().getTime()) await sleep(Math.max(1, notBefore() - now().getTime()))
     waiting = undefined
     const looking = lookNow()
     running = looking
@@ -68,8 +73,11 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
 
   async function lookNow(): Promise<Look> {
     begunAt = now().getTime()
+    isUrgent = false
     try {
       const seen = { begunAt, digest: await look(AbortSignal.timeout(lookTimeoutMs)) }
+      // What is just ending is looked at until it has.
+      isUrgent ||= seen.digest.jobs.some(({ state }) => state === 'COMPLETING')
       restMs = restFactor * (now().getTime() - begunAt)
       const before = latest
       latest = seen
@@ -78,12 +86,14 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
     } catch (error) {
       // How long a dead controller takes to say so tells nothing of its load.
       restMs = now().getTime() - begunAt
+      isUrgent = true
       throw error
     }
   }
 
   return {
     notBefore,
+    welcomeAt,
     latest: () => latest,
     async fresh(signal) {
       signal.throwIfAborted()
@@ -94,10 +104,14 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
     },
     submitted() {
       submittedAt = now().getTime()
+      isUrgent = true
+    },
+    removed() {
+      isUrgent = true
     },
     wake() {
       submittedAt = -Infinity
-      woken.abort()
+      isUrgent = true
     },
     follow(seen) {
       followers.add(seen)

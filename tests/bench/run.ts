@@ -1,4 +1,4 @@
-/** `npm run bench [-- launch start login storm proxy api]`: figures on standard output; nothing here passes or fails. */
+/** `npm run bench [-- launch start login storm slurm proxy api]`: figures on standard output; nothing here passes or fails. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +9,7 @@ import { benchLaunch } from './launch.ts'
 import { benchLogin } from './login.ts'
 import { benchProxy } from './proxy.ts'
 import { benchQuota } from './quota.ts'
+import { benchSlurm } from './slurm.ts'
 import { benchMemory, benchStart } from './start.ts'
 import { benchStorm } from './storm.ts'
 
@@ -32,6 +33,7 @@ try {
   if (isWanted('login')) await benchLogin(folder)
   if (isWanted('storm')) await benchStorm(folder)
   if (isWanted('quota')) await benchQuota()
+  if (isWanted('slurm')) await benchSlurm()
   if (isWanted('proxy')) await benchProxy(3, [])
   if (isWanted('api')) await benchApi(folder)
 } finally {

@@ -21,7 +21,7 @@ export async function jupyterOnPath(t: ExecutionContext): Promise<string | undef
 }
 
 /** One for each version of what the set-up installs; `missing`: why there is none. */
-export async function readyJupyter(t: ExecutionContext): Promise<Jupyter> {
+export async function readyJupyter(t: Pick<ExecutionContext, 'timeout'>): Promise<Jupyter> {
   const stateFolder = join(cacheFolder(), `jupyter-${await version()}`)
   await mkdir(stateFolder, { recursive: true, mode: 0o755 })
   t.timeout(900_000, 'JupyterLab is set up, once for all tests')

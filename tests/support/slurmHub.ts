@@ -14,11 +14,12 @@ import { startSlurmSite, type SlurmSite } from './slurmSite.ts'
 export interface SlurmHub {
   readonly site: SlurmSite
   readonly hutch: RunningHutch
+  readonly binFolder: string
   logIn(name: Exclude<Name, 'emmy'>): Promise<Scientist>
   close(): Promise<void>
 }
 
-export async function startSlurmHub(t: ExecutionContext): Promise<SlurmHub> {
+export async function startSlurmHub(t: Pick<ExecutionContext, 'timeout'>): Promise<SlurmHub> {
   const jupyter = await readyJupyter(t)
   if ('missing' in jupyter) throw new Error(jupyter.missing)
   const site = await startSlurmSite()
@@ -34,6 +35,7 @@ export async function startSlurmHub(t: ExecutionContext): Promise<SlurmHub> {
     return {
       site,
       hutch,
+      binFolder: jupyter.binFolder,
       logIn: async (name) => await logInAs(hutch.url, name, (await hutch.passwords())[name] ?? ''),
       async close() {
         await hutch.stop()

@@ -14,6 +14,7 @@ const examples = new URL('../../config/examples', import.meta.url).pathname
 for (const [file, warnings] of [
   ['one-machine.yaml', ['environments.hosts']],
   ['facility.yaml', []],
+  ['slurm.yaml', ['environments.hosts']],
 ] as const) {
   test(`the example ${file} loads`, async (t) => {
     const folder = await temporaryFolder(t)
@@ -31,7 +32,12 @@ for (const [file, warnings] of [
 }
 
 test('there is no example that is not tried here, and the one of a catalogue is tried with hub/catalogue', async (t) => {
-  t.deepEqual((await readdir(examples)).toSorted(), ['catalogue.yaml', 'facility.yaml', 'one-machine.yaml'])
+  t.deepEqual((await readdir(examples)).toSorted(), [
+    'catalogue.yaml',
+    'facility.yaml',
+    'one-machine.yaml',
+    'slurm.yaml',
+  ])
   const { createFileCatalogue } = await import('../../hub/catalogue/file.ts')
   const log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log }
   const path = join(examples, 'catalogue.yaml')

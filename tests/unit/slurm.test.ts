@@ -383,15 +383,20 @@ test('looks are spaced by the interval and by ten times what one takes, shared, 
   await Promise.all([queue.fresh(signal), queue.fresh(signal)])
   t.is(begun.length, 1, 'two who ask at once share one')
   t.is(queue.notBefore(), 100_060)
+  t.is(queue.welcomeAt(), 100_180, 'at rest nobody needs one so soon')
+  queue.submitted()
+  t.is(queue.welcomeAt(), 100_060, 'a submit puts nothing off that has to wait anyway')
+  clock = 100_050
+  queue.submitted()
+  t.is(queue.welcomeAt(), 100_104, 'the job gets a moment to say that it runs')
+  queue.wake()
+  t.is(queue.welcomeAt(), 100_060, 'and it said so')
   clock = 100_060
   tookMs = 50
   await queue.fresh(signal)
   t.is(queue.notBefore(), 100_060 + 500)
-  queue.submitted()
-  t.is(queue.notBefore(), 100_060 + 500, 'a submit puts nothing off that has to wait anyway')
-  clock = 100_600
-  queue.submitted()
-  t.is(queue.notBefore(), 100_578, 'and at most a share of the interval else')
+  queue.removed()
+  t.is(queue.welcomeAt(), 100_060 + 500)
   await t.throwsAsync(queue.fresh(AbortSignal.abort(new Error('no'))), { message: 'no' })
   t.is(begun.length, 2)
 })

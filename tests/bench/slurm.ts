@@ -1,0 +1,203 @@
+/**
+ * SLURM: from the click on "launch" to JupyterLab's first answer, against `sbatch` of a script with the same command,
+ * in interleaved rounds of one run; and what a full queue costs. Goals: at most 5 % and 300 ms more; one look at a time.
+ */
+import { randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { defaultApplication } from '../../images/agent/applications.ts'
+import { fillIn } from '../../images/agent/placeholders.ts'
+import { environmentId } from '../../spawners/common/environmentId.ts'
+import type { Scientist } from '../support/scientist.ts'
+import { startSlurmHub, type SlurmHub } from '../support/slurmHub.ts'
+import { slurmSpec, startSlurmSite, type SlurmSite } from '../support/slurmSite.ts'
+import { until } from '../support/until.ts'
+import { median, row } from './figures.ts'
+
+const rounds = 7
+const newId = environmentId(randomBytes)
+
+export async function benchSlurm(): Promise<void> {
+  const hub = await startSlurmHub({ timeout: Object.assign(() => undefined, { clear: () => undefined }) })
+  try {
+    await benchFirstAnswer(hub)
+  } finally {
+    await hub.close()
+  }
+  const site = await startSlurmSite({ minJobAgeSeconds: 300 })
+  try {
+    await benchQueue(site)
+  } finally {
+    await site.close()
+  }
+}
+
+async function benchFirstAnswer(hub: SlurmHub): Promise<void> {
+  const ada = await hub.logIn('ada')
+  const ours: number[] = []
+  const byHand: number[] = []
+  for (let round = 0; round <= rounds; round += 1) {
+    const [hand, own] = [await firstAnswerByHand(hub, round), await firstAnswer(ada)]
+    // The first of each fills the machine's caches.
+    if (round > 0) byHand.push(hand)
+    if (round > 0) ours.push(own)
+    // At any moment between two looks at the queue.
+    await sleep(6_000 + Math.random() * 8_000)
+  }
+  const [a, b] = [median(ours), median(byHand)]
+  row('launch to first answer, and sbatch by hand', { hutch_ms: a, by_hand_ms: b, ratio: a / b, more_ms: a - b })
+  row('  each', { hutch_ms: ours.map(Math.round).join(' '), by_hand_ms: byHand.map(Math.round).join(' ') })
+}
+
+async function firstAnswer(ada: Scientist): Promise<number> {
+  const startedAt = performance.now()
+  const launched = await ada.launch({ profile: 'lab', flavour: 'small' })
+  const isReady = async (): Promise<boolean> => (await ada.state(launched.id)) === 'ready'
+  await until('it is ready', isReady, { timeoutMs: 120_000, everyMs: 25 })
+  const tookMs = performance.now() - startedAt
+  await ada.api('POST', `/environments/${launched.id}/stop`)
+  const isEnded = async (): Promise<boolean> => (await ada.state(launched.id)) === 'ended'
+  await until('it ended', isEnded, { timeoutMs: 120_000, everyMs: 100 })
+  return tookMs
+}
+
+async function firstAnswerByHand({ site, binFolder }: SlurmHub, round: number): Promise<number> {
+  const { cluster } = site
+  const home = cluster.view.home('ada')
+  const socket = `/tmp/hutch-bench-${process.pid}-${round}`
+  const values = { socket, prefix: '/by/hand/', home, start: home }
+  const argv = defaultApplication('notebook').argv.map((argument) => `'${fillIn(argument, values)}'`)
+  const script = join(cluster.folder, `by-hand-${round}.sh`)
+  const lines = ['#!/bin/bash -l', `export PATH=${binFolder}:$PATH HOME=${home}`, `exec ${argv.join(' ')}`, '']
+  await writeFile(script, lines.join('\n'), { mode: 0o755 })
+  const startedAt = performance.now()
+  const asked = ['sbatch', '--parsable', '--mem=1G', '-c1', '-t30', '-D', home, '-o', '/dev/null', script]
+  const job = (await cluster.run(asked, 'ada')).trim()
+  await until('Jupyter answers', () => answers(socket, '/by/hand/api'), { timeoutMs: 120_000, everyMs: 25 })
+  const tookMs = performance.now() - startedAt
+  await cluster.run(['scancel', job])
+  await until('it is gone', async () => (await cluster.run(['squeue', '-h', '-j', job])).trim() === '', {
+    timeoutMs: 60_000,
+    everyMs: 200,
+  })
+  return tookMs
+}
+
+function answers(socketPath: string, path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const asking = request({ socketPath, path, agent: false, headers: { host: 'localhost' } }, (answer) => {
+      answer.resume()
+      resolve((answer.statusCode ?? 500) < 500)
+    })
+    asking.on('error', () => resolve(false))
+    asking.end()
+  })
+}
+
+const [ownJobs, foreignJobs, startingJobs] = [1_000, 5_000, 50]
+
+/** 1,000 jobs of ours and 5,000 of others in the queue; then 50 of ours start. */
+async function benchQueue(site: SlurmSite): Promise<void> {
+  const { cluster } = site
+  // Jobs of one user each would be refused beyond a number that SLURM has by itself.
+  await cluster.run(['scontrol', 'update', 'partitionname=short', 'state=down'])
+  const spawner = await site.open('bench', {}, {})
+  const counted = await countedCalls(site)
+  const busy = await site.open('bench', { endpoint: counted.url }, {})
+  await fillQueue(site, foreignJobs)
+  const launch = (partition: string): Promise<void> =>
+    spawner.ensure(
+      slurmSpec(site, 'ada', { id: newId(), hub: 'bench', profile: { partition }, variables: { HUTCH_TEST: 'run' } }),
+      AbortSignal.timeout(60_000),
+    )
+  for (let done = 0; done < ownJobs; done += 25) await Promise.all(Array.from({ length: 25 }, () => launch('short')))
+
+  const took: number[] = []
+  const delays = monitorEventLoopDelay({ resolution: 5 })
+  const cpu: number[] = []
+  for (let look = 0; look < 5; look += 1) {
+    await sleep(Math.max(0, (busy.observeNotBefore?.() ?? 0) - Date.now()))
+    delays.enable()
+    const [startedAt, before] = [performance.now(), process.cpuUsage()]
+    const found = await busy.observe(AbortSignal.timeout(60_000))
+    took.push(performance.now() - startedAt)
+    const { user, system } = process.cpuUsage(before)
+    cpu.push((user + system) / 1_000)
+    delays.disable()
+    if (found.size !== ownJobs) throw new Error(`${found.size} of ${ownJobs} were seen`)
+  }
+  row(`one look at ${ownJobs} own and ${foreignJobs} foreign jobs`, {
+    ms: median(took),
+    cpu_ms: median(cpu),
+    megabytes: counted.largestBytes() / 1e6,
+    longest_pause_ms: delays.max / 1e6,
+  })
+
+  counted.reset()
+  const minuteMs = 60_000
+  const until = Date.now() + minuteMs
+  const starting = Promise.all(Array.from({ length: startingJobs }, () => launch('main')))
+  while (Date.now() < until) {
+    await sleep(Math.max(5_000, (busy.observeNotBefore?.() ?? 0) - Date.now()))
+    await busy.observe(AbortSignal.timeout(60_000))
+  }
+  await starting
+  row(`calls in a minute while ${startingJobs} start`, {
+    looks: counted.calls(),
+    submits: startingJobs,
+    batchspawner_would: startingJobs * 2 * 60,
+  })
+  await spawner.close?.()
+  await busy.close?.()
+  counted.close()
+}
+
+/** By SLURM's own command, in one shell: 5,000 REST calls would take as long. */
+async function fillQueue({ cluster }: SlurmSite, count: number): Promise<void> {
+  const script = `seq ${count} | xargs -P4 -I_ sbatch -Q -p short --mem=10M -D /tmp -o /dev/null --wrap=true`
+  for (let done = 0; done < count; done += 500) {
+    await cluster.run(['bash', '-c', script.replace(String(count), '500')], 'marie')
+  }
+}
+
+interface Counted {
+  readonly url: string
+  calls(): number
+  largestBytes(): number
+  reset(): void
+  close(): void
+}
+
+/** Passes requests on to slurmrestd, and counts them. */
+async function countedCalls({ cluster }: SlurmSite): Promise<Counted> {
+  const { createServer } = await import('node:http')
+  let calls = 0
+  let largest = 0
+  const server = createServer((incoming, outgoing) => {
+    calls += 1
+    const { hostname, port } = new URL(cluster.restUrl)
+    const { method, url: path, headers } = incoming
+    const passing = request({ hostname, port, method, path, headers, agent: false }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
+      let bytes = 0
+      answer.on('data', (data: Buffer) => (bytes += data.length))
+      answer.on('end', () => (largest = Math.max(largest, bytes)))
+      answer.pipe(outgoing)
+    })
+    passing.on('error', () => outgoing.destroy())
+    incoming.pipe(passing)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  return {
+    url: `http://127.0.0.1:${port}`,
+    calls: () => calls,
+    largestBytes: () => largest,
+    reset: () => void (calls = 0),
+    close: () => server.close(),
+  }
+}
