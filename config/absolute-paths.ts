@@ -2,11 +2,13 @@
 import { resolve } from 'node:path'
 import type { Configuration } from './schema.ts'
 
-type WithPaths = Partial<Pick<Configuration, 'state' | 'database' | 'login' | 'catalogue' | 'services' | 'proxy'>>
+type WithPaths = Partial<
+  Pick<Configuration, 'state' | 'database' | 'login' | 'accounts' | 'catalogue' | 'services' | 'proxy'>
+>
 
 /** The same, with every path of a file or folder of the hub's own absolute. */
 export function absolutePaths<T extends WithPaths>(configuration: T, folder: string): T {
-  const { state, database, login, catalogue, services, proxy } = configuration
+  const { state, database, login, accounts, catalogue, services, proxy } = configuration
   const absolute: WithPaths = {}
   if (state !== undefined) absolute.state = resolve(folder, state)
   if (database?.type === 'postgresql') {
@@ -18,6 +20,14 @@ export function absolutePaths<T extends WithPaths>(configuration: T, folder: str
       { ...provider, ...optional('clientSecretFile', provider.clientSecretFile, folder) },
     ])
     absolute.login = { ...login, providers: Object.fromEntries(providers) as typeof login.providers }
+  }
+  if (accounts?.source === 'ldap') {
+    const { caFile, passwordFile } = accounts
+    absolute.accounts = {
+      ...accounts,
+      ...optional('caFile', caFile, folder),
+      ...optional('passwordFile', passwordFile, folder),
+    }
   }
   if (catalogue?.type === 'file') absolute.catalogue = { ...catalogue, path: resolve(folder, catalogue.path) }
   if (catalogue?.type === 'http') {

@@ -6,7 +6,7 @@ import { readSecretFile, SecretFileError } from './secret.ts'
 
 /** Paths in the draft are absolute already. */
 export async function checkFiles(draft: Draft): Promise<Finding[]> {
-  const { database, login, catalogue, services, proxy } = draft
+  const { database, login, accounts, catalogue, services, proxy } = draft
   const checks: Promise<Finding[]>[] = []
   const secret = (path: Path, file: string | undefined) => {
     if (file !== undefined) checks.push(secretFinding(path, file))
@@ -20,6 +20,10 @@ export async function checkFiles(draft: Draft): Promise<Finding[]> {
   }
   for (const [name, { apiTokenFile }] of Object.entries(services ?? {})) {
     checks.push(apiTokenFindings(['services', name, 'apiTokenFile'], apiTokenFile))
+  }
+  if (accounts?.source === 'ldap') {
+    secret(['accounts', 'passwordFile'], accounts.passwordFile)
+    readable(['accounts', 'caFile'], accounts.caFile)
   }
   if (catalogue?.type === 'file') readable(['catalogue', 'path'], catalogue.path)
   if (catalogue?.type === 'http') secret(['catalogue', 'tokenFile'], catalogue.tokenFile)

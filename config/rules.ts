@@ -2,6 +2,7 @@
 import { BlockList, isIP } from 'node:net'
 import type { Draft } from './draft.ts'
 import type { Finding } from './mistake.ts'
+import { accountMistakes } from './account-rules.ts'
 import { mountFindings } from './mount-rules.ts'
 import { roleMistakes } from './role-rules.ts'
 import { publicAddressFindings, isLoopbackHost, isLoopbackUrl, listensBeyondLoopback } from './addresses.ts'
@@ -102,16 +103,6 @@ function accessMistakes({ access }: Draft): Finding[] {
         ]
       : [],
   )
-}
-
-function accountMistakes(draft: Draft): Finding[] {
-  const { accounts, spawners } = draft
-  const isOwn = accounts?.source === 'self' || accounts?.source === 'demo'
-  if (!isOwn || !listensBeyondLoopback(draft)) return []
-  const local = Object.values(spawners).some(({ type }) => type === 'local')
-  if (!local) return []
-  const message = `is ${accounts.source}: beyond loopback everybody would run as the hub itself; use system or file and run the hub as root`
-  return [{ path: ['accounts', 'source'], message }]
 }
 
 /** Whoever sits between could read the secrets, and say whose data are whose. */

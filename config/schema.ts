@@ -126,6 +126,102 @@ const account = z.strictObject({
   fullName: z.string().optional().describe('For the GECOS field. Absent: empty.'),
 })
 
+const attribute = z
+  .string()
+  .regex(/^[A-Za-z][A-Za-z0-9-]{0,63}$/, 'must be letters, digits and hyphens, a letter first')
+
+const ldapAccounts = z
+  .strictObject({
+    source: z.literal('ldap').describe('A directory that speaks LDAP.'),
+    servers: z
+      .array(
+        z
+          .string()
+          .regex(
+            /^ldaps?:\/\/[^/?#@\s]+\/?$/,
+            'must be ldaps://host or ldap://host, with a port where it is another; the rest has fields of its own',
+          )
+          .refine((text) => URL.canParse(text), 'is not an address'),
+      )
+      .min(1)
+      .max(8)
+      .describe('Addresses such as ldaps://ldap1.example.org, tried in this order; those that failed just now last.'),
+    startTls: z
+      .boolean()
+      .default(true)
+      .describe('Whether ldap:// is encrypted by StartTLS. False is refused beyond loopback.'),
+    caFile: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("Certificates (PEM) of the authority that signed the servers'. Absent: those that the system trusts."),
+    bindDn: z.string().min(1).optional().describe('As whom the hub asks. Absent: as nobody (anonymous).'),
+    passwordFile: secretFile
+      .optional()
+      .describe('Path of a file (chmod 600) that holds the password of bindDn; read again whenever it is needed.'),
+    people: z.string().min(1).describe('The DN beneath which people are found, such as ou=people,dc=example,dc=org.'),
+    groups: z.string().min(1).optional().describe('The DN beneath which groups are found. Absent: that of people.'),
+    groupMembers: z
+      .enum(['rfc2307', 'rfc2307bis'])
+      .default('rfc2307')
+      .describe('rfc2307: groups name their members (memberUid). rfc2307bis: they hold their DNs (member).'),
+    attributes: z
+      .strictObject({
+        person: attribute.default('posixAccount').describe('The object class of people.'),
+        group: attribute.default('posixGroup').describe('The object class of groups.'),
+        name: attribute.default('uid').describe("The account's name; must be the user's name in the hub."),
+        uid: attribute.default('uidNumber').describe('The numeric user id.'),
+        gid: attribute.default('gidNumber').describe("The numeric group id, a person's and a group's."),
+        home: attribute.default('homeDirectory').describe('The home directory.'),
+        shell: attribute.default('loginShell').describe('The login shell; a person without one has /bin/sh.'),
+        fullName: attribute.default('cn').describe('The full name, for the GECOS field.'),
+        groupName: attribute.default('cn').describe("A group's name."),
+        memberName: attribute.default('memberUid').describe('With rfc2307: the names of its members.'),
+        memberDn: attribute.default('member').describe('With rfc2307bis: the DNs of its members.'),
+      })
+      .describe('What the directory calls them.')
+      .prefault({}),
+    deadline: duration.prefault('5s').describe('A server that has not answered after this long has failed.'),
+    fresh: duration
+      .prefault('15s')
+      .describe('An answer is good for this long; a vanished account can be launched as for as long.'),
+    stale: duration
+      .prefault('10min')
+      .describe(
+        'While no server answers, an answer that is older than fresh by this much still counts. 0s: none does.',
+      ),
+  })
+  .describe('In a directory (RFC 2307 or 2307bis). Referrals are not followed, groups within groups not looked into.')
+
+const claim = z.string().min(1)
+
+const claimedAccounts = z
+  .strictObject({
+    source: z.literal('claims').describe('The login provider.'),
+    provider: name.describe('Which of login.providers; its people are the accounts (proves: account).'),
+    claims: z
+      .strictObject({
+        uid: claim.default('uidNumber').describe('The numeric user id.'),
+        gid: claim.default('gidNumber').describe('The numeric id of the primary group.'),
+        groups: claim
+          .optional()
+          .describe('Supplementary groups: a list of name:gid, or of objects with name and gid. Absent: none.'),
+        home: claim.default('homeDirectory').describe('The home directory.'),
+        shell: claim.default('loginShell').describe('The login shell.'),
+      })
+      .describe('Which claim carries what. Numbers may be text.')
+      .prefault({}),
+    home: z
+      .string()
+      .startsWith('/', 'must be an absolute path')
+      .default('/home/{user}')
+      .describe('The home of those without the claim; {user} is their name.'),
+    shell: z.string().default('/bin/bash').describe('The login shell of those without the claim.'),
+  })
+  .describe(
+    'What the login provider says of a person, as it said it last (at a login, or when the login was refreshed).',
+  )
+
 const accounts = z
   .discriminatedUnion('source', [
     z
@@ -147,6 +243,8 @@ const accounts = z
         users: z.record(z.string(), account).describe("Accounts by the user's name in the hub."),
       })
       .describe('Written here.'),
+    ldapAccounts,
+    claimedAccounts,
   ])
   .describe('Where the POSIX account (uid, gid, groups, home) of a user comes from.')
   .prefault({ source: 'self' })
@@ -603,6 +701,8 @@ export const configurationSchema = z.strictObject({
  * As loaded: units are numbers, defaults are filled in, paths are absolute. A spawner's own parts (`spawners.<name>`
  * without `type`, `profiles.<name>.on.<spawner>`) are the output of its schemas already: never parse them again.
  */
+export type LdapAccounts = z.output<typeof ldapAccounts>
+export type ClaimedAccounts = z.output<typeof claimedAccounts>
 export type Configuration = z.output<typeof configurationSchema>
 /** As written in the file. */
 export type ConfigurationInput = z.input<typeof configurationSchema>

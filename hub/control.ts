@@ -19,7 +19,7 @@ const tokenRequestSchema = z.strictObject({
 const blockSchema = z.strictObject({ user: z.string().min(1).max(64), reason: z.string().min(1).max(300).nullable() })
 const limitsSchema = z.strictObject({ source: z.string().min(1).max(64), dryRun: z.boolean(), value: z.unknown() })
 
-const pseudonymiseSchema = z.strictObject({ user: z.string().min(1).max(64) })
+const userSchema = z.strictObject({ user: z.string().min(1).max(64) })
 
 export type TokenRequest = z.output<typeof tokenRequestSchema>
 
@@ -30,6 +30,8 @@ export interface ControlOptions {
   auditPage(query: AuditQuery): Promise<readonly AuditLine[]>
   /** By name; `reason`: blocked, and what the person reads; null: not blocked any more. */
   block(user: string, reason: string | null): Promise<void>
+  /** By name; the uid that their account had before is forgotten. */
+  renumber(user: string): Promise<void>
   /** The limits of a file become those of this source. */
   applyLimits(file: { source: string; dryRun: boolean; value: unknown }): Promise<Applied>
   /** By name; gives the pseudonym. */
@@ -85,10 +87,15 @@ async function answer(options: ControlOptions, request: IncomingMessage): Promis
       await options.block(user, reason)
       return json(200, {})
     }
+    case 'POST /control/renumber': {
+      const { user } = parse(userSchema, await readJson(request))
+      await options.renumber(user)
+      return json(200, {})
+    }
     case 'POST /control/limits':
       return json(200, await options.applyLimits(parse(limitsSchema, await readJson(request, longestLimitsBytes))))
     case 'POST /control/pseudonymise': {
-      const { user } = parse(pseudonymiseSchema, await readJson(request))
+      const { user } = parse(userSchema, await readJson(request))
       return json(200, { pseudonym: await options.pseudonymise(user) })
     }
     default:

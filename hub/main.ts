@@ -11,6 +11,7 @@ import { environmentId } from '../spawners/common/environmentId.ts'
 import type { Log } from '../spawners/spawner.ts'
 import { type Audit, createAudit } from './audit/index.ts'
 import { createAccounts } from './accounts/index.ts'
+import { createSeenAccounts } from './accounts/seen.ts'
 import { createApp } from './app.ts'
 import { createCatalogue } from './catalogue/index.ts'
 import type { User } from './domain/services.ts'
@@ -145,7 +146,11 @@ async function makeRooms(
     ? await startDemo({ ...inState, publicUrl, listenHost: configuration.listen.host })
     : undefined
   const services = await serviceTokens(configuration)
-  const accounts = createAccounts(configuration.accounts, inState)
+  const accounts = createAccounts(configuration.accounts, {
+    ...inState,
+    claims: { db: store.db, providers: configuration.login.providers },
+    seen: createSeenAccounts({ db: store.db, now }),
+  })
   const catalogue = await createCatalogue(configuration.catalogue, {
     ...inState,
     contact: configuration.hub.contact,

@@ -2,6 +2,7 @@
 import { createServer, type RequestListener } from 'node:http'
 import { join } from 'node:path'
 import type Koa from 'koa'
+import { renumber } from './accounts/seen.ts'
 import { auditExporter } from './audit/export.ts'
 import { pseudonymise } from './audit/pseudonymise.ts'
 import { serveControl } from './control.ts'
@@ -66,6 +67,7 @@ export async function serve(ground: Ground, rooms: Rooms, opened: AsyncDisposabl
     block: (user, reason) =>
       block({ db: store.db, audit, routes: reconciler.routes, now: () => new Date() }, user, reason, { who: 'hub' }),
     applyLimits: (file) => quota.apply(file, { who: 'hub' }),
+    renumber: (user) => renumber({ db: store.db, audit }, user, { who: 'hub' }),
     pseudonymise: (user) =>
       pseudonymise({ store, audit, routes: reconciler.routes, now: () => new Date() }, user, { who: 'hub' }),
   })

@@ -19,6 +19,8 @@ export function homeSource(
       return join(stateFolder, 'homes', account.name)
     case 'system':
     case 'file':
+    case 'ldap':
+    case 'claims':
       return account.home
   }
 }

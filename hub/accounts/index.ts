@@ -1,11 +1,14 @@
 /** Where POSIX accounts come from. One factory for each source; every answer passes the same rule (rule.ts). */
-import type { Configuration } from '../../config/schema.ts'
+import type { Configuration, ProviderConfiguration } from '../../config/schema.ts'
 import type { Account, Log } from '../../spawners/spawner.ts'
 import { Problem } from '../domain/problem.ts'
 import type { Accounts, User } from '../domain/services.ts'
+import { type ClaimsSourceOptions, createClaimsSource } from './claims.ts'
 import { createDemoSource } from './demo.ts'
 import { createFileSource } from './file.ts'
+import { createLdapSource } from './ldap/index.ts'
 import { requireSoundAccount, requireSoundName } from './rule.ts'
+import type { SeenAccounts } from './seen.ts'
 import { createSelfSource, type ProcessIdentity, processIdentity } from './self.ts'
 import { createSystemSource } from './system.ts'
 
@@ -21,6 +24,12 @@ export interface AccountsOptions {
   readonly log: Log
   /** Accounts below this uid belong to the system and are refused. */
   readonly minimumUid?: number
+  /** For `claims`: what the login providers said. */
+  readonly claims?: Pick<ClaimsSourceOptions, 'db'> & {
+    readonly providers: Readonly<Record<string, ProviderConfiguration>>
+  }
+  /** Absent: what an account was before is not asked. */
+  readonly seen?: SeenAccounts
   /** Who the hub runs as; only tests say otherwise. */
   readonly identity?: ProcessIdentity
 }
@@ -32,6 +41,8 @@ export function createAccounts(configuration: Configuration['accounts'], options
     async of(user: User, signal: AbortSignal): Promise<Account> {
       requireSoundName(user.name)
       const account = await ask(source, user.name, signal, options.log)
+      // Those of `self` and `demo` are the hub's own doing.
+      if (configuration.source !== 'self' && configuration.source !== 'demo') await options.seen?.check(user, account)
       if (account === undefined) {
         throw new Problem(
           'launchRefused',
@@ -54,7 +65,18 @@ function createSource(configuration: Configuration['accounts'], options: Account
       return createSystemSource(options)
     case 'file':
       return createFileSource(configuration.users)
+    case 'ldap':
+      return createLdapSource(configuration, options)
+    case 'claims':
+      return createClaimsSource(configuration, claimsOptions(configuration.provider, options.claims))
   }
+}
+
+/** @throws where the configuration was not checked: it names a provider that is there. */
+function claimsOptions(name: string, claims: AccountsOptions['claims']): ClaimsSourceOptions {
+  const provider = claims?.providers[name]
+  if (claims === undefined || provider === undefined) throw new Error(`accounts.provider: there is no ${name}`)
+  return { provider, db: claims.db }
 }
 
 async function ask(source: AccountSource, name: string, signal: AbortSignal, log: Log): Promise<Account | undefined> {

@@ -4,6 +4,7 @@ import { Problem } from '../domain/problem.ts'
 import { createCache } from './cache.ts'
 import { groupIds, groupNames, passwdLine } from './getent.ts'
 import type { AccountSource } from './index.ts'
+import { fullNameOf, plainHome, readId } from './passwd.ts'
 
 /** A vanished account must stop new launches soon; twenty launches of one person need not ask LDAP twenty times. */
 const keptMs = 15_000
@@ -32,18 +33,14 @@ async function find(name: string, signal: AbortSignal): Promise<Account | undefi
 /** passwd(5): name:password:uid:gid:gecos:home:shell. What is not a number becomes NaN, which the rule refuses. */
 export function readPasswd(line: string): Omit<Account, 'groups'> {
   const [name = '', , uid = '', gid = '', gecos = '', home = '', shell = ''] = line.split(':')
-  const fullName = gecos.split(',')[0]?.trim() ?? ''
+  const fullName = fullNameOf(gecos.split(',')[0] ?? '')
   return {
     name,
     uid: readId(uid),
     gid: readId(gid),
-    home: home.length > 1 ? home.replace(/\/+$/, '') : home,
+    home: plainHome(home),
     // passwd(5): an empty field means /bin/sh.
     shell: shell === '' ? '/bin/sh' : shell,
-    ...(fullName === '' || /\p{Cc}/u.test(fullName) ? {} : { fullName }),
+    ...(fullName === undefined ? {} : { fullName }),
   }
-}
-
-function readId(text: string): number {
-  return /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
 }

@@ -141,7 +141,7 @@ async function hideUser(trx: Transaction<Tables>, { id }: UserRow, pseudonym: st
     })
     .where('id', '=', id)
     .execute()
-  for (const table of ['identities', 'logins', 'environments'] as const) {
+  for (const table of ['identities', 'accounts_seen', 'logins', 'environments'] as const) {
     await trx.deleteFrom(table).where('user_id', '=', id).execute()
   }
   await trx.updateTable('tokens').set({ note: '', revoked_at: now.getTime() }).where('user_id', '=', id).execute()

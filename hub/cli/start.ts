@@ -91,6 +91,8 @@ function rootMeans(source: Configuration['accounts']['source']): string {
       return 'as root: each person gets an account of their own, sandboxed with bubblewrap'
     case 'system':
     case 'file':
+    case 'ldap':
+    case 'claims':
       return `as root: environments run as the accounts that accounts.source: ${source} names, sandboxed with bubblewrap`
   }
 }

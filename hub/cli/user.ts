@@ -1,8 +1,9 @@
-/** `hutch user block|unblock|pseudonymise NAME`. */
+/** `hutch user block|unblock|renumber|pseudonymise NAME`. */
 import { join } from 'node:path'
 import { z } from 'zod'
 import { createAudit, type Audit } from '../audit/index.ts'
 import { pseudonymise } from '../audit/pseudonymise.ts'
+import { renumber } from '../accounts/seen.ts'
 import { block } from '../identity/blocking.ts'
 import type { Revocation } from '../../proxy/feed.ts'
 import { saveRevocation } from '../reconcile/revocations.ts'
@@ -18,9 +19,12 @@ import { loadSettings } from './settings.ts'
 export const user: Command = {
   help: `Usage: hutch user block NAME --reason TEXT
        hutch user unblock NAME
+       hutch user renumber NAME
        hutch user pseudonymise NAME
 
 block: closes whatever this person has open, and lets them in no more; they read the reason. What runs goes on.
+renumber: forgets the uid that a person's account had. Somebody whose account has another uid than when it was first
+seen can launch nothing, because files may belong to the old one; once you have seen to them, this lets them again.
 pseudonymise: makes a person's records anonymous, for good: their name, e-mail address, identities, logins and
 ended environments go, and the audit trail names them by a pseudonym, which is printed. Their files are not
 touched. Refused while an environment of theirs runs. Each works while the hub runs and while it does not.
@@ -35,7 +39,7 @@ Options
     const options = { reason: { type: 'string' }, config: { type: 'string' }, state: { type: 'string' } } as const
     const { values, positionals } = readArguments('hutch user', argv, options, { positionals: 2 })
     const [verb = '', name] = positionals
-    if (!isVerb(verb)) throw new UsageError('say what to do: hutch user block, unblock or pseudonymise NAME')
+    if (!isVerb(verb)) throw new UsageError('say what to do: hutch user block, unblock, renumber or pseudonymise NAME')
     if (name === undefined) throw new UsageError('NAME is missing; see hutch user --help')
     const reason = verb === 'block' ? required('hutch user', 'reason', values.reason) : null
     const { configuration } = await loadSettings({
@@ -60,7 +64,7 @@ Options
   },
 }
 
-const verbs = ['block', 'unblock', 'pseudonymise'] as const
+const verbs = ['block', 'unblock', 'renumber', 'pseudonymise'] as const
 type Verb = (typeof verbs)[number]
 
 const isVerb = (text: string): text is Verb => verbs.some((verb) => verb === text)
@@ -77,9 +81,9 @@ type Answer = z.output<typeof answerSchema>
 /** Undefined: no hub runs there. */
 async function askHub(socketPath: string, { verb, name, reason }: Wish): Promise<Answer | undefined> {
   const question =
-    verb === 'pseudonymise'
-      ? { path: '/control/pseudonymise', content: { user: name } }
-      : { path: '/control/block', content: { user: name, reason } }
+    verb === 'block' || verb === 'unblock'
+      ? { path: '/control/block', content: { user: name, reason } }
+      : { path: `/control/${verb}`, content: { user: name } }
   const answer = await askControl({ socketPath, method: 'POST', ...question })
   return answer === undefined ? undefined : answerSchema.parse(answer)
 }
@@ -92,6 +96,9 @@ async function alone(store: Store, audit: Audit, { verb, name, reason }: Wish): 
     case 'block':
     case 'unblock':
       await block({ db: store.db, audit, routes, now }, name, reason, { who: 'hub' })
+      return {}
+    case 'renumber':
+      await renumber({ db: store.db, audit }, name, { who: 'hub' })
       return {}
     case 'pseudonymise':
       return { pseudonym: await pseudonymise({ store, audit, routes, now }, name, { who: 'hub' }) }

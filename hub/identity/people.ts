@@ -216,6 +216,7 @@ async function deleteUser(trx: Transaction<Tables>, id: string, name: string): P
   await trx.deleteFrom('tokens').where('user_id', '=', id).execute()
   await trx.deleteFrom('logins').where('user_id', '=', id).execute()
   await trx.deleteFrom('identities').where('user_id', '=', id).execute()
+  await trx.deleteFrom('accounts_seen').where('user_id', '=', id).execute()
   await trx.deleteFrom('group_members').where('user_id', '=', id).execute()
   await trx.deleteFrom('role_members').where('kind', '=', 'user').where('member', '=', name).execute()
   await trx.deleteFrom('environments').where('user_id', '=', id).execute()

@@ -1,6 +1,7 @@
 /** The tables, step by step, in code; the same on SQLite and PostgreSQL. A step that was released never changes. */
 import { type Kysely, sql } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
+import { accountsSeen } from './migrations/accounts.ts'
 import { auditTrail } from './migrations/audit.ts'
 import { quotaStep } from './migrations/quota.ts'
 import { requestsStep } from './migrations/requests.ts'
@@ -38,6 +39,7 @@ function migrations(type: DatabaseType): Readonly<Record<string, Migration>> {
     '0005-quota': { up: quotaStep },
     '0006-links': { up: links },
     '0007-requests': { up: requestsStep },
+    '0008-accounts': { up: accountsSeen },
   }
 }
 

@@ -24,6 +24,7 @@ export interface Tables extends QuotaTables, RequestTables {
   audit_gate: AuditGateTable
   meta: MetaTable
   claims: ClaimsTable
+  accounts_seen: AccountsSeenTable
 }
 
 interface UsersTable {
@@ -36,6 +37,14 @@ interface UsersTable {
   blocked_reason: string | null
   created_at: number
   last_activity_at: number | null
+}
+
+/** What a user's account was when it was first seen; `missing_since`: its source has had none since then. */
+interface AccountsSeenTable {
+  user_id: string
+  uid: number
+  first_seen_at: number
+  missing_since: number | null
 }
 
 interface IdentitiesTable {

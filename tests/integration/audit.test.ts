@@ -10,6 +10,7 @@ import { throughGate } from '../../hub/audit/gate.ts'
 import { type Audit, createAudit } from '../../hub/audit/index.ts'
 import type { AuditEntry } from '../../hub/audit/entry.ts'
 import { pseudonymise } from '../../hub/audit/pseudonymise.ts'
+import { renumber } from '../../hub/accounts/seen.ts'
 import { block } from '../../hub/identity/blocking.ts'
 import { main } from '../../hub/cli/main.ts'
 import { serveControl } from '../../hub/control.ts'
@@ -349,6 +350,7 @@ test('hutch audit export and hutch user pseudonymise: with a hub that runs, and 
       createToken: () => Promise.reject(new Error('not asked')),
       auditPage: auditExporter(store.db),
       block: (user, reason) => block({ ...options, db: store.db }, user, reason, { who: 'hub' }),
+      renumber: (user) => renumber({ db: store.db, audit }, user, { who: 'hub' }),
       applyLimits: () => Promise.reject(new Error('not asked')),
       pseudonymise: (user) => pseudonymise(options, user, { who: 'hub' }),
     })
@@ -361,6 +363,12 @@ test('hutch audit export and hutch user pseudonymise: with a hub that runs, and 
     t.is((await hutch('user', 'unblock', 'ada')).code, 0)
     t.is(await reason(), null)
     t.regex((await hutch('user', 'block', 'ada')).errors, /--reason is missing/)
+    t.regex((await hutch('user', 'renumber', 'ada')).errors, /nothing is remembered of the account ada/)
+    const { id } = await store.db.selectFrom('users').select('id').executeTakeFirstOrThrow()
+    const seen = { user_id: id, uid: 3_001, first_seen_at: 0, missing_since: null }
+    await store.db.insertInto('accounts_seen').values(seen).execute()
+    t.is((await hutch('user', 'renumber', 'ada')).code, 0)
+    t.deepEqual(await store.db.selectFrom('accounts_seen').selectAll().execute(), [])
     const made = await hutch('user', 'pseudonymise', 'ada')
     t.regex(made.printed.join(), /^person-/, made.errors)
     t.regex((await hutch('user', 'pseudonymise', 'ada')).errors, /there is no user ada/)

@@ -20,6 +20,7 @@ const wanted: readonly Readonly<{ package: string; found: () => unknown }>[] = [
   { package: 'mariadb-server', found: () => program('mariadbd') },
   { package: 'charliecloud-runtime', found: () => program('ch-run') },
   { package: 'containerd', found: () => program('containerd') },
+  { package: 'slapd', found: () => program('slapd') },
   { package: 'runc', found: () => program('runc') },
   { package: 'containernetworking-plugins', found: () => existsSync('/usr/lib/cni/bridge') },
   { package: 'openjdk-17-jre-headless', found: () => program('java') },

@@ -11,6 +11,10 @@ profiles: { lab: { title: Lab, kind: notebook, flavours: [small], on: { here: {}
 const mount = (fields: string): string => `${base}mounts: [{ name: raw, ${fields} }]`
 const proposalMount = 'target: "/data/{proposal}", allowedRoots: [/facility]'
 
+const ldap = (fields: string): string => `${base}accounts: { source: ldap, people: "ou=people,dc=x", ${fields} }`
+const claimed = (provider: string): string => `${base}accounts: { source: claims, provider: sso }
+login: { providers: { ${provider}: { title: X, issuer: "https://x.org", clientId: x, proves: identity } } }`
+
 const rows: readonly (readonly [title: string, text: string, expected: RegExp])[] = [
   ['an unknown key', `${base}hubs: {}`, /^hutch\.yaml:5:1 {2}hubs: there is no such field; did you mean hub\?$/],
   [
@@ -179,6 +183,32 @@ const rows: readonly (readonly [title: string, text: string, expected: RegExp])[
     `${base}database: { type: postgresql, passwordFile: hunter2 }`,
     /database\.passwordFile: there is no such file; (?!.*hunter2)/,
   ],
+  ['a directory by HTTP', ldap('servers: ["https://x.org"]'), /accounts\.servers\[0\]: must be ldaps:\/\/host/],
+  ['a directory without a server', ldap('servers: []'), /accounts\.servers: /],
+  [
+    'a directory in clear text',
+    ldap('servers: ["ldaps://a.org", "ldap://b.org"], startTls: false'),
+    /accounts\.servers\[1\]: is not encrypted/,
+  ],
+  ['a directory with a path', ldap('servers: ["ldaps://a.org/dc=x"]'), /servers\[0\]: must be ldaps:\/\/host/],
+  ['a directory with a password', ldap('servers: ["ldaps://me:pw@a.org"]'), /\[0\]: must be ldaps:\/\/host(?!.*pw)/],
+  ['a bind DN alone', ldap('servers: ["ldaps://a.org"], bindDn: "cn=x"'), /accounts\.passwordFile: is missing/],
+  [
+    'authorities that are nowhere',
+    ldap('servers: ["ldaps://a.org"], caFile: no.pem'),
+    /accounts\.caFile: there is no such file/,
+  ],
+  [
+    'an attribute that is a filter',
+    ldap('servers: ["ldaps://a.org"], attributes: { name: "uid)(x" }'),
+    /attributes\.name: must be letters, digits and hyphens/,
+  ],
+  [
+    'accounts of a provider that is not there',
+    claimed('ssp'),
+    /accounts\.provider: there is no provider "sso"; did you mean/,
+  ],
+  ['accounts of a provider where anybody registers', claimed('sso'), /accounts\.provider: names sso, which proves an/],
   [
     'a catalogue that is nowhere',
     `${base}catalogue: { type: file, path: nowhere.yaml }`,
