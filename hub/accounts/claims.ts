@@ -50,7 +50,7 @@ export function createClaimsSource(
 }
 
 /** Pure. @throws Problem launchRefused that names the claim which is missing or has another type than it should. */
-export function readClaims(
+function readClaims(
   claims: Claims,
   name: string,
   { configuration, title }: { readonly configuration: ClaimedAccounts; readonly title: string },

@@ -139,7 +139,7 @@ test('claims: an account as the login provider said it last', async (t) => {
       const given = JSON.stringify({ ...claims, ...changes })
       await store.db.updateTable('identities').set({ claims: given }).where('subject', '=', 'ada-1').execute()
       if (expected instanceof RegExp) t.regex(await refusal(), expected, what)
-      else t.deepEqual<unknown>(await accounts.of(user('ada'), signal), expected, what)
+      else t.deepEqual<object, object>(await accounts.of(user('ada'), signal), expected, what)
     }
     const own = { claims: JSON.stringify(claims) }
     await store.db.updateTable('identities').set(own).where('subject', '=', 'ada-1').execute()

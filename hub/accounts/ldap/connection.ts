@@ -40,7 +40,7 @@ export async function withServer<T>(
 interface Opened {
   readonly raw: Socket
   /** What is made of it later ends with it. */
-  secured(socket: TLSSocket): void
+  readonly secured: (socket: TLSSocket) => void
 }
 
 /** The socket's whole life: from here on any failure of it, and the end of `signal`, is a rejection. */
