@@ -33,10 +33,10 @@ export function absolutePaths<T extends WithPaths>(configuration: T, folder: str
   if (catalogue?.type === 'http') {
     absolute.catalogue = { ...catalogue, ...optional('tokenFile', catalogue.tokenFile, folder) }
   }
-  if (catalogue?.type === 'scicat') {
-    const reader = { ...catalogue.reader, passwordFile: resolve(folder, catalogue.reader.passwordFile) }
-    absolute.catalogue = { ...catalogue, reader }
-  }
+  if (catalogue?.type === 'scicat')
+    absolute.catalogue = { ...catalogue, reader: absoluteReader(catalogue.reader, folder) }
+  if (catalogue?.type === 'icat')
+    absolute.catalogue = { ...catalogue, reader: absoluteReader(catalogue.reader, folder) }
   if (services !== undefined) {
     absolute.services = Object.fromEntries(
       Object.entries(services).map(([name, service]) => [
@@ -51,6 +51,10 @@ export function absolutePaths<T extends WithPaths>(configuration: T, folder: str
     absolute.proxy = { ...proxy, tls }
   }
   return { ...configuration, ...absolute }
+}
+
+function absoluteReader<T extends { passwordFile: string }>(reader: T, folder: string): T {
+  return { ...reader, passwordFile: resolve(folder, reader.passwordFile) }
 }
 
 function optional<Key extends string>(key: Key, path: string | undefined, folder: string): { [key in Key]?: string } {

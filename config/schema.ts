@@ -321,6 +321,47 @@ const catalogue = z
         timeout: catalogueTimeout,
       })
       .describe("A SciCat server: a proposal is its members' by its ownerGroup and accessGroups."),
+    z
+      .strictObject({
+        type: z.literal('icat').describe('ICAT, by the REST interface of icat.server 6.'),
+        url: catalogueUrl.describe('Its address, such as https://icat.example.org/icat.'),
+        reader: z
+          .strictObject({
+            plugin: z
+              .string()
+              .regex(/^[\w.-]{1,64}$/, 'must be letters, digits and ._-')
+              .default('db')
+              .describe('Its authenticator.'),
+            username: z
+              .string()
+              .min(1)
+              .describe('An account of ICAT that may read investigations, their users and instruments.'),
+            passwordFile: secretFile.describe('Path of a file (chmod 600) that holds its password.'),
+          })
+          .describe('Who asks, so that nobody logs in twice: only for investigations of the user.'),
+        user: z
+          .string()
+          .regex(
+            /^[A-Za-z0-9._@/-]*\{user\}[A-Za-z0-9._@/-]*$/,
+            'must be {user} with letters, digits and ._@/- around it',
+          )
+          .default('{user}')
+          .describe(
+            "The user's name in ICAT, with {user} for the one in the hub: ldap/{user} where ICAT names authenticators.",
+          ),
+        proposalId: z
+          .enum(['name', 'id'])
+          .default('name')
+          .describe(
+            "What of an investigation is the proposal's id. id where several visits have one name: name, visit and session are fields of the proposal then as well.",
+          ),
+        instrumentScientists: z
+          .boolean()
+          .default(false)
+          .describe('Whether scientists of an instrument have the proposals of that instrument as well.'),
+        timeout: catalogueTimeout,
+      })
+      .describe("An ICAT server: an investigation is its users'."),
   ])
   .describe('Where proposals come from, and who may use which.')
   .prefault({ type: 'none' })

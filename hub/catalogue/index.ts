@@ -7,6 +7,7 @@ import { demoCataloguePath } from './demo/groups.ts'
 import { installDemoData } from './demo/install.ts'
 import { createFileCatalogue } from './file.ts'
 import { createHttpSource } from './http.ts'
+import { createIcatSource } from './icat.ts'
 import { createProposals } from './proposals.ts'
 import { createRemoteCatalogue, type Source } from './remote.ts'
 import { createScicatSource } from './scicat.ts'
@@ -40,6 +41,7 @@ export async function createCatalogue(
     case 'file':
       return await createFileCatalogue({ path: configuration.path, now, log })
     case 'http':
+    case 'icat':
     case 'scicat':
       return createRemoteCatalogue({ ...options, source: sourceOf(configuration, options) })
   }
@@ -53,6 +55,8 @@ function sourceOf(
   switch (configuration.type) {
     case 'http':
       return createHttpSource({ ...configuration, ask })
+    case 'icat':
+      return createIcatSource({ ...configuration, ask, now })
     case 'scicat':
       return createScicatSource({
         ...configuration,

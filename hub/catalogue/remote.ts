@@ -101,6 +101,19 @@ export function createRemoteCatalogue({ source, contact, now, log }: RemoteOptio
   }
 }
 
+/**
+ * How many there are, asked only where the page does not show it. `rows`: one more than `limit` was asked for. Where
+ * nobody can count them, there is at least one more.
+ */
+export async function pageTotal(
+  { offset, limit, rows }: Readonly<{ offset: number; limit: number; rows: number }>,
+  count: () => Promise<number | undefined>,
+): Promise<number> {
+  const seen = rows === 0 ? 0 : offset + rows
+  const isLast = rows <= limit && (rows > 0 || offset === 0)
+  return isLast ? seen : Math.max((await count()) ?? seen, seen)
+}
+
 function undecided(contact: string): string {
   return `The catalogue of proposals does not answer, so nobody can say which are open to you now. Try again in a minute, or launch without a proposal; if it stays so, ask ${contact}.`
 }

@@ -6,8 +6,9 @@ import { z } from 'zod'
 import type { User } from '../domain/services.ts'
 import { type Answer, type Ask, unreachable } from './ask.ts'
 import { secretOf } from './http.ts'
-import type { Source } from './remote.ts'
+import { pageTotal, type Source } from './remote.ts'
 import { readRows, type Row } from './rows.ts'
+import { createSessions, type Session } from './session.ts'
 
 export interface ScicatOptions {
   /** With /api/v3. */
@@ -66,10 +67,7 @@ export function createScicatSource(options: ScicatOptions): Source {
       if (mine === undefined) return { ...readRows([]), total: 0 }
       const where = { $and: [mine, ...words.map((word) => oneOf(searched, word))] }
       const rows = await find(where, { limit: limit + 1, skip: offset, order: 'startTime:desc' }, signal)
-      const seen = offset + rows.length
-      const isLast = rows.length <= limit && (rows.length > 0 || offset === 0)
-      // Where it can't be counted, there is at least one more page.
-      const total = isLast ? seen : Math.max((await count(where, signal)) ?? seen, rows.length > 0 ? seen : 0)
+      const total = await pageTotal({ offset, limit, rows: rows.length }, () => count(where, signal))
       return { ...readRows(rows.slice(0, limit)), total }
     },
     async byIds(user, ids, signal) {
@@ -92,9 +90,8 @@ type AskAuthorised = (about: string, path: string, query: Where, signal: AbortSi
 /** With the reader's token: one login for all questions, and another when the token does not count any more. */
 function createAuthorised({ url, reader, ask, now }: ScicatOptions): AskAuthorised {
   const base = url.replace(/\/+$/, '')
-  let token: Promise<Readonly<{ value: string; endsAt: number }>> | undefined
 
-  async function logIn(): Promise<Readonly<{ value: string; endsAt: number }>> {
+  async function logIn(): Promise<Session> {
     const about = 'POST /auth/login'
     const body = JSON.stringify({ username: reader.username, password: await secretOf(reader.passwordFile) })
     const question = { about, url: new URL(`${base}/auth/login`), method: 'POST', headers: json, body } as const
@@ -107,22 +104,17 @@ function createAuthorised({ url, reader, ask, now }: ScicatOptions): AskAuthoris
     return { value: access_token, endsAt: now().getTime() + forMs - marginMs }
   }
 
-  async function current(): Promise<string> {
-    const held = await token?.catch(() => undefined)
-    if (held !== undefined && now().getTime() < held.endsAt) return held.value
-    const mine = (token = logIn())
-    return (await mine).value
-  }
-
+  const sessions = createSessions(logIn, now)
   return async (about, path, query, signal) => {
     const address = new URL(base + path)
     for (const [name, value] of Object.entries(query)) address.searchParams.set(name, JSON.stringify(value))
     for (let again = false; ; again = true) {
-      const value = await current()
-      const answer = await ask({ about, url: address, headers: { authorization: `Bearer ${value}` } }, signal)
+      const session = await sessions.get()
+      const headers = { authorization: `Bearer ${session.value}` }
+      const answer = await ask({ about, url: address, headers }, signal)
       if (answer.status !== 401) return answer
       if (again) throw unreachable(`${about}: a fresh token of the reader is refused`)
-      token = undefined
+      sessions.forget(session)
     }
   }
 }

@@ -8,6 +8,7 @@ import { createCatalogue } from '../../hub/catalogue/index.ts'
 import { Problem } from '../../hub/domain/problem.ts'
 import type { Catalogue, User } from '../../hub/domain/services.ts'
 import type { Log } from '../../spawners/spawner.ts'
+import { fakeIcat } from '../support/fakeIcat.ts'
 import { fakeProposalService } from '../support/fakeProposalService.ts'
 import { fakeSciCat } from '../support/fakeSciCat.ts'
 import type { FakeService } from '../support/fakeService.ts'
@@ -37,7 +38,7 @@ interface Subject {
   readonly add: (...entries: readonly Entry[]) => void
 }
 
-async function subject(t: ExecutionContext, type: string, timeout = '60s'): Promise<Subject> {
+async function subject(t: ExecutionContext, type: string, more: object = {}): Promise<Subject> {
   const folder = await temporaryFolder(t)
   const file = join(folder, 'secret')
   await writeFile(file, `${secret}\n`)
@@ -51,7 +52,7 @@ async function subject(t: ExecutionContext, type: string, timeout = '60s'): Prom
     )
   }
   const log: Log = { debug: keep, info: keep, warn: keep, error: keep, child: () => log }
-  const configuration = configurationSchema.shape.catalogue.parse({ ...written, timeout })
+  const configuration = configurationSchema.shape.catalogue.parse({ timeout: '60s', ...written, ...more })
   const groups = (person: User) => Promise.resolve([`${person.name}-group`])
   const catalogue = await createCatalogue(configuration, {
     stateFolder: folder,
@@ -73,7 +74,7 @@ type Start = (
   file: string,
 ) => Promise<{ service: FakeService; written: object; readonly add: (...entries: readonly Entry[]) => void }>
 
-const services: Readonly<Record<string, Start>> = {
+const services: Record<string, Start> = {
   async http(t, file) {
     const service = await fakeProposalService(t, secret)
     const add = (...entries: readonly Entry[]) => {
@@ -105,6 +106,30 @@ const services: Readonly<Record<string, Start>> = {
   },
 }
 
+services['icat'] = async (t, file) => {
+  const reader = { plugin: 'db', username: 'hutch' }
+  const service = await fakeIcat(t, { ...reader, password: secret })
+  const add = (...entries: readonly Entry[]) => {
+    for (const { id, title, instrument, startsAt, members } of entries) {
+      service.investigations.push({
+        id: service.investigations.length + 1,
+        name: id,
+        visitId: 'v1',
+        title,
+        startDate: startsAt,
+        // Somebody may be in it twice, in two roles.
+        investigationUsers: [...members, ...members].map((member) => ({ user: { name: `ldap/${member}` } })),
+        investigationInstruments:
+          instrument === undefined
+            ? []
+            : [{ instrument: { name: instrument, instrumentScientists: [{ user: { name: 'ldap/grace' } }] } }],
+      })
+    }
+  }
+  const written = { type: 'icat', url: service.url, reader: { ...reader, passwordFile: file }, user: 'ldap/{user}' }
+  return { service, add, written }
+}
+
 const three: readonly Entry[] = [
   {
     id: 'p3',
@@ -123,6 +148,7 @@ for (const type of Object.keys(services)) {
   test(`${type}: each person has their own, newest first, found by words, in pages, entitled live`, async (t) => {
     const { catalogue, add, service, logged } = await subject(t, type)
     add(...three)
+    const fieldsOf = (name: string) => (type === 'icat' ? { name, visit: 'v1', session: 'v1' } : {})
     const listed = await catalogue.proposals(user('ada'), all, signal)
     t.deepEqual(listed, {
       items: [
@@ -131,14 +157,14 @@ for (const type of Object.keys(services)) {
           title: 'Micelles (heavy water)',
           instrument: 'LOQ',
           startsAt: new Date('2026-03-10T08:00:00Z'),
-          fields: {},
+          fields: fieldsOf('p3'),
         },
         {
           id: 'p2',
           title: 'Welded plates',
           instrument: 'ENGIN-X',
           startsAt: new Date('2025-03-10T08:00:00Z'),
-          fields: {},
+          fields: fieldsOf('p2'),
         },
       ],
       total: 2,
@@ -240,7 +266,7 @@ for (const type of Object.keys(services)) {
 
   test(`${type}: one that never ends its answer, or says nothing, is not waited for`, async (t) => {
     // Nothing here needs an answer in time, so the deadline may be short on the slowest machine.
-    const { catalogue, service } = await subject(t, type, '300ms')
+    const { catalogue, service } = await subject(t, type, { timeout: '300ms' })
     for (const fault of [(response: ServerResponse) => response.writeHead(200).write('['), () => undefined]) {
       service.fault = (_request, response) => {
         fault(response)
@@ -284,8 +310,14 @@ for (const type of Object.keys(services)) {
     t.is(page.total, 100_000)
     t.deepEqual([page.items.length, page.items[0]?.id], [20, 'p300'])
     const many = Array.from({ length: 20_000 }, (_, at) => ({ id: `q${at}`, proposalId: `q${at}`, title: 'T' }))
-    service.fault = (_request, response) => {
-      response.end(JSON.stringify(type === 'http' ? { items: many, total: many.length } : many))
+    const flood = {
+      http: { items: many, total: many.length },
+      scicat: many,
+      icat: many.map(({ id: name, title }) => ({ Investigation: { id: 1, name, title } })),
+    }[type]
+    service.fault = ({ url }, response) => {
+      if (url.search.includes('COUNT')) return undefined
+      response.end(JSON.stringify(flood))
       return true
     }
     t.is((await catalogue.proposals(user('ada'), { offset: 0, limit: 20 }, signal)).items.length, 20)
@@ -327,21 +359,99 @@ test('http: what the service adds to a proposal is taken, and what is no field i
   ])
 })
 
-test('scicat: one login for many questions, and another when the token does not count any more', async (t) => {
-  const { catalogue, service, add } = await subject(t, 'scicat')
+for (const type of ['scicat', 'icat']) {
+  test(`${type}: one login for many questions, and another when it does not count any more`, async (t) => {
+    const { catalogue, service, add, logged } = await subject(t, type)
+    add(...three)
+    const logins = () => service.requests.filter(({ method }) => method === 'POST').length
+    const ids = ['p1', 'p2', 'p3']
+    await Promise.all(ids.map((id) => catalogue.entitled(user('ada'), [id], signal)))
+    await catalogue.proposals(user('ada'), all, signal)
+    t.is(logins(), 1)
+    const forgetful = service as Partial<Record<'forgetTokens' | 'forgetSessions', () => void>>
+    forgetful.forgetTokens?.()
+    forgetful.forgetSessions?.()
+    const found = await Promise.all(ids.map((id) => catalogue.entitled(user('ada'), [id], signal)))
+    t.deepEqual(idsOf(found.flat()), ['p2', 'p3'])
+    t.is(logins(), 2)
+    t.false(
+      service.requests.some(({ url }) => url.href.includes(secret)),
+      'the password is in no address',
+    )
+    t.deepEqual(logged, [])
+  })
+
+  test(`${type}: a login that is refused is for the log, without the password`, async (t) => {
+    const { catalogue, service, logged } = await subject(t, type)
+    service.fault = ({ method }, response) => {
+      if (method === 'POST') response.writeHead(403).end(`{"code":"SESSION","message":"${secret}"}`)
+      return method === 'POST' ? true : undefined
+    }
+    const refused = await t.throwsAsync(catalogue.entitled(user('ada'), ['p3'], signal), { instanceOf: Problem })
+    t.regex(JSON.stringify(whole(refused)), /the reader is refused \(403\)/)
+    t.false(JSON.stringify([whole(refused), logged]).includes(secret))
+  })
+}
+
+test('icat: the session, which is in addresses, is in no error and no log', async (t) => {
+  const { catalogue, service, clock, logged, add } = await subject(t, 'icat')
   add(...three)
-  const logins = () => service.requests.filter(({ url }) => url.pathname.endsWith('/auth/login')).length
-  await Promise.all(['p1', 'p2', 'p3'].map((id) => catalogue.entitled(user('ada'), [id], signal)))
   await catalogue.proposals(user('ada'), all, signal)
-  t.true(logins() <= 3)
-  const before = logins()
-  ;(service as unknown as { forgetTokens(): void }).forgetTokens()
-  t.deepEqual(idsOf(await catalogue.entitled(user('ada'), ['p3'], signal)), ['p3'])
-  t.is(logins(), before + 1)
-  t.false(
-    service.requests.some(({ url }) => url.href.includes(secret)),
-    'the password is in no address',
+  clock.at += 60_000
+  service.fault = ({ url }, response) => {
+    response.writeHead(400).end(JSON.stringify({ code: 'BAD_PARAMETER', message: `${url.href} is wrong` }))
+    return true
+  }
+  await catalogue.proposals(user('ada'), all, signal)
+  const refused = await t.throwsAsync(catalogue.entitled(user('ada'), ['p3'], signal), { instanceOf: Problem })
+  const said = JSON.stringify([whole(refused), logged])
+  t.regex(said, /answered 400 BAD_PARAMETER/)
+  t.false(said.includes('icat-session-') || said.includes('sessionId') || said.includes('SELECT'))
+})
+
+const injections = [
+  "' OR '1'='1",
+  "'' OR u.name LIKE '%",
+  "%' OR i.name LIKE '%",
+  '\\',
+  "\\' OR 1=1",
+  ':user',
+  '(SELECT',
+  'ⓧ\u2019',
+  '🦆',
+]
+for (const text of injections) {
+  test(`icat: nothing in a search, a name or an id becomes part of the query: ${text}`, async (t) => {
+    const { catalogue, service, add } = await subject(t, 'icat')
+    add({ id: 'p1', title: "Layers of D'Alembert", instrument: 'D17', members: ['marie'] })
+    const search = { ...all, search: text }
+    t.deepEqual((await catalogue.proposals(user('ada'), search, signal)).items, [])
+    t.deepEqual((await catalogue.proposals(user('marie'), search, signal)).items, [])
+    const asked = service.requests.length
+    t.deepEqual((await catalogue.proposals(user(`marie${text}`), all, signal)).items, [])
+    t.deepEqual(await catalogue.entitled(user('marie'), [text], signal), [])
+    t.is(service.requests.length, asked)
+    t.deepEqual(idsOf((await catalogue.proposals(user('marie'), { ...all, search: "d'alem" }, signal)).items), ['p1'])
+  })
+}
+
+test('icat: by number where several visits have one name, and scientists of an instrument where that is wanted', async (t) => {
+  const { catalogue, add } = await subject(t, 'icat', { proposalId: 'id', instrumentScientists: true })
+  add(...three, { id: 'p3', title: 'Second visit', instrument: 'LOQ', startsAt: '2027-01-01', members: ['ada'] })
+  const { items } = await catalogue.proposals(user('ada'), all, signal)
+  t.deepEqual(
+    items.map(({ id, fields }) => [id, fields['name']]),
+    [
+      ['4', 'p3'],
+      ['1', 'p3'],
+      ['2', 'p2'],
+    ],
   )
+  t.deepEqual(idsOf(await catalogue.entitled(user('ada'), ['1', '3', 'p3', '1 OR 1=1'], signal)), ['1'])
+  t.is((await catalogue.proposals(user('grace'), all, signal)).total, 4)
+  const { catalogue: strict, add: again } = await subject(t, 'icat')
+  again(...three)
+  t.is((await strict.proposals(user('grace'), all, signal)).total, 0)
 })
 
 const create = `

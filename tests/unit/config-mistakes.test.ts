@@ -230,6 +230,11 @@ const rows: readonly (readonly [title: string, text: string, expected: RegExp])[
     /catalogue\.tokenFile: there is no such file; (?!.*hunter2)/,
   ],
   [
+    "a name in ICAT that is everybody's",
+    `${base}catalogue: { type: icat, url: "https://icat.example.org/icat", user: "db/root", reader: { username: a, passwordFile: b } }`,
+    /catalogue\.user: must be \{user\} with letters/,
+  ],
+  [
     "groups of the hub's own account for everybody",
     `${base}catalogue: { type: scicat, url: "https://scicat.example.org/api/v3", reader: { username: a, passwordFile: b } }`,
     /catalogue\.groups: names account, but with accounts\.source self everybody has the groups of the hub; use login/,

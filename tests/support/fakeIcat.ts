@@ -1,0 +1,183 @@
+/**
+ * icat.server's REST interface as documented, as far as investigations are read: sessions, and as much of its JPQL as
+ * is asked here. It reads a query as a language, so that a quote which is not escaped changes what it means.
+ */
+import { randomUUID } from 'node:crypto'
+import type { ExecutionContext } from 'ava'
+import { type FakeAnswer, type FakeRequest, type FakeService, fakeService } from './fakeService.ts'
+
+export interface FakeInvestigation {
+  readonly id: number
+  readonly name: unknown
+  readonly visitId: string
+  readonly title?: unknown
+  readonly startDate?: unknown
+  readonly endDate?: unknown
+  readonly investigationUsers: readonly Readonly<{ user: { name: string } }>[]
+  readonly investigationInstruments: readonly Readonly<{ instrument: object }>[]
+}
+
+export interface FakeIcat extends FakeService {
+  readonly investigations: FakeInvestigation[]
+  forgetSessions(): void
+}
+
+export interface FakeIcatOptions {
+  readonly plugin: string
+  readonly username: string
+  readonly password: string
+}
+
+export async function fakeIcat(t: ExecutionContext, reader: FakeIcatOptions): Promise<FakeIcat> {
+  const investigations: FakeInvestigation[] = []
+  const sessions = new Set<string>()
+
+  function logIn({ body }: FakeRequest): FakeAnswer {
+    const { plugin, credentials } = JSON.parse(new URLSearchParams(body).get('json') ?? '{}') as {
+      plugin: string
+      credentials: object[]
+    }
+    const { username, password } = Object.assign({}, ...credentials) as { username?: string; password?: string }
+    if (plugin !== reader.plugin || username !== reader.username || password !== reader.password) {
+      return failed(403, 'SESSION', 'The username and password do not match')
+    }
+    const sessionId = `icat-session-${randomUUID()}`
+    sessions.add(sessionId)
+    return { body: { sessionId } }
+  }
+
+  const service = await fakeService(t, (request) => {
+    const { method, url } = request
+    if (method === 'POST' && url.pathname === '/icat/session') return logIn(request)
+    if (method !== 'GET' || url.pathname !== '/icat/entityManager') return failed(404, 'NOT_IMPLEMENTED', 'no')
+    const sessionId = url.searchParams.get('sessionId') ?? ''
+    if (!sessions.has(sessionId)) return failed(403, 'SESSION', `Unable to find user by sessionid: ${sessionId}`)
+    const text = url.searchParams.get('query') ?? ''
+    try {
+      return { body: answerOf(text, investigations) }
+    } catch (error) {
+      return failed(400, 'BAD_PARAMETER', `${String(error)} in ${text}`)
+    }
+  })
+  return Object.assign(service, {
+    url: `${service.url}/icat`,
+    investigations,
+    forgetSessions: () => sessions.clear(),
+  })
+}
+
+function failed(status: number, code: string, message: string): FakeAnswer {
+  return { status, body: { code, message } }
+}
+
+const shape =
+  /^SELECT (DISTINCT i|COUNT\(DISTINCT i\)) FROM Investigation i((?: LEFT JOIN [\w.]+ AS \w+)*) WHERE (.*?)(?: ORDER BY i\.startDate DESC, i\.id DESC)?(?: INCLUDE i\.investigationInstruments\.instrument)?(?: LIMIT (\d+), (\d+))?$/
+
+function answerOf(text: string, investigations: readonly FakeInvestigation[]): unknown {
+  const [, select, joins = '', where = '', from = '0', limit = '10000'] = shape.exec(text) ?? []
+  if (select === undefined) throw new Error('unexpected query')
+  const tokens = tokensOf(where)
+  const aliases = [...joins.matchAll(/LEFT JOIN (\w+)\.(\w+) AS (\w+)/g)]
+  const test = condition(tokens)
+  if (tokens.length > 0) throw new Error(`unexpected ${tokens.join(' ')}`)
+  const found = investigations.filter((each) => combinations({ i: each }, aliases).some(test))
+  if (select.startsWith('COUNT')) return [found.length]
+  const start = ({ startDate }: FakeInvestigation) => (typeof startDate === 'string' ? startDate : '')
+  return found
+    .toSorted((a, b) => (start(a) < start(b) ? 1 : start(a) > start(b) ? -1 : b.id - a.id))
+    .slice(Number(from), Number(from) + Number(limit))
+    .map(({ investigationUsers: _notIncluded, ...rest }) => ({ Investigation: rest }))
+}
+
+type Bound = Readonly<Record<string, unknown>>
+type Test = (bound: Bound) => boolean
+
+/** One for each way to bind the aliases, null where there is nothing to join. */
+function combinations(bound: Bound, [first, ...rest]: readonly RegExpMatchArray[]): Bound[] {
+  if (first === undefined) return [bound]
+  const [, of = '', field = '', alias = ''] = first
+  const joined = (bound[of] as Bound | null)?.[field]
+  const values = Array.isArray(joined) ? (joined as unknown[]) : [joined]
+  return (values.length === 0 ? [null] : values).flatMap((value) =>
+    combinations({ ...bound, [alias]: value ?? null }, rest),
+  )
+}
+
+function tokensOf(text: string): string[] {
+  const tokens = text.match(/'(?:[^']|'')*'|[\w.]+|[(),=]|\S/g) ?? []
+  if (tokens.some((token) => !/^('.*'|[\w.]+|[(),=])$/s.test(token))) throw new Error('bad token')
+  return tokens
+}
+
+function condition(tokens: string[]): Test {
+  let left = conjunction(tokens)
+  while (tokens[0] === 'OR') {
+    tokens.shift()
+    const [a, b] = [left, conjunction(tokens)]
+    left = (bound) => a(bound) || b(bound)
+  }
+  return left
+}
+
+function conjunction(tokens: string[]): Test {
+  let left = atom(tokens)
+  while (tokens[0] === 'AND') {
+    tokens.shift()
+    const [a, b] = [left, atom(tokens)]
+    left = (bound) => a(bound) && b(bound)
+  }
+  return left
+}
+
+function atom(tokens: string[]): Test {
+  const first = tokens.shift()
+  if (first === '(') {
+    const inner = condition(tokens)
+    expect(tokens, ')')
+    return inner
+  }
+  if (first === 'LOWER') {
+    expect(tokens, '(')
+    const path = tokens.shift() ?? ''
+    expect(tokens, ')')
+    expect(tokens, 'LIKE')
+    const pattern = String(literal(tokens)).replaceAll(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`)
+    const like = new RegExp(`^${pattern.replaceAll('%', '.*').replaceAll('_', '.')}$`, 'su')
+    return (bound) => {
+      const value = valueOf(bound, path)
+      return typeof value === 'string' && like.test(value.toLowerCase())
+    }
+  }
+  if (first === undefined || !/^[a-z]+\.[A-Za-z]+$/.test(first)) throw new Error(`unexpected ${first}`)
+  const operator = tokens.shift()
+  if (operator === '=') {
+    const wanted = literal(tokens)
+    return (bound) => valueOf(bound, first) === wanted
+  }
+  if (operator !== 'IN') throw new Error(`unexpected ${operator}`)
+  expect(tokens, '(')
+  const wanted = [literal(tokens)]
+  while (tokens[0] === ',') {
+    tokens.shift()
+    wanted.push(literal(tokens))
+  }
+  expect(tokens, ')')
+  return (bound) => wanted.includes(valueOf(bound, first) as string)
+}
+
+function expect(tokens: string[], wanted: string): void {
+  const token = tokens.shift()
+  if (token !== wanted) throw new Error(`${token} is not ${wanted}`)
+}
+
+function literal(tokens: string[]): string | number {
+  const token = tokens.shift() ?? ''
+  if (/^\d+$/.test(token)) return Number(token)
+  if (!token.startsWith("'")) throw new Error(`unexpected ${token}`)
+  return token.slice(1, -1).replaceAll("''", "'")
+}
+
+function valueOf(bound: Bound, path: string): unknown {
+  const [alias = '', field = ''] = path.split('.')
+  return (bound[alias] as Bound | null | undefined)?.[field]
+}
