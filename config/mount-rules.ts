@@ -32,6 +32,10 @@ function ruleFindings(rule: MountRule, path: Path): Finding[] {
     ...placeholderFindings(rule.target, rule.for, target),
     ...pathFindings(splitServer(rule.source).path, source),
     ...pathFindings(rule.target, target),
+    ...(rule.group === undefined ? [] : placeholderFindings(rule.group, rule.for, [...path, 'group'])),
+    ...(rule.mostGroups !== undefined && rule.group === undefined
+      ? [{ path: [...path, 'group'], atKey: true, message: 'is missing; mostGroups needs it to know which come first' }]
+      : []),
     ...roots,
     ...(roots.length === 0 ? beneathFindings(rule, source) : []),
     ...(rule.for === 'proposal' && !rule.target.includes('{proposal}')

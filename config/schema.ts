@@ -381,6 +381,18 @@ const mountRule = z.strictObject({
     .enum(['proposal', 'user'])
     .default('proposal')
     .describe('Once for each chosen proposal, or once for each environment.'),
+  mostGroups: z
+    .int()
+    .min(1)
+    .max(65_536)
+    .optional()
+    .describe(
+      "Most supplementary groups of a user that the file server takes: 16 for NFS with sec=sys that doesn't look groups up itself. Environments then carry no more, those of `group` first, and their users are told. Jobs whose nodes look groups up are not held back by it. Absent: no limit.",
+    ),
+  group: z
+    .string()
+    .optional()
+    .describe('The name of the group that these data belong to, such as p{proposal}; the same placeholders.'),
 })
 
 const flavour = z.strictObject({

@@ -114,6 +114,8 @@ export interface EnvironmentSpec<Profile = unknown> {
   readonly resources: Resources
   readonly variables: Readonly<Record<string, string>>
   readonly mounts: readonly Mount[]
+  /** What its owner is told about it; spawners make nothing of it. */
+  readonly warning?: string
   readonly profile: Profile
   /** sha256 (hex) of the canonical JSON of everything above; backends keep it as a label, so that adopting is possible. */
   readonly digest: string

@@ -24,6 +24,7 @@ import type { NewEnvironment } from '../store/schema.ts'
 import { alternatives, askFor, askerOf, withinLife } from './asking.ts'
 import { environmentOrigin } from '../web/environment-url.ts'
 import { checkServer, readChoices } from './choices.ts'
+import { carryGroups } from './groups.ts'
 import { deriveMounts } from './mounts.ts'
 import { flavourFor, offerOf, offeredProfiles, profileFor } from './offer.ts'
 import { offeredOptions, withOptions } from './options.ts'
@@ -59,10 +60,11 @@ export function createLaunches(options: LaunchesOptions): Launches {
     const spawner = await placement.choose(choices, profile)
     const usual = flavourFor(configuration, profile, choices)
     const { own, flavour } = withOptions(options.spawners.get(spawner), profile.on[spawner], usual, choices)
-    const [proposals, account] = await Promise.all([
+    const [proposals, whole] = await Promise.all([
       entitledTo(catalogue, user, choices.proposals, signal),
       accounts.of(user, signal),
     ])
+    const { account, warning } = carryGroups(whole, configuration.mounts, proposals)
     const mounts = deriveMounts({
       rules: configuration.mounts,
       account,
@@ -88,6 +90,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
       account,
       proposals,
       mounts,
+      ...(warning === undefined ? {} : { warning }),
       asker,
       longestMs,
     }
@@ -114,6 +117,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
     const row = rowOf(planned, spec, now())
     const { admit, together } = admitting(planned, row)
     const environment = await environments.launch(row, admit, { together })
+    if (planned.warning !== undefined) log.warn({ environment: spec.id, user: user.name }, planned.warning)
     log.info({ environment: spec.id, user: user.name, profile: choices.profile, spawner }, 'an environment is wanted')
     return environment
   }

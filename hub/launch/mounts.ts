@@ -59,7 +59,7 @@ function homeOf({ account, homeSource, stateFolder }: MountRequest): DerivedMoun
 
 function derive(rule: MountRule, proposal: Proposal | undefined, request: MountRequest): DerivedMount {
   const name = proposal === undefined ? rule.name : `proposal ${proposal.id}, ${rule.name}`
-  const fill = (text: string) => fillIn(text, name, values(proposal, request.account))
+  const fill = (text: string) => fillFor(text, name, proposal, request.account)
   const source = parseSource(fill(rule.source))
   const target = fill(rule.target)
   if (source === undefined || !isPlainPath(source.path)) throw refused(`${name}: its source is not a plain path.`)
@@ -71,6 +71,11 @@ function derive(rule: MountRule, proposal: Proposal | undefined, request: MountR
     mount: { name, source, target, readOnly: rule.readOnly },
     ...(proposal === undefined ? {} : { proposal: proposal.id }),
   }
+}
+
+/** The text of a rule for this proposal and account. @throws Problem launchRefused when a value can't be had. */
+export function fillFor(text: string, name: string, proposal: Proposal | undefined, account: Account): string {
+  return fillIn(text, name, values(proposal, account))
 }
 
 type Values = Readonly<Record<(typeof mountPlaceholders)[number], string | undefined>>

@@ -30,6 +30,8 @@ export interface Plan {
   /** In the order in which they were chosen. */
   readonly proposals: readonly Proposal[]
   readonly mounts: readonly DerivedMount[]
+  /** What the user is told. */
+  readonly warning?: string
 }
 
 export function specOf(plan: Plan): EnvironmentSpec {
@@ -46,6 +48,7 @@ export function specOf(plan: Plan): EnvironmentSpec {
     resources: resourcesOf(plan.flavour),
     variables: { ...profile.variables, ...variablesOf(plan), ...hubVariables(plan) },
     mounts: mounts.map((each) => each.mount),
+    ...(plan.warning === undefined ? {} : { warning: plan.warning }),
     profile: plan.own,
   }
   return { ...spec, digest: specDigest(spec) }

@@ -15,6 +15,8 @@ export interface EnvironmentView {
   readonly stateTitle: string
   /** A sentence, when there is something to say. */
   readonly message?: string
+  /** What its owner should know of how it was made. */
+  readonly warning?: string
   readonly stage?: Stage
   /** Which of the steps on the waiting page it is at, 0-based. */
   readonly step?: number
@@ -120,6 +122,7 @@ export function environmentView(
     cpu: spec.resources.cpu,
     memoryBytes: spec.resources.memoryBytes,
     gpus: spec.resources.gpus,
+    ...(environment.spec.warning === undefined ? {} : { warning: environment.spec.warning }),
     requestedAt: environment.requestedAt,
     ...(environment.startedAt ? { startedAt: environment.startedAt } : {}),
     ...idleOf(environment, context.idleMs),

@@ -183,6 +183,11 @@ const rows: readonly (readonly [title: string, text: string, expected: RegExp])[
     `${base}database: { type: postgresql, passwordFile: hunter2 }`,
     /database\.passwordFile: there is no such file; (?!.*hunter2)/,
   ],
+  [
+    'a limit of groups without a group',
+    mount(`source: "/facility/{proposal}", ${proposalMount}, mostGroups: 16`),
+    /mounts\[0\]\.group: is missing; mostGroups needs it/,
+  ],
   ['a directory by HTTP', ldap('servers: ["https://x.org"]'), /accounts\.servers\[0\]: must be ldaps:\/\/host/],
   ['a directory without a server', ldap('servers: []'), /accounts\.servers: /],
   [

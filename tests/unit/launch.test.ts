@@ -570,3 +570,26 @@ test('profile variables are kept, and can not pretend to be Hutch’s own', asyn
   const { spec } = await launch('ada', { profile: 'term', flavour: 'small', proposals: [] })
   t.like(spec.variables, { OMP_NUM_THREADS: '4', HUTCH_USER: 'ada' })
 })
+
+test('more groups than the file server takes: those of the proposal first, and the launch says so', async (t) => {
+  const groups = Array.from({ length: 17 }, (_, index) => ({ name: `g${index}`, gid: 5_000 + index }))
+  const ada = { uid: 12_001, gid: 12_001, groups: [...groups, { name: 'p20150042', gid: 6_000 }], home: '/home/ada' }
+  const accounts = createAccounts(
+    { source: 'file', users: { ada: { ...ada, shell: '/bin/sh' } } },
+    { stateFolder: '/nonexistent', now: () => new Date(), log: quietLog },
+  )
+  const raw = {
+    name: 'raw',
+    source: 'nfs1:/export/{proposal}',
+    target: '/data/{proposal}',
+    allowedRoots: ['nfs1:/export'],
+  }
+  const mounts = [{ ...raw, mostGroups: 16, group: 'p{proposal}' }]
+  const { launch } = await hub(t, { configuration: { mounts }, options: { accounts } })
+  const { spec } = await launch('ada', { ...plain, proposals: ['20150042'] })
+  t.is(spec.account.groups.length, 16)
+  t.is(spec.account.groups[0]?.name, 'p20150042')
+  t.regex(spec.warning ?? '', /You are in 18 groups, and the file server takes 16/)
+  const without = await launch('ada', plain)
+  t.deepEqual([without.spec.account.groups.length, without.spec.warning], [18, undefined])
+})
