@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Digest } from './cluster.ts'
+import { hasEnded } from './states.ts'
 
 export interface Look {
   readonly digest: Digest
@@ -38,6 +39,8 @@ const restFactor = 10
 const lookTimeoutMs = 60_000
 /** At rest, in intervals: a job that starts says so itself. */
 const restIntervals = 3
+/** While nothing of ours is there. */
+const emptyIntervals = 12
 /** Of the interval: how long a submitted job gets to start and say so before a look is spent on it. */
 const settleShare = 0.9
 
@@ -48,6 +51,7 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
   let restMs = 0
   let submittedAt = -Infinity
   let isUrgent = true
+  let isEmpty = false
   let running: Promise<unknown> = Promise.resolve()
   let waiting: Promise<Look> | undefined
 
@@ -56,7 +60,7 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
   }
 
   function welcomeAt(): number {
-    if (!isUrgent) return begunAt + Math.max(restIntervals * intervalMs, restMs)
+    if (!isUrgent) return begunAt + Math.max((isEmpty ? emptyIntervals : restIntervals) * intervalMs, restMs)
     const settleMs = settleShare * intervalMs
     // One submit after the other must not put it off for ever.
     return Math.max(notBefore(), Math.min(submittedAt + settleMs, notBefore() + settleMs))
@@ -76,6 +80,7 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
     isUrgent = false
     try {
       const seen = { begunAt, digest: await look(AbortSignal.timeout(lookTimeoutMs)) }
+      isEmpty = seen.digest.jobs.every(hasEnded)
       // What is just ending is looked at until it has.
       isUrgent ||= seen.digest.jobs.some(({ state }) => state === 'COMPLETING')
       restMs = restFactor * (now().getTime() - begunAt)
