@@ -24,10 +24,10 @@ const checks: readonly (readonly [title: string, ...argv: string[]])[] = [
   ['dead code', 'knip'],
 ]
 
-/** Browsers, databases and clusters share the machine: the later tiers run one file at a time. */
+/** Browsers, databases and clusters share the machine: two files at a time, and one where thousands of things are. */
 const tiers: Readonly<Record<string, readonly string[]>> = {
   fast: ['--timeout=3m', 'tests/unit/**', 'tests/contract/**', 'tests/integration/**'],
-  e2e: ['--timeout=10m', '--concurrency=1', 'tests/e2e/**'],
+  e2e: ['--timeout=10m', '--concurrency=2', 'tests/e2e/**'],
   scale: ['--timeout=40m', '--concurrency=1', 'tests/scale/**'],
 }
 
