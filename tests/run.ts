@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { installPackages } from './setup/packages.ts'
+import { kubernetesBinaries } from './support/kubernetes.ts'
 
 interface Result {
   readonly passed: number
@@ -35,6 +36,8 @@ process.exitCode = (await main()) ? 0 : 1
 
 async function main(): Promise<boolean> {
   installPackages(say)
+  // Beside the tests it would take what they need to be in time; elsewhere the first test that wants it builds it.
+  if (process.env['CI'] === 'true') await kubernetesBinaries(say).catch((error: unknown) => say(String(error)))
   const results: Result[] = []
   const wanted = options.scale ? ['scale'] : ['checks', 'fast', 'e2e'].filter((name) => (options.only ?? name) === name)
   for (const name of wanted) {

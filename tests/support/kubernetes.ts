@@ -42,7 +42,7 @@ export async function startKubernetes(t: ExecutionContext): Promise<Cluster | un
     ['iptables', program('iptables'), 'apt-get install iptables'],
   ] as const
   for (const [name, found, remedy] of needs) if (!available(t, name, found, remedy)) return undefined
-  const binaries = await buildBinaries()
+  const binaries = await kubernetesBinaries()
   const base = await makeBaseImage()
   // Short, because unix sockets lie in it.
   const folder = await mkdtemp(join(tmpdir(), 'hutch-k8s-'))
@@ -75,14 +75,15 @@ export async function startKubernetes(t: ExecutionContext): Promise<Cluster | un
   }
 }
 
-/** About ten minutes, once for each version of the modules. */
-async function buildBinaries(): Promise<string> {
+/** About ten minutes, once for each version of the modules. `say` is told when it takes them. */
+export async function kubernetesBinaries(say: (line: string) => void = () => undefined): Promise<string> {
   const hash = createHash('sha256')
   for (const name of ['build.sh', 'binaries/go.sum', 'binaries/main.go', 'binaries/pause/main.go']) {
     hash.update(await readFile(join(scripts, name)))
   }
   const folder = join(cache, `kubernetes-${hash.digest('hex').slice(0, 12)}`)
   if (existsSync(folder)) return folder
+  say('building Kubernetes from its Go modules, once: about ten minutes …')
   await mkdir(cache, { recursive: true })
   const draft = await mkdtemp(`${folder}.new-`)
   const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/local/go/bin` }
