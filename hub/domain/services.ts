@@ -65,6 +65,8 @@ export interface ServiceVisitor {
 /** What an admission may look at, inside the transaction that commits what it admits. */
 interface LaunchGround {
   readonly trx: Transaction<Tables>
+  /** Whether nobody else launches before this is committed. */
+  readonly together: boolean
   /** Which limits hold, as the database says; null: there never were any. */
   readonly limits: string | null
 }
@@ -76,10 +78,10 @@ export type Admit = (live: readonly Environment[], ground: LaunchGround) => void
 export interface Environments {
   /**
    * One transaction: `admit` may throw a Problem; then the row is committed, then the loop is nudged.
-   * `admit` sees the user's live environments as they are inside the transaction. `together`: what it looks at is
+   * `admit` sees the user's live environments as they are inside the transaction. `together`, asked at each try: what it looks at is
    * shared with other people, so nobody else launches anything before it is committed.
    */
-  launch(row: NewEnvironment, admit: Admit, options?: { readonly together?: boolean }): Promise<Environment>
+  launch(row: NewEnvironment, admit: Admit, options?: { readonly together?: () => boolean }): Promise<Environment>
   get(id: EnvironmentId): Promise<Environment | undefined>
   /** By the two parts of its URL; the live one, else the newest ended one. */
   find(userName: string, server: string): Promise<Environment | undefined>

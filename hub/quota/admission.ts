@@ -5,6 +5,7 @@ import type { Admit } from '../domain/services.ts'
 import type { Store } from '../store/index.ts'
 import type { NewEnvironment, Tables } from '../store/schema.ts'
 import { type Ask, type Held, judge, type Refusal } from './admit.ts'
+import { createEveryone } from './everyone.ts'
 import { groundFor, type Kept } from './ground.ts'
 import { heldBy } from './held.ts'
 import type { Limits } from './limits.ts'
@@ -41,10 +42,11 @@ export interface Admitting {
   /** Throws Problem overQuota. */
   readonly admit: Admit
   /** Whether it is counted with other people's. */
-  readonly together: boolean
+  readonly together: () => boolean
 }
 
 export function createQuotaAdmission({ store, limits, contact, now }: QuotaAdmissionOptions): QuotaAdmission {
+  const everyone = createEveryone(store.type)
   const keptBy = new WeakMap<Transaction<Tables>, Kept>()
 
   function keptFor(trx: Transaction<Tables>): Kept {
@@ -60,16 +62,20 @@ export function createQuotaAdmission({ store, limits, contact, now }: QuotaAdmis
     longestMs: (asker) => timeLimit(asker, limits.known(), 'lifetimeMs', now().getTime())?.most,
 
     admission: (ask, made, alternatives) => ({
-      together: limits.known().some((limit) => limit.share === 'together'),
-      async admit(live, { trx, limits: version }) {
+      // Asked again at each try: the first may have found limits that were not known.
+      together: () => limits.known().some((limit) => limit.share === 'together'),
+      async admit(live, { trx, limits: version, together }) {
         const at = made.requested_at
         const holding = await limits.at(trx, version)
         const rules = rulesFor(ask, holding, at)
         if (rules.length === 0) return
+        // Locks are taken in one order, so what has begun without this one begins anew, and knows better then.
+        const isShared = rules.some(({ scope }) => scope.kind !== 'user' || scope.name !== ask.user.id)
+        if (isShared && !together && store.type === 'postgresql') throw new LimitsChanged()
         const kept = keptFor(trx)
         const own = live.map(heldBy)
         const userId = ask.user.id
-        const ground = await groundFor(rules, { db: trx, type: store.type, userId, own, kept, now: at })
+        const ground = await groundFor(rules, { db: trx, type: store.type, everyone, userId, own, kept, now: at })
         const [refusal] = judge(ask, rules, ground, at)
         if (refusal === undefined) return void kept.everyone?.push(heldFor(ask, made))
         const fitting = alternatives.filter((each) => judge(each.ask, rules, ground, at).length === 0)
@@ -99,4 +105,10 @@ function heldFor(ask: Ask, { id, title, requested_at: at }: Made): Held {
     gpuType,
     slices: walltimeMs === undefined ? [] : [{ at, ms: walltimeMs }],
   }
+}
+
+/** As PostgreSQL says it: the transaction is tried again. */
+class LimitsChanged extends Error {
+  override readonly name = 'LimitsChanged'
+  readonly code = '40001'
 }

@@ -1,10 +1,10 @@
 /** What limits are judged by, as one transaction (or one look of a page) shows it. */
 import type { Kysely, Transaction } from 'kysely'
-import { heldRows, lockEveryone } from '../store/environments.ts'
 import type { DatabaseType } from '../store/migrations.ts'
 import type { Tables } from '../store/schema.ts'
 import type { Ground, Held, Spent } from './admit.ts'
-import { heldIn, isWithin } from './held.ts'
+import type { Everyone } from './everyone.ts'
+import { isWithin } from './held.ts'
 import { spentOf } from './ledger.ts'
 import { isHours, periodStart } from './limit.ts'
 import type { Rule, Scope } from './rules.ts'
@@ -21,6 +21,7 @@ export interface Kept {
 export interface GroundOptions {
   readonly db: Db
   readonly type: DatabaseType
+  readonly everyone: Everyone
   readonly userId: string
   /** The user's own, as they are now. */
   readonly own: readonly Held[]
@@ -30,12 +31,10 @@ export interface GroundOptions {
 
 /** What is held is read before what was spent: what ends in between counts twice rather than not at all. */
 export async function groundFor(rules: readonly Rule[], options: GroundOptions): Promise<Ground> {
-  const { db, type, userId, own, kept, now } = options
+  const { db, type, everyone, userId, own, kept, now } = options
   const isOwn = ({ kind, name }: Scope): boolean => kind === 'user' && name === userId
   if (kept.everyone === undefined && rules.some(({ scope }) => !isOwn(scope))) {
-    // It may be that this hub did not know, when the transaction began, that anything counts together.
-    if (db.isTransaction) await lockEveryone(db as Transaction<Tables>, type)
-    kept.everyone = (await heldRows(db, type)).map(heldIn)
+    kept.everyone = await everyone(db)
   }
   for (const { limit, scope } of rules) {
     const since = periodStart(limit.period, now)

@@ -1,11 +1,12 @@
 /** What somebody's limits are and how much of them is used; and who uses what. For pages and their API. */
 import { readEnvironment } from '../domain/environment.ts'
 import type { Store } from '../store/index.ts'
-import { heldRows, liveRowsOf } from '../store/environments.ts'
+import { liveRowsOf } from '../store/environments.ts'
 import { type Ask, type Held, judge, usageOf } from './admit.ts'
 import { writeLimit, type WrittenLimit } from './document.ts'
+import { createEveryone } from './everyone.ts'
 import { groundFor, type Kept } from './ground.ts'
-import { heldBy, heldIn } from './held.ts'
+import { heldBy } from './held.ts'
 import { spentOf } from './ledger.ts'
 import { periodStart } from './limit.ts'
 import type { Limits } from './limits.ts'
@@ -58,13 +59,14 @@ export function createUsage(options: {
 }): Usage {
   const { store, limits, contact, now } = options
   const { db, type } = store
+  const everyone = createEveryone(type)
 
   async function look(asker: Asker) {
     const at = now().getTime()
     const rules = rulesFor(asker, await limits.fresh(), at)
     const own = (await liveRowsOf(db, asker.user.id)).map((row) => heldBy(readEnvironment(row)))
     const kept: Kept = { spent: new Map() }
-    const ground = await groundFor(rules, { db, type, userId: asker.user.id, own, kept, now: at })
+    const ground = await groundFor(rules, { db, type, everyone, userId: asker.user.id, own, kept, now: at })
     return { at, rules, ground }
   }
 
@@ -99,7 +101,7 @@ export function createUsage(options: {
     },
 
     async everyone() {
-      const all = (await heldRows(db, type)).map(heldIn)
+      const all = await everyone(db)
       const since = periodStart('month', now().getTime())
       const spent = await db
         .selectFrom('ledger')

@@ -54,17 +54,18 @@ export function createEnvironmentsService({ store, board, reports, now }: Servic
     isLive: (id) => board.get(id) !== undefined,
     subscribe: (userId, changed) => board.subscribe(userId, changed),
 
-    async launch(row, admit, { together = false } = {}) {
+    async launch(row, admit, { together } = {}) {
       const committed = await store.writer.write(
         `user ${row.user_id}`,
         async (trx, tell) => {
           // Before any user is locked: all hubs lock in one order.
-          if (together) await lockEveryone(trx, store.type)
+          const isTogether = together?.() === true
+          if (isTogether) await lockEveryone(trx, store.type)
           const { live, limits } = await liveOf(trx, row.user_id)
           if (live.some((other) => other.server === row.server)) {
             throw new Problem('conflict', `An environment with the name ${row.server} is there already.`)
           }
-          await admit(live, { trx, limits })
+          await admit(live, { trx, limits, together: isTogether })
           tell({ of: 'environments', ids: [row.id] })
           const inserted = await insertRow(trx, row)
           live.unshift(readEnvironment(inserted))

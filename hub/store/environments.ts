@@ -116,18 +116,28 @@ export type HeldRow = Pick<
   'id' | 'user_id' | 'title' | 'profile' | 'proposals' | 'owner_groups' | 'extensions' | 'requested_at'
 > & { readonly resources: string }
 
-/** What everybody has, and no more of it than limits need. */
-export function heldRows(db: Db, type: DatabaseType): Promise<HeldRow[]> {
+/** What everybody has, by id, with what may change of it. */
+export function heldIds(db: Db): Promise<{ id: string; title: string; extensions: string }[]> {
+  return db.selectFrom('environments').select(['id', 'title', 'extensions']).where('ended_at', 'is', null).execute()
+}
+
+/** No more of them than limits need. */
+export async function heldRows(db: Db, type: DatabaseType, ids: readonly string[]): Promise<HeldRow[]> {
   const resources =
     type === 'postgresql'
       ? sql<string>`(spec::json -> 'resources')::text`
       : sql<string>`json_extract(spec, '$.resources')`
-  return db
-    .selectFrom('environments')
-    .select(['id', 'user_id', 'title', 'profile', 'proposals', 'owner_groups', 'extensions', 'requested_at'])
-    .select(resources.as('resources'))
-    .where('ended_at', 'is', null)
-    .execute()
+  const rows: HeldRow[] = []
+  for (let first = 0; first < ids.length; first += mostAtOnce) {
+    const some = await db
+      .selectFrom('environments')
+      .select(['id', 'user_id', 'title', 'profile', 'proposals', 'owner_groups', 'extensions', 'requested_at'])
+      .select(resources.as('resources'))
+      .where('id', 'in', ids.slice(first, first + mostAtOnce))
+      .execute()
+    rows.push(...some)
+  }
+  return rows
 }
 
 const insert = prepared(

@@ -18,7 +18,7 @@ export function createFakeEnvironments(): FakeEnvironments {
       const launched = last.then(async () => {
         const live = rows.filter((each) => each.user_id === row.user_id).map(read)
         // Limits of one person look at what they hold, and ask no database.
-        await admit(live, { trx: {} as never, limits: null })
+        await admit(live, { trx: {} as never, limits: null, together: false })
         rows.push(row)
         return read(row)
       })

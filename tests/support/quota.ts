@@ -22,7 +22,7 @@ export function fakeQuota(): Quota {
   return {
     longestMs: () => undefined,
     idleMs: () => undefined,
-    admission: () => ({ together: false, admit: () => undefined }),
+    admission: () => ({ together: () => false, admit: () => undefined }),
     usage: { of: nothing, everyone: nothing, obstacles: noUsage.obstacles },
     list: nothing,
     add: refuse,

@@ -410,7 +410,7 @@ test('limits are asked for what the launch would hold, and their word is the las
     ...configuredQuota(configurationSchema.parse(demoConfiguration({ demoDataFolder: '/x' })), () => new Date()),
     longestMs: () => 3_600_000,
     admission: ({ user, memoryBytes, walltimeMs, proposals }, _made, others) => ({
-      together: false,
+      together: () => false,
       admit() {
         asked.push([
           user.name,
