@@ -75,7 +75,7 @@ export function createQuotaAdmission({ store, limits, contact, now }: QuotaAdmis
         const kept = keptFor(trx)
         const own = live.map(heldBy)
         const userId = ask.user.id
-        const ground = await groundFor(rules, { db: trx, type: store.type, everyone, userId, own, kept, now: at })
+        const ground = await groundFor(rules, { db: trx, everyone, userId, own, kept, now: at })
         const [refusal] = judge(ask, rules, ground, at)
         if (refusal === undefined) return void kept.everyone?.push(heldFor(ask, made))
         const fitting = alternatives.filter((each) => judge(each.ask, rules, ground, at).length === 0)

@@ -1,6 +1,5 @@
 /** What limits are judged by, as one transaction (or one look of a page) shows it. */
 import type { Kysely, Transaction } from 'kysely'
-import type { DatabaseType } from '../store/migrations.ts'
 import type { Tables } from '../store/schema.ts'
 import type { Ground, Held, Spent } from './admit.ts'
 import type { Everyone } from './everyone.ts'
@@ -20,7 +19,6 @@ export interface Kept {
 
 export interface GroundOptions {
   readonly db: Db
-  readonly type: DatabaseType
   readonly everyone: Everyone
   readonly userId: string
   /** The user's own, as they are now. */
@@ -31,7 +29,7 @@ export interface GroundOptions {
 
 /** What is held is read before what was spent: what ends in between counts twice rather than not at all. */
 export async function groundFor(rules: readonly Rule[], options: GroundOptions): Promise<Ground> {
-  const { db, type, everyone, userId, own, kept, now } = options
+  const { db, everyone, userId, own, kept, now } = options
   const isOwn = ({ kind, name }: Scope): boolean => kind === 'user' && name === userId
   if (kept.everyone === undefined && rules.some(({ scope }) => !isOwn(scope))) {
     kept.everyone = await everyone(db)

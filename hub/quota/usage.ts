@@ -66,7 +66,7 @@ export function createUsage(options: {
     const rules = rulesFor(asker, await limits.fresh(), at)
     const own = (await liveRowsOf(db, asker.user.id)).map((row) => heldBy(readEnvironment(row)))
     const kept: Kept = { spent: new Map() }
-    const ground = await groundFor(rules, { db, type, everyone, userId: asker.user.id, own, kept, now: at })
+    const ground = await groundFor(rules, { db, everyone, userId: asker.user.id, own, kept, now: at })
     return { at, rules, ground }
   }
 
