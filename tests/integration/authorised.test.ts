@@ -124,6 +124,12 @@ const rows: readonly Row[] = [
     refused: /does not answer/,
   },
   {
+    rule: 'what a catalogue said before it was down lets nobody in',
+    rules: [{ allow: true, proposals: 'any' }],
+    catalogue: { proposals: () => Promise.resolve({ items: [], total: 1, asOf: new Date() }), entitled: down },
+    refused: /does not answer, so nobody can say/,
+  },
+  {
     rule: 'a catalogue that is down and is not needed',
     rules: [
       { allow: true, users: ['ada'] },

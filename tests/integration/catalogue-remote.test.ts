@@ -11,7 +11,7 @@ import type { Log } from '../../spawners/spawner.ts'
 import { fakeIcat } from '../support/fakeIcat.ts'
 import { fakeProposalService } from '../support/fakeProposalService.ts'
 import { fakeSciCat } from '../support/fakeSciCat.ts'
-import type { FakeService } from '../support/fakeService.ts'
+import type { FakeRequest, FakeService } from '../support/fakeService.ts'
 import { pyscicat } from '../support/pyscicat.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
@@ -218,11 +218,15 @@ for (const type of Object.keys(services)) {
     t.true(logged.some((line) => line.includes('"rows":3')))
   })
 
-  const faults: readonly (readonly [what: string, fault: (response: ServerResponse) => void, attempts: number])[] = [
+  const faults: readonly (readonly [
+    what: string,
+    fault: (response: ServerResponse, request: FakeRequest) => void,
+    attempts: number,
+  ])[] = [
     ['closes the connection', (response) => response.destroy(), 3],
     ['is overloaded', (response) => response.writeHead(503).end('<html>'), 3],
     ['fails', (response) => response.writeHead(500).end('<html>'), 1],
-    ['leads elsewhere', (response) => response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end(), 3],
+    ['leads elsewhere', leadingTo(type === 'http' ? '{"items":[],"total":0}' : '[]'), 3],
     ['forbids', (response) => response.writeHead(403).end('{}'), 1],
     ['answers a page', (response) => response.writeHead(200).end('<html>hello'), 1],
     ['answers something else', (response) => response.writeHead(200).end('{"rows":"many"}'), 1],
@@ -237,8 +241,8 @@ for (const type of Object.keys(services)) {
       await catalogue.proposals(user('ada'), all, signal)
       const asOf = new Date(clock.at)
       clock.at += 60_000
-      service.fault = (_request, response) => {
-        fault(response)
+      service.fault = (request, response) => {
+        fault(response, request)
         return true
       }
       service.requests.length = 0
@@ -322,6 +326,14 @@ for (const type of Object.keys(services)) {
     }
     t.is((await catalogue.proposals(user('ada'), { offset: 0, limit: 20 }, signal)).items.length, 20)
   })
+}
+
+/** To where whoever follows would be told that there is nothing. */
+function leadingTo(nothing: string) {
+  return (response: ServerResponse, { url }: FakeRequest): void => {
+    if (url.pathname === '/elsewhere') response.end(nothing)
+    else response.writeHead(302, { location: '/elsewhere' }).end()
+  }
 }
 
 function endless(response: ServerResponse): void {

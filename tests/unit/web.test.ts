@@ -164,6 +164,19 @@ test('whatever a name holds, the page holds it as text', (t) => {
   )
 })
 
+test('a list that the catalogue gave some time ago says when, at home and where one launches', (t) => {
+  const web = createWeb({ hub: { title: 'Hutch', contact: 'us' }, warnMs: 600_000, now: () => now })
+  const asOf = new Date(now.getTime() - 20 * 60_000)
+  const proposals = { items: [], total: 0, search: '', offset: 0, limit: 10 }
+  const home = { version: 'v', live: [], ended: [], notices: [] }
+  const choices = { chosen: [], found: [], total: 0, search: '', limit: 8 }
+  const said = /does not answer just now\. This is what it said <time datetime="[^"]+"[^>]*>20 min ago</
+  t.regex(web.render('home', { ...home, proposals: { ...proposals, asOf } }), said)
+  t.regex(web.render('parts/proposal-choices', { ...choices, asOf }), said)
+  t.notRegex(web.render('home', { ...home, proposals }), said)
+  t.notRegex(web.render('parts/proposal-choices', choices), said)
+})
+
 function id(text: string): ReturnType<typeof fakeEnvironment>['id'] {
   if (isEnvironmentId(text)) return text
   throw new Error('not an id')
