@@ -174,10 +174,11 @@ function absenceCountsFrom(row: Subject, seen: Seen, settings: DecideSettings): 
 /** Nothing of the row's last action can have an effect after this. */
 export function settledAt(row: Subject, since: number, settings: DecideSettings): number {
   if (row.action === null || row.action_begun_at === null) return since
-  // Another process (with another clock, perhaps) began it, and may have been cut off just now. That a launch was
-  // accepted is all that there is to know of it; before a removal there may have been a launch whose answer was lost.
+  // Another process (with another clock, perhaps) began it, and may have been cut off just now. That a first launch was
+  // accepted is all that there is to know of it; before a removal or another try there may have been a launch whose
+  // answer was lost, and which only that process remembered.
   if (row.action_begun_at < since) {
-    const isAnswered = row.action === 'ensure' && row.action_at !== null
+    const isAnswered = row.action === 'ensure' && row.action_at !== null && row.attempts <= 1
     return isAnswered ? since : since + settings.actionTimeoutMs
   }
   // An answer that is lost tells nothing: what was asked for may still be on its way.

@@ -90,6 +90,14 @@ async function run(plan: Plan, subject: Subject, store: Store): Promise<Outcome>
   const clock = createClock()
   const violations = new Set<string>()
   const backend = createBackend(plan, clock, violations, store)
+  const horizonMs = Math.max(
+    0,
+    ...plan.environments.map((each) => each.launchAt + (each.stopAfterMs ?? 0) + each.pendingMs + each.next.afterMs),
+    ...plan.outages.map(([, to]) => to),
+    ...plan.blind.map(([, to]) => to),
+  )
+  /** Nothing goes wrong any more from here on, deaths included. */
+  const calmFrom = clock.now().getTime() + horizonMs
   let calls = 0
   let lives = 0
   let hub: Reconciled | undefined
@@ -122,7 +130,7 @@ async function run(plan: Plan, subject: Subject, store: Store): Promise<Outcome>
       calls += 1
       if (life.isOver) return await new Promise(() => undefined)
       life.calls += 1
-      const isLast = crash !== undefined && life.calls === crash.call
+      const isLast = crash !== undefined && life.calls === crash.call && clock.now().getTime() <= calmFrom
       if (isLast && crash.when === 'before') die()
       if (life.isOver) return await new Promise(() => undefined)
       const working = work()
@@ -179,12 +187,6 @@ async function run(plan: Plan, subject: Subject, store: Store): Promise<Outcome>
   backend.reportTo(() => hub)
   start()
 
-  const horizonMs = Math.max(
-    0,
-    ...plan.environments.map((each) => each.launchAt + (each.stopAfterMs ?? 0) + each.pendingMs + each.next.afterMs),
-    ...plan.outages.map(([, to]) => to),
-    ...plan.blind.map(([, to]) => to),
-  )
   await clock.run(
     horizonMs + calmMs,
     () => calls,

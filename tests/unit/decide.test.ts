@@ -84,6 +84,20 @@ const rows: [string, Subject, Seen, number, Partial<Step>][] = [
     { do: 'observe', from: 71_000 },
   ],
   [
+    'a new hub takes the word of a first launch that was accepted',
+    accepted,
+    seen(absent(50_000), { since: 40_000 }),
+    60_000,
+    { do: 'end', reason: 'vanished' },
+  ],
+  [
+    'and not of a second one: of the first it knows nothing, which may still come',
+    { ...accepted, attempts: 2 },
+    seen(absent(50_000), { since: 40_000 }),
+    60_000,
+    { do: 'observe', from: 71_000 },
+  ],
+  [
     'a launch that was never accepted is given up',
     asked,
     seen(absent(99_000)),
