@@ -72,7 +72,7 @@ export interface Person {
 export interface Cluster {
   /** Every job of everybody, in one call; not read yet, because that is slow when there are many. */
   list(signal: AbortSignal): Promise<ArrayBuffer>
-  /** The job's id. @throws ClusterRefused when SLURM said no. */
+  /** The job's id, also of one that has to wait. @throws ClusterRefused when SLURM said no: then there is no job. */
   submit(person: Person, submission: Submission, signal: AbortSignal): Promise<number>
   /** Gone already is success. */
   cancel(person: Person, jobId: number, signal: AbortSignal): Promise<void>

@@ -58,6 +58,11 @@ export function isVerdict({ number }: ClusterRefused): boolean {
   return number >= 2_000 && number <= 2_999 && !passing.has(number)
 }
 
+/** Of the errors that come with a job: its partition is too small for it, so that it would wait for ever. */
+export function isNever({ number }: ClusterRefused): boolean {
+  return number === 2_015
+}
+
 /** There is no such job: it was forgotten, or never was. */
 export function isNoJob({ number }: ClusterRefused): boolean {
   return number === 2_017

@@ -171,7 +171,8 @@ fault('it is requeued: it waits again, and runs again', async (t, { launch, sees
   await scontrol('update', `jobid=${job}`, 'requeue=1')
   await scontrol('requeue', job)
   await sees(id, 'pending')
-  await until('it may begin', () => scontrol('update', `jobid=${job}`, 'starttime=now').then(yes, no))
+  // SLURM itself waits two minutes. A second it needs: a node starts nothing that was killed in the same one.
+  await until('it may begin', () => scontrol('update', `jobid=${job}`, 'starttime=now+2').then(yes, no))
   const after = await sees(id, 'running')
   if (before.phase !== 'running' || after.phase !== 'running') return t.fail()
   t.true(after.startedAt > before.startedAt)
@@ -199,9 +200,27 @@ fault('its node fails', async (t, { launch, sees, scontrol, site }) => {
   await site.cluster.start('node2')
   await until('it is back', async () => {
     await scontrol('update', `nodename=${node}`, 'state=resume').catch(() => undefined)
-    return /idle|mix/.test(await site.cluster.run(['sinfo', '-h', '-n', node, '-o', '%t']))
+    return /^(idle|mix)$/m.test(await site.cluster.run(['sinfo', '-h', '-n', node, '-o', '%t']))
   })
 })
+
+fault(
+  'what can run later waits: no node, a reservation to come',
+  async (t, { launch, sees, scontrol, site, spawner }) => {
+    const { nodes } = site.cluster
+    for (const node of nodes) await scontrol('update', `nodename=${node}`, 'state=drain', 'reason=test')
+    const id = await launch('ada', 'run')
+    is(t, await sees(id, 'pending'), 'failed', /down or reserved|down, reserved/)
+    for (const node of nodes) await scontrol('update', `nodename=${node}`, 'state=resume')
+    await sees(id, 'running')
+    const reservation = ['reservationname=later', 'starttime=now+1hour', 'duration=10', 'users=ada', 'nodecnt=1']
+    await scontrol('create', 'reservation', ...reservation)
+    const later = await launch('ada', 'run', { profile: { reservation: 'later' } })
+    is(t, await sees(later, 'pending'), 'failed', /reservation to begin/)
+    await spawner.remove(later, signal())
+    await until('it is gone', () => scontrol('delete', 'reservationname=later').then(yes, no))
+  },
+)
 
 fault('no such partition, a foreign account, too much, over a limit, no association', async (t, { launch, site }) => {
   const rows: [Name, object, RegExp][] = [
@@ -267,6 +286,8 @@ fault('slurmctld is down: unknown, never gone; then it is as it was', async (t, 
   const answers = (): Promise<boolean> => spawner.observe(signal()).then(yes, no)
   await until('it answers', answers, { timeoutMs: 60_000 })
   t.deepEqual(await sees(id, 'running'), before)
+  // The nodes have not told slurmctld of themselves yet: what is launched now waits for them.
+  await sees(await launch('ada', 'run'), 'running')
 })
 
 fault(

@@ -11,11 +11,12 @@ import { createNames } from '../../spawners/slurm/names.ts'
 import { createQueue } from '../../spawners/slurm/queue.ts'
 import { waitingWords } from '../../spawners/slurm/reasons.ts'
 import { refusalOf } from '../../spawners/slurm/refusals.ts'
+import { submittedOf } from '../../spawners/slurm/rest/answers.ts'
 import { readJobs as read38 } from '../../spawners/slurm/rest/v0_0_38/read.ts'
 import { readJobs as read42 } from '../../spawners/slurm/rest/v0_0_42/read.ts'
 import { observationOf } from '../../spawners/slurm/states.ts'
 import { sbatchLine, submissionOf } from '../../spawners/slurm/submission.ts'
-import { LaunchRefused, type EnvironmentId } from '../../spawners/spawner.ts'
+import { LaunchRefused, type EnvironmentId, type Observation } from '../../spawners/spawner.ts'
 import { contractSpec } from '../support/spawnerSubject.ts'
 
 const id = 'eabc' as EnvironmentId
@@ -151,6 +152,56 @@ test("SLURM's refusals say what to do; trouble on the way is tried again", (t) =
     const refused = refusalOf(new ClusterRefused(number, 'why'), asked)
     if (expected === undefined) t.is(refused, undefined, String(number))
     else t.regex(refused?.message ?? '', expected, String(number))
+  }
+})
+
+test('where SLURM gives a number there is a job that waits, unless it would wait for ever: that one is ended', async (t) => {
+  const rows: [string, object, number | number[]][] = [
+    ['nothing is wrong', { job_id: 7, errors: [] }, 7],
+    ['its machines are down', { job_id: 7, errors: [{ error_code: 2_068 }] }, 7],
+    ['its reservation begins later', { job_id: 7, errors: [{ error_code: 2_056 }] }, 7],
+    ['no licence is free', { job_id: 7, errors: [{ error_code: 2_048 }] }, 7],
+    ['it is on hold', { job_id: 7, errors: [{ error_code: 2_042 }] }, 7],
+    ['its partition is too small', { job_id: 7, errors: [{ error_code: 2_015 }] }, [2_015, 7]],
+    ['no such partition', { errors: [{ error_code: 2_000 }] }, [2_000]],
+    ['a reservation of others', { job_id: 0, errors: [{ error_number: 2_052 }] }, [2_052]],
+    ['slurmctld is down', { job_id: null, errors: [{ error_number: -1 }] }, [-1]],
+  ]
+  for (const [title, data, expected] of rows) {
+    const cancelled: number[] = []
+    const cancel = async (jobId: number): Promise<void> => void cancelled.push(jobId)
+    const outcome = submittedOf({ data, response: new Response() }, cancel).catch((error: unknown) => {
+      if (error instanceof ClusterRefused) return [error.number, ...cancelled]
+      throw error
+    })
+    t.deepEqual(await outcome, expected, title)
+  }
+  const stays = async (): Promise<void> => Promise.reject(new ClusterRefused(2_002, 'no'))
+  const tooSmall: object = { job_id: 7, errors: [{ error_code: 2_015 }] }
+  const forEver = { data: tooSmall, response: new Response() }
+  const error = await t.throwsAsync(submittedOf(forEver, stays))
+  t.false(error instanceof ClusterRefused, 'it is there, so that it is not told that there is none')
+  await t.throwsAsync(submittedOf({ data: {}, response: new Response() }, stays), { message: /no number/ })
+})
+
+test('a job that is requeued never looks as if it had ended, in either version', (t) => {
+  // As a real one went through them, then what a failed node or an exit code may be a flag of.
+  const rows: [string, string[], Observation['phase']][] = [
+    ['RUNNING', ['RUNNING'], 'running'],
+    ['COMPLETING', ['RUNNING', 'COMPLETING'], 'stopping'],
+    ['COMPLETING', ['PENDING', 'COMPLETING'], 'stopping'],
+    ['PENDING', ['PENDING'], 'pending'],
+    ['COMPLETING', ['FAILED', 'COMPLETING', 'REQUEUED'], 'stopping'],
+    ['COMPLETING', ['NODE_FAIL', 'COMPLETING'], 'stopping'],
+    ['REQUEUED', ['FAILED', 'REQUEUED'], 'pending'],
+    ['REQUEUED', ['NODE_FAIL', 'REQUEUED'], 'pending'],
+    ['REQUEUE_HOLD', ['PENDING', 'REQUEUE_HOLD'], 'pending'],
+    ['SPECIAL_EXIT', ['FAILED', 'REQUEUED', 'SPECIAL_EXIT'], 'pending'],
+  ]
+  for (const [word, words, phase] of rows) {
+    const [old] = read38({ jobs: [{ job_state: word, start_time: 100, end_time: 100, exit_code: 256 }] })
+    const [renewed] = read42({ jobs: [{ job_state: words }] })
+    for (const seen of [old, renewed]) t.is(observationOf(seen ?? job(), undefined).phase, phase, words.join('+'))
   }
 })
 

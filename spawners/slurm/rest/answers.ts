@@ -1,5 +1,6 @@
 /** What is the same in every version of slurmrestd: how it says no. */
 import { ClusterRefused } from '../cluster.ts'
+import { isNever } from '../refusals.ts'
 
 interface SlurmError {
   readonly error?: string | null
@@ -27,6 +28,38 @@ export function dataOf<T>({ data, error, response }: Answered<T>): T {
   }
   if (!response.ok || data === undefined) throw new Error(`slurmrestd answered with ${response.status}`)
   return data
+}
+
+/**
+ * The id of a submitted job. SLURM may take a job and add an error that says why it has to wait (all its machines are
+ * down, its reservation begins later): as for sbatch, where there is a number there is a job.
+ *
+ * @throws ClusterRefused when there is none, or when it would wait for ever; `cancel` has ended that one.
+ */
+export async function submittedOf(
+  answer: Answered<Readonly<{ job_id?: number | null }>>,
+  cancel: (jobId: number) => Promise<void>,
+): Promise<number> {
+  const jobId = answer.data?.job_id ?? 0
+  try {
+    dataOf(answer)
+  } catch (error) {
+    if (!(error instanceof ClusterRefused) || jobId <= 0) throw error
+    if (!isNever(error)) return jobId
+    await ended(jobId, cancel)
+    throw error
+  }
+  if (jobId <= 0) throw new Error('slurmrestd took a job and gave no number for it')
+  return jobId
+}
+
+/** @throws what is no ClusterRefused when it stays: then nobody may think that there is no job. */
+async function ended(jobId: number, cancel: (jobId: number) => Promise<void>): Promise<void> {
+  try {
+    await cancel(jobId)
+  } catch (cause) {
+    throw new Error(`the job ${jobId} would wait for ever, and could not be cancelled`, { cause })
+  }
 }
 
 function errorsOf(body: unknown): readonly SlurmError[] | undefined {

@@ -3,7 +3,7 @@ import createClient from 'openapi-fetch'
 import type { Cluster, Person, Submission } from '../../cluster.ts'
 import { ClusterRefused } from '../../cluster.ts'
 import { isDone, isNoJob } from '../../refusals.ts'
-import { dataOf } from '../answers.ts'
+import { dataOf, submittedOf } from '../answers.ts'
 import type { Headers } from '../headers.ts'
 import type { Transport } from '../transport.ts'
 import { readDbJob } from './read.ts'
@@ -11,6 +11,13 @@ import type { components, paths } from '../generated/v0_0_38.ts'
 
 export function createCluster(transport: Transport, headersOf: Headers, observer: Person): Cluster {
   const client = createClient<paths>({ baseUrl: transport.baseUrl, fetch: transport.fetch })
+
+  async function cancel(person: Person, jobId: number, signal: AbortSignal): Promise<void> {
+    const headers = await headersOf(person, signal)
+    const params = { path: { job_id: String(jobId) } }
+    const answer = await client.DELETE('/slurm/v0.0.38/job/{job_id}', { headers, signal, params, parseAs: 'text' })
+    refuseUnlessGone(answer)
+  }
 
   return {
     async list(signal) {
@@ -24,17 +31,11 @@ export function createCluster(transport: Transport, headersOf: Headers, observer
     async submit(person, submission, signal) {
       const headers = await headersOf(person, signal)
       const body = { script: submission.script, job: jobOf(submission) }
-      const { job_id: jobId } = dataOf(await client.POST('/slurm/v0.0.38/job/submit', { headers, signal, body }))
-      if (jobId === undefined || jobId <= 0) throw new Error('slurmrestd took a job and gave no number for it')
-      return jobId
+      const answer = await client.POST('/slurm/v0.0.38/job/submit', { headers, signal, body })
+      return await submittedOf(answer, (jobId) => cancel(person, jobId, signal))
     },
 
-    async cancel(person, jobId, signal) {
-      const headers = await headersOf(person, signal)
-      const params = { path: { job_id: String(jobId) } }
-      const answer = await client.DELETE('/slurm/v0.0.38/job/{job_id}', { headers, signal, params, parseAs: 'text' })
-      refuseUnlessGone(answer)
-    },
+    cancel,
 
     async setTimeLimit(jobId, minutes, signal) {
       const headers = await headersOf(observer, signal)

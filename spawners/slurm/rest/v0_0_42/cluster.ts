@@ -2,7 +2,7 @@
 import createClient from 'openapi-fetch'
 import { ClusterRefused, type Cluster, type Person, type Submission } from '../../cluster.ts'
 import { isDone, isNoJob } from '../../refusals.ts'
-import { dataOf } from '../answers.ts'
+import { dataOf, submittedOf } from '../answers.ts'
 import type { Headers } from '../headers.ts'
 import type { Transport } from '../transport.ts'
 import { readDbJob } from './read.ts'
@@ -10,6 +10,16 @@ import type { components, paths } from '../generated/v0_0_42.ts'
 
 export function createCluster(transport: Transport, headersOf: Headers, observer: Person): Cluster {
   const client = createClient<paths>({ baseUrl: transport.baseUrl, fetch: transport.fetch })
+
+  async function cancel(person: Person, jobId: number, signal: AbortSignal): Promise<void> {
+    const headers = await headersOf(person, signal)
+    const params = { path: { job_id: String(jobId) } }
+    try {
+      dataOf(await client.DELETE('/slurm/v0.0.42/job/{job_id}', { headers, signal, params }))
+    } catch (error) {
+      if (!(error instanceof ClusterRefused) || !(isNoJob(error) || isDone(error))) throw error
+    }
+  }
 
   return {
     async list(signal) {
@@ -23,20 +33,11 @@ export function createCluster(transport: Transport, headersOf: Headers, observer
     async submit(person, submission, signal) {
       const headers = await headersOf(person, signal)
       const body = { job: jobOf(submission) }
-      const { job_id: jobId } = dataOf(await client.POST('/slurm/v0.0.42/job/submit', { headers, signal, body }))
-      if (jobId === undefined || jobId <= 0) throw new Error('slurmrestd took a job and gave no number for it')
-      return jobId
+      const answer = await client.POST('/slurm/v0.0.42/job/submit', { headers, signal, body })
+      return await submittedOf(answer, (jobId) => cancel(person, jobId, signal))
     },
 
-    async cancel(person, jobId, signal) {
-      const headers = await headersOf(person, signal)
-      const params = { path: { job_id: String(jobId) } }
-      try {
-        dataOf(await client.DELETE('/slurm/v0.0.42/job/{job_id}', { headers, signal, params }))
-      } catch (error) {
-        if (!(error instanceof ClusterRefused) || !(isNoJob(error) || isDone(error))) throw error
-      }
-    },
+    cancel,
 
     async setTimeLimit(jobId, minutes, signal) {
       const headers = await headersOf(observer, signal)
