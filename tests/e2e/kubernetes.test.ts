@@ -117,15 +117,22 @@ async function outages(t: ExecutionContext, hub: KubernetesHub, ada: Scientist):
   t.teardown(() => kernel.dispose())
   const heal = await hub.site.cut()
   const again = { profile: 'lab', flavour: 'small', proposals: [] }
-  const refused = await until('it takes nothing new', async () => {
-    const answer = await ada.api<{ detail?: string }>('POST', '/environments', again)
-    return answer.status === 503 ? answer.body : undefined
-  })
+  // How a backend is, is asked for at most every few seconds: until then a launch is accepted, and made afterwards.
+  const patience = { timeoutMs: 60_000, everyMs: 500 }
+  const refused = await until(
+    'it takes nothing new',
+    async () => {
+      const answer = await ada.api<{ detail?: string }>('POST', '/environments', again)
+      return answer.status === 503 ? answer.body : undefined
+    },
+    patience,
+  )
   t.regex(refused.detail ?? '', /The cluster does not answer/)
   t.is(await kernel.run('print(6 * 7)'), '42')
   t.is(await ada.state(launched.id), 'ready')
   await heal()
-  await until('it is back', async () => (await ada.api('POST', '/environments', again)).status === 201)
+  // More than one person may have at once is another refusal than that of a cluster that does not answer.
+  await until('it is back', async () => (await ada.api('POST', '/environments', again)).status !== 503, patience)
   t.is(await ada.state(launched.id), 'ready')
   const { body } = await ada.api<{ items: readonly { id: string; state: string }[] }>('GET', '/environments')
   for (const { id, state } of body.items) {
