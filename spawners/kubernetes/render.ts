@@ -3,6 +3,8 @@ import type { V1Container, V1Pod, V1PodSpec, V1Secret, V1SecurityContext } from 
 import type { AgentBootstrap } from '../../images/agent/bootstrap.ts'
 import { groupFile, passwdFile } from '../common/accountFiles.ts'
 import { checkAccount } from '../common/checkAccount.ts'
+import { checkVariables } from '../common/checkVariables.ts'
+import { environmentVariables } from '../common/environmentVariables.ts'
 import { LaunchRefused, type Account, type EnvironmentSpec } from '../spawner.ts'
 import { agentInPod, agentVolume, bootstrapFile, type AgentInPod } from './agent.ts'
 import type { KubernetesConfig } from './config.ts'
@@ -18,6 +20,7 @@ const filesVolume = 'hutch-files'
 /** @throws LaunchRefused when it must not run here. */
 export function renderPod(spec: Spec, config: KubernetesConfig): V1Pod {
   checkAccount(spec.account, { minimumUid: config.minimumUid })
+  checkVariables(spec.variables)
   if (spec.image === undefined) {
     throw new LaunchRefused('The profile names no image: a cluster needs one. Ask your administrator.')
   }
@@ -124,12 +127,14 @@ interface ContainerParts {
 
 function environmentContainer(spec: Spec, { image, agent, config, secured, mounts }: ContainerParts): V1Container {
   const { profile } = spec
+  // PATH is the image's.
+  const variables = { ...environmentVariables(spec, { TMPDIR: '/tmp' }), HUTCH_UMASK: config.umask }
   return {
     name: mainContainer,
     image,
     imagePullPolicy: profile.imagePullPolicy,
     command: [...agent.command],
-    env: Object.entries(variablesOf(spec, config)).map(([name, value]) => ({ name, value })),
+    env: Object.entries(variables).map(([name, value]) => ({ name, value })),
     ports: [{ name: 'agent', containerPort: config.agentPort }],
     resources: resourcesOf(spec),
     securityContext: secured,
@@ -199,21 +204,6 @@ function resourcesOf({ resources, profile }: Spec): NonNullable<V1Container['res
   return {
     requests: { ...share(profile.cpuGuarantee, profile.memoryGuarantee), ...whole },
     limits: { ...share(1, 1), ...whole, ...disk },
-  }
-}
-
-/** HOME and its kin are the account's, whatever the profile's variables say. PATH is the image's. */
-function variablesOf({ account, variables, id }: Spec, { umask }: KubernetesConfig): Readonly<Record<string, string>> {
-  return {
-    LANG: 'C.UTF-8',
-    TMPDIR: '/tmp',
-    ...variables,
-    HOME: account.home,
-    USER: account.name,
-    LOGNAME: account.name,
-    SHELL: account.shell,
-    HUTCH_ENVIRONMENT: id,
-    HUTCH_UMASK: umask,
   }
 }
 

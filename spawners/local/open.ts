@@ -1,10 +1,11 @@
 /** Without a sandbox: the environment sees the machine as it is, and directories where they lie on it. */
 import { join, relative } from 'node:path'
 import { isWithin } from '../common/checkMounts.ts'
+import { environmentVariables } from '../common/environmentVariables.ts'
 import type { EnvironmentSpec } from '../spawner.ts'
 import { agentLine, type PlainApplication } from './plain.ts'
 import type { LaunchPlan, LaunchTools } from './plan.ts'
-import { environmentVariables, startScript, type HostMount } from './render.ts'
+import { startScript, type HostMount } from './render.ts'
 
 /**
  * Nothing can be mounted, so HUTCH_MOUNTS (JSON: wanted path → path on this machine) says where things are, and the
@@ -24,7 +25,7 @@ export function openPlan(
   const directory = plain?.script.directory
   const plainScript = { ...plain?.script, ...(directory === undefined ? {} : { directory: found(directory) }) }
   const variables = (folder: string) => ({
-    ...environmentVariables(account, spec.id, config.path, spec.variables),
+    ...environmentVariables({ ...spec, account }, { PATH: config.path.join(':'), TMPDIR: '/tmp' }),
     HUTCH_MOUNTS: JSON.stringify(Object.fromEntries(mounts.map(({ source, target }) => [target, source]))),
     HUTCH_MOUNTS_FOLDER: join(folder, 'mounts'),
   })

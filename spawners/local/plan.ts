@@ -4,20 +4,15 @@ import { dirname, isAbsolute, join, relative } from 'node:path'
 import type { AgentBootstrap } from '../../images/agent/bootstrap.ts'
 import { checkAccount } from '../common/checkAccount.ts'
 import { checkMounts, isWithin } from '../common/checkMounts.ts'
+import { checkVariables } from '../common/checkVariables.ts'
+import { environmentVariables } from '../common/environmentVariables.ts'
 import { LaunchRefused, type EnvironmentSpec, type Mount, type SpawnerContext } from '../spawner.ts'
 import type { LocalConfig, LocalProfile } from './config.ts'
 import { isErrno } from './errno.ts'
 import { launchProblem, type Machine } from './machine.ts'
 import { openPlan } from './open.ts'
 import { agentLine, plainApplication } from './plain.ts'
-import {
-  environmentVariables,
-  innerCommand,
-  sandboxArguments,
-  startScript,
-  type HostMount,
-  type SandboxView,
-} from './render.ts'
+import { innerCommand, sandboxArguments, startScript, type HostMount, type SandboxView } from './render.ts'
 
 export interface LaunchTools {
   readonly config: LocalConfig
@@ -89,7 +84,10 @@ export async function planLaunch(tools: LaunchTools, spec: EnvironmentSpec<Local
     sandbox: (runFolder, cgroups) => sandboxArguments({ ...view, runFolder, cgroups }),
     startScript: (_folder, port) =>
       startScript(
-        environmentVariables(spec.account, spec.id, config.path, { ...spec.variables, ...plain?.variables(port) }),
+        environmentVariables(
+          { ...spec, variables: { ...spec.variables, ...plain?.variables(port) } },
+          { PATH: config.path.join(':'), TMPDIR: '/tmp' },
+        ),
         {
           umask: config.umask,
           ...plain?.script,
@@ -119,15 +117,6 @@ function checkWho({ machine, config }: LaunchTools, { account, mounts }: Environ
       `The hub runs without root, so it can launch as uid ${machine.uid} and in its own groups only, ` +
         `not as uid ${account.uid}, gid ${foreign ?? account.gid}. Ask your administrator.`,
     )
-  }
-}
-
-function checkVariables(variables: Readonly<Record<string, string>>): void {
-  for (const [name, value] of Object.entries(variables)) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
-      throw new LaunchRefused(`${JSON.stringify(name)} is not a name of a variable.`)
-    }
-    if (value.includes('\0')) throw new LaunchRefused(`The variable ${name} holds a NUL.`)
   }
 }
 

@@ -116,26 +116,6 @@ export function startScript(variables: Readonly<Record<string, string>>, options
   return [...note, `umask ${options.umask}`, ...exports, ...take, go, 'exec "$@"', ''].join('\n')
 }
 
-/** HOME and its kin are the account's, whatever the profile's variables say. */
-export function environmentVariables(
-  account: Account,
-  id: string,
-  path: readonly string[],
-  variables: Readonly<Record<string, string>>,
-): Readonly<Record<string, string>> {
-  return {
-    PATH: path.join(':'),
-    LANG: 'C.UTF-8',
-    TMPDIR: '/tmp',
-    ...variables,
-    HOME: account.home,
-    USER: account.name,
-    LOGNAME: account.name,
-    SHELL: account.shell,
-    HUTCH_ENVIRONMENT: id,
-  }
-}
-
 function keepCapabilities(...names: readonly string[]): readonly string[] {
   return ['--cap-drop', 'ALL', ...names.flatMap((name) => ['--cap-add', `CAP_${name}`])]
 }

@@ -2,6 +2,8 @@
 import { posix } from 'node:path'
 import { checkAccount } from '../common/checkAccount.ts'
 import { checkMounts, isWithin } from '../common/checkMounts.ts'
+import { checkVariables } from '../common/checkVariables.ts'
+import { environmentVariables } from '../common/environmentVariables.ts'
 import { quoted } from '../common/quoted.ts'
 import { LaunchRefused, type EnvironmentSpec, type Mount } from '../spawner.ts'
 import type { Submission } from './cluster.ts'
@@ -25,7 +27,7 @@ export function submissionOf({ spec, config, names, claim }: SubmissionParts): S
   checkVariables(spec.variables)
   const mounts = checkMounts(spec.mounts)
   const { nodes, tasks, partition, qos, reservation, constraint, licenses, exclusive } = profile
-  const variables = variablesOf(spec, config)
+  const variables = environmentVariables(spec, { PATH: config.path.join(':'), TMPDIR: config.localFolder })
   const script = jobScript({
     shell: config.shell,
     umask: config.umask,
@@ -107,21 +109,6 @@ function plain(text: string): string {
   return /^[A-Za-z0-9_.,:@%/+=-]+$/.test(text) ? text : quoted(text)
 }
 
-/** HOME and its kin are the account's, whatever the profile's variables say. */
-function variablesOf({ account, id, variables }: EnvironmentSpec, config: SlurmConfig): Record<string, string> {
-  return {
-    PATH: config.path.join(':'),
-    LANG: 'C.UTF-8',
-    TMPDIR: config.localFolder,
-    ...variables,
-    HOME: account.home,
-    USER: account.name,
-    LOGNAME: account.name,
-    SHELL: account.shell,
-    HUTCH_ENVIRONMENT: id,
-  }
-}
-
 /** What is asked in a container must be found there; without one nothing is mounted, so it must be there by itself. */
 function bindsOf(mounts: readonly Mount[], config: SlurmConfig, { container }: SlurmProfile): readonly Bind[] {
   return mounts.map(({ name, source, target, readOnly }) => {
@@ -153,13 +140,4 @@ function mountedAt(name: string, path: string, nfs: SlurmConfig['nfs']): string 
     )
   }
   return posix.join(mounted, path.slice(exported.length))
-}
-
-function checkVariables(variables: Readonly<Record<string, string>>): void {
-  for (const [name, value] of Object.entries(variables)) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
-      throw new LaunchRefused(`${JSON.stringify(name)} is not a name of a variable.`)
-    }
-    if (value.includes('\0')) throw new LaunchRefused(`The variable ${name} holds a NUL.`)
-  }
 }

@@ -4,12 +4,12 @@ import { createServer } from 'node:https'
 import test, { type ExecutionContext } from 'ava'
 import { bundleAgent } from '../../images/agent/bundle.ts'
 import { pskServer } from '../../images/agent/link.ts'
-import { spawnerContract, type ContractBehaviour } from '../../spawners/contract.ts'
-import type { Application, SpawnerContext } from '../../spawners/spawner.ts'
+import { spawnerContract } from '../../spawners/contract.ts'
+import type { SpawnerContext } from '../../spawners/spawner.ts'
 import { available, program } from '../support/component.ts'
 import { portOf } from '../support/fakeAgents.ts'
 import { localSite, localSubject } from '../support/localSubject.ts'
-import { spawnerContext, testKey } from '../support/spawnerSubject.ts'
+import { agentApplication, spawnerContext, testKey } from '../support/spawnerSubject.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
 /** The whole contract once more with the agent that users get, and a listener that takes its reports. */
@@ -29,7 +29,7 @@ test('local with the real agent: the whole contract', async (t) => {
   for (const { title, run } of spawnerContract) {
     const site = await localSite(await temporaryFolder(t), undefined, {}, part)
     t.teardown(site.close)
-    await t.notThrowsAsync(run({ ...localSubject(site, application), patienceMs: 60_000 }), title)
+    await t.notThrowsAsync(run({ ...localSubject(site, agentApplication), patienceMs: 60_000 }), title)
   }
   t.true(reports.count() > spawnerContract.length / 2, `${reports.count()} reports`)
 })
@@ -51,22 +51,4 @@ async function reportListener(t: ExecutionContext): Promise<{ port: number; coun
     server.closeAllConnections()
   })
   return { port: portOf(server), count: () => count }
-}
-
-function application(behaviour: ContractBehaviour): Application {
-  const shell = (line: string): Application => ({
-    kind: 'web',
-    argv: ['/bin/sh', '-c', line],
-    readyPath: '',
-    landingPath: '',
-  })
-  switch (behaviour.does) {
-    case 'run':
-    case 'refuse':
-      return { kind: 'terminal', argv: [], readyPath: '', landingPath: '' }
-    case 'print':
-      return shell(`yes 0123456789abcde | head -c ${behaviour.bytes}; sleep 1000`)
-    case 'end':
-      return shell(`exit ${behaviour.exitCode}`)
-  }
 }

@@ -6,13 +6,13 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ExecutionContext } from 'ava'
 import { exportAgent } from '../../images/agent/export.ts'
-import type { ContractBehaviour, ContractSubject } from '../../spawners/contract.ts'
+import type { ContractSubject } from '../../spawners/contract.ts'
 import { configSchema } from '../../spawners/kubernetes/config.ts'
 import kubernetes from '../../spawners/kubernetes/index.ts'
 import { profileSchema, type KubernetesProfile } from '../../spawners/kubernetes/profile.ts'
 import type { Application, EnvironmentSpec, Spawner } from '../../spawners/spawner.ts'
 import { baseImage, type Cluster } from './kubernetes.ts'
-import { contractSpec, silentLog, spawnerContext } from './spawnerSubject.ts'
+import { agentApplication, contractSpec, silentLog, spawnerContext } from './spawnerSubject.ts'
 
 export interface KubernetesSite {
   readonly cluster: Cluster
@@ -167,27 +167,9 @@ export function kubernetesSubject(site: KubernetesSite): ContractSubject<Kuberne
     patienceMs: 60_000,
     spawner: (hub) => site.spawner(hub),
     spec(hub, id, behaviour) {
-      const spec = site.spec(hub, id, applicationOf(behaviour))
+      const spec = site.spec(hub, id, agentApplication(behaviour))
       return behaviour.does === 'refuse' ? { ...spec, image: 'Not An Image' } : spec
     },
     cut: () => site.cut(),
-  }
-}
-
-function applicationOf(behaviour: ContractBehaviour): Application {
-  const shell = (line: string): Application => ({
-    kind: 'web',
-    argv: ['/bin/sh', '-c', line],
-    readyPath: '',
-    landingPath: '',
-  })
-  switch (behaviour.does) {
-    case 'run':
-    case 'refuse':
-      return { kind: 'terminal', argv: [], readyPath: '', landingPath: '' }
-    case 'print':
-      return shell(`yes 0123456789abcde | head -c ${behaviour.bytes}; sleep 1000`)
-    case 'end':
-      return shell(`exit ${behaviour.exitCode}`)
   }
 }

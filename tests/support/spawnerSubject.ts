@@ -1,7 +1,8 @@
 /** What the contract suite's subjects share: a spec and a context without a hub. */
 import { createHash } from 'node:crypto'
+import type { ContractBehaviour } from '../../spawners/contract.ts'
 import { specDigest } from '../../spawners/common/specDigest.ts'
-import type { EnvironmentId, EnvironmentSpec, Log, SpawnerContext } from '../../spawners/spawner.ts'
+import type { Application, EnvironmentId, EnvironmentSpec, Log, SpawnerContext } from '../../spawners/spawner.ts'
 
 export const silentLog: Log = {
   debug: () => undefined,
@@ -67,4 +68,23 @@ export function contractSpec<Profile>(
     ...part,
   }
   return { ...spec, digest: specDigest(spec) }
+}
+
+/** What the real agent is given to behave so. */
+export function agentApplication(behaviour: ContractBehaviour): Application {
+  const shell = (line: string): Application => ({
+    kind: 'web',
+    argv: ['/bin/sh', '-c', line],
+    readyPath: '',
+    landingPath: '',
+  })
+  switch (behaviour.does) {
+    case 'run':
+    case 'refuse':
+      return { kind: 'terminal', argv: [], readyPath: '', landingPath: '' }
+    case 'print':
+      return shell(`yes 0123456789abcde | head -c ${behaviour.bytes}; sleep 1000`)
+    case 'end':
+      return shell(`exit ${behaviour.exitCode}`)
+  }
 }

@@ -119,6 +119,7 @@ const refusals: readonly (readonly [string, () => unknown, RegExp])[] = [
     },
     /names no image/,
   ],
+  ['a variable that is none', () => renderPod(spec({}, { variables: { 'A;B': 'x' } }), config()), /name of a variable/],
   [
     'a directory of the node outside of the roots',
     () => renderPod(spec(), config({ hostPathRoots: ['/data'] })),

@@ -5,13 +5,7 @@ import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import test from 'ava'
 import * as fc from 'fast-check'
-import {
-  environmentVariables,
-  innerCommand,
-  sandboxArguments,
-  startScript,
-  type SandboxView,
-} from '../../spawners/local/render.ts'
+import { innerCommand, sandboxArguments, startScript, type SandboxView } from '../../spawners/local/render.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
 const run = promisify(execFile)
@@ -57,17 +51,6 @@ test('start script: notes its pid, sets the umask, begins in the home', async (t
   const { stdout } = await run('/bin/sh', [script, '/bin/sh', '-c', 'umask; pwd; cat agent; echo $$'])
   const [umask, pwd, noted, pid] = stdout.trim().split('\n')
   t.deepEqual([umask, pwd, noted], ['0007', folder, pid])
-})
-
-test('variables: the account decides who it is, the profile the rest', (t) => {
-  const made = environmentVariables(account, 'e1', ['/usr/bin', '/bin'], {
-    HOME: '/root',
-    USER: 'root',
-    LANG: 'C',
-    A: 'b',
-  })
-  t.like(made, { HOME: '/home/alice', USER: 'alice', LOGNAME: 'alice', SHELL: '/bin/bash', LANG: 'C', A: 'b' })
-  t.is(made['PATH'], '/usr/bin:/bin')
 })
 
 const view: SandboxView = {

@@ -5,7 +5,9 @@ import { agentBootstrapSchema } from '../../images/agent/bootstrap.ts'
 import { agentBootstrap } from '../../spawners/common/agentBootstrap.ts'
 import { checkAccount, type AccountRules } from '../../spawners/common/checkAccount.ts'
 import { checkMounts } from '../../spawners/common/checkMounts.ts'
+import { checkVariables } from '../../spawners/common/checkVariables.ts'
 import { environmentId } from '../../spawners/common/environmentId.ts'
+import { environmentVariables } from '../../spawners/common/environmentVariables.ts'
 import { canonicalJson, specDigest } from '../../spawners/common/specDigest.ts'
 import { LaunchRefused, isEnvironmentId, type Account, type Mount } from '../../spawners/spawner.ts'
 import { contractSpec } from '../support/spawnerSubject.ts'
@@ -158,4 +160,26 @@ function reversed(value: unknown): unknown {
       .toReversed()
       .map(([key, member]) => [key, reversed(member)]),
   )
+}
+
+test('variables: the account decides who it is, the profile the rest', (t) => {
+  const variables = { HOME: '/root', USER: 'root', HUTCH_ENVIRONMENT: 'other', LANG: 'C', A: 'b' }
+  const spec = { account: alice, id: environmentId(randomBytes)(), variables }
+  t.deepEqual(environmentVariables(spec, { PATH: '/usr/bin:/bin', LANG: 'X', A: 'x' }), {
+    PATH: '/usr/bin:/bin',
+    LANG: 'C',
+    A: 'b',
+    HOME: '/home/alice',
+    USER: 'alice',
+    LOGNAME: 'alice',
+    SHELL: '/bin/sh',
+    HUTCH_ENVIRONMENT: spec.id,
+  })
+})
+
+const badVariables = [{ 'A=B;': 'x' }, { '1A': 'x' }, { '': 'x' }, { 'A B': 'x' }, { A: 'x\0y' }] as const
+for (const variables of badVariables) {
+  test(`variables: ${JSON.stringify(variables)} are refused`, (t) => {
+    t.throws(() => checkVariables(variables), { instanceOf: LaunchRefused, message: /variable/ })
+  })
 }
