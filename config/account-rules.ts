@@ -11,6 +11,7 @@ export function accountMistakes(draft: Draft): Finding[] {
     case undefined:
     case 'system':
     case 'file':
+    case 'plugin':
       return []
     case 'self':
     case 'demo':

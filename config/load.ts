@@ -9,6 +9,7 @@ import { checkFiles } from './files.ts'
 import { ConfigurationError, fieldName, type Finding, type Mistake, type Path } from './mistake.ts'
 import { checkRules } from './rules.ts'
 import { configurationSchema, type Configuration, type ConfigurationInput } from './schema.ts'
+import { checkPlugins, type ResolvePlugin } from './plugin-parts.ts'
 import { checkSpawners, type SpawnerSchemas } from './spawner-parts.ts'
 import { findings } from './words.ts'
 
@@ -23,6 +24,7 @@ export interface LoadOptions {
   readonly overrides?: Readonly<{ state?: string; listen?: string }>
   /** `type:` → the schemas of that spawner; throws an Error with one line when it can't be had. */
   readonly resolveSpawner: (type: string) => Promise<SpawnerSchemas>
+  readonly resolvePlugin: ResolvePlugin
   /** Relative paths are relative to the file, and without a file to this folder. */
   readonly folder: string
 }
@@ -45,14 +47,16 @@ export async function loadConfiguration(options: LoadOptions): Promise<Loaded> {
   const draft = readDraft(input)
   const rules = checkRules(draft)
   const spawners = await checkSpawners(draft, (type) => options.resolveSpawner(absoluteType(type, folder)))
+  const plugins = await checkPlugins(draft, folder, options.resolvePlugin)
   const mistakes = [
     ...findings(configurationSchema, input),
     ...rules.mistakes,
     ...spawners.mistakes,
+    ...plugins.mistakes,
     ...(await checkFiles(absolutePaths(draft, folder))),
   ]
   if (!parsed.success || mistakes.length > 0) throw new ConfigurationError(sorted(mistakes.map(located)))
-  const configuration = absolutePaths(spawners.complete(parsed.data), folder)
+  const configuration = absolutePaths(plugins.complete(spawners.complete(parsed.data)), folder)
   return { configuration, warnings: sorted(rules.warnings.map(located)) }
 }
 

@@ -15,6 +15,22 @@ const secretFile = z
   .min(1)
   .describe('Path of a file that holds the secret and nothing else (chmod 600), so that this file holds none.')
 
+const plugin = z
+  .strictObject({
+    package: z
+      .string()
+      .min(1)
+      .max(500)
+      .describe(
+        'The path of a module beside this file (./ours.js), or the name of a package that is installed beside it.',
+      ),
+    options: z
+      .record(z.string(), z.unknown())
+      .default({})
+      .describe("The plug-in's own fields, checked by its own schema. Secrets stay in files, here as everywhere."),
+  })
+  .describe("A plug-in of the site's own; see config/plugins/README.md.")
+
 const hub = z
   .strictObject({
     id: name
@@ -245,6 +261,9 @@ const accounts = z
       .describe('Written here.'),
     ldapAccounts,
     claimedAccounts,
+    z
+      .strictObject({ source: z.literal('plugin').describe("A plug-in of the site's own."), plugin })
+      .describe('Asked of a plug-in; its answers pass the same rules.'),
   ])
   .describe('Where the POSIX account (uid, gid, groups, home) of a user comes from.')
   .prefault({ source: 'self' })
@@ -756,6 +775,7 @@ export const configurationSchema = z.strictObject({
  */
 export type LdapAccounts = z.output<typeof ldapAccounts>
 export type ClaimedAccounts = z.output<typeof claimedAccounts>
+export type PluginConfiguration = z.output<typeof plugin>
 export type Configuration = z.output<typeof configurationSchema>
 /** As written in the file. */
 export type ConfigurationInput = z.input<typeof configurationSchema>

@@ -1,9 +1,9 @@
 /** The parts of a configuration that belong to spawners, each checked by the schemas of its spawner's type. */
 import type { z } from 'zod'
 import type { Draft } from './draft.ts'
-import type { Finding, Path } from './mistake.ts'
+import type { Finding } from './mistake.ts'
+import { checked, firstLine } from './plugin-parts.ts'
 import type { Configuration } from './schema.ts'
-import { findings } from './words.ts'
 
 /** What is asked of a spawner's type here; spawners/spawner.ts has the whole. */
 export interface SpawnerSchemas {
@@ -40,15 +40,6 @@ export async function checkSpawners(
   return { mistakes, complete: (configuration) => complete(configuration, schemas) }
 }
 
-/** A site's schema may throw, with a transform of its own: that too is a mistake at its place. */
-function checked(schema: z.ZodType, part: unknown, path: Path): Finding[] {
-  try {
-    return findings(schema, part, path)
-  } catch (error) {
-    return [{ path, message: `its spawner could not check this: ${firstLine(error)}` }]
-  }
-}
-
 function complete(configuration: Configuration, schemas: ReadonlyMap<string, SpawnerSchemas>): Configuration {
   const spawners = Object.entries(configuration.spawners).map(([name, { type, ...part }]) => {
     const parsed = schemas.get(name)?.configSchema.parse(part)
@@ -62,9 +53,4 @@ function complete(configuration: Configuration, schemas: ReadonlyMap<string, Spa
     return [name, { ...profile, on: Object.fromEntries(on) as Record<string, unknown> }] as const
   })
   return { ...configuration, spawners: Object.fromEntries(spawners), profiles: Object.fromEntries(profiles) }
-}
-
-function firstLine(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error)
-  return message.split('\n', 1)[0]?.slice(0, 300) ?? ''
 }

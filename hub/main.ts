@@ -23,6 +23,8 @@ import { createServerTokens } from './identity/server-tokens.ts'
 import { createLaunches } from './launch/index.ts'
 import { keptPort, requireFree } from './listeners.ts'
 import { createNotifier, type Send } from './notify/index.ts'
+import { pluginAccounts } from './plugins/accounts.ts'
+import { makePlugin } from './plugins/resolve.ts'
 import { createQuota } from './quota/index.ts'
 import { createLifetimes } from './quota/lifetimes.ts'
 import { recordsOf } from './quota/records.ts'
@@ -150,6 +152,9 @@ async function makeRooms(
     ...inState,
     claims: { db: store.db, providers: configuration.login.providers },
     seen: createSeenAccounts({ db: store.db, now }),
+    ...(configuration.accounts.source === 'plugin'
+      ? { plugin: pluginAccounts(await makePlugin('accounts', configuration.accounts.plugin, { fetch, now, log })) }
+      : {}),
   })
   const catalogue = await createCatalogue(configuration.catalogue, {
     ...inState,

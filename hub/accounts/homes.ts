@@ -21,6 +21,7 @@ export function homeSource(
     case 'file':
     case 'ldap':
     case 'claims':
+    case 'plugin':
       return account.home
   }
 }

@@ -28,6 +28,8 @@ export interface AccountsOptions {
   readonly claims?: Pick<ClaimsSourceOptions, 'db'> & {
     readonly providers: Readonly<Record<string, ProviderConfiguration>>
   }
+  /** For `plugin`: what it made, looked at (hub/plugins/accounts.ts). */
+  readonly plugin?: AccountSource
   /** Absent: what an account was before is not asked. */
   readonly seen?: SeenAccounts
   /** Who the hub runs as; only tests say otherwise. */
@@ -69,6 +71,9 @@ function createSource(configuration: Configuration['accounts'], options: Account
       return createLdapSource(configuration, options)
     case 'claims':
       return createClaimsSource(configuration, claimsOptions(configuration.provider, options.claims))
+    case 'plugin':
+      if (options.plugin === undefined) throw new Error('accounts.plugin: it was not made')
+      return options.plugin
   }
 }
 

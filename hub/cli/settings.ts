@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { demoConfiguration } from '../../config/defaults.ts'
 import { loadConfiguration, type Loaded } from '../../config/load.ts'
 import { demoDataFolder } from '../catalogue/demo/install.ts'
+import { resolvePlugin } from '../plugins/resolve.ts'
 import { resolveSpawner } from '../setup/spawner-types.ts'
 
 export interface Wanted {
@@ -23,6 +24,7 @@ export async function loadSettings({ file, state, listen, folder }: Wanted): Pro
       ...(listen === undefined ? {} : { listen }),
     },
     resolveSpawner: (type) => resolveSpawner(type, from),
+    resolvePlugin,
     folder,
   })
 }

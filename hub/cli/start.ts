@@ -93,6 +93,7 @@ function rootMeans(source: Configuration['accounts']['source']): string {
     case 'file':
     case 'ldap':
     case 'claims':
+    case 'plugin':
       return `as root: environments run as the accounts that accounts.source: ${source} names, sandboxed with bubblewrap`
   }
 }

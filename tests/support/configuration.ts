@@ -5,6 +5,7 @@ import { ConfigurationError, mistakeLine } from '../../config/mistake.ts'
 import type { ConfigurationInput } from '../../config/schema.ts'
 import type { SpawnerSchemas } from '../../config/spawner-parts.ts'
 import { bytes } from '../../config/units.ts'
+import { resolvePlugin } from '../../hub/plugins/resolve.ts'
 
 const fakeLocal: SpawnerSchemas = {
   configSchema: z.strictObject({
@@ -29,6 +30,7 @@ export async function load(text: string, more: { folder?: string; file?: string 
     text,
     defaults: smallest,
     resolveSpawner: fakeResolveSpawner,
+    resolvePlugin,
     folder: '/nowhere',
     ...more,
   })

@@ -9,6 +9,7 @@ import { ConfigurationError } from '../../config/mistake.ts'
 import { editDistance, nearest } from '../../config/nearest.ts'
 import { readSecretFile } from '../../config/secret.ts'
 import { parseBytes, parseDuration } from '../../config/units.ts'
+import { resolvePlugin } from '../../hub/plugins/resolve.ts'
 import { fakeResolveSpawner, load, mistakes, smallest } from '../support/configuration.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
@@ -34,7 +35,7 @@ test('units are numbers, paths absolute, parts of spawners as their schemas give
   const { configuration, warnings } = await loadConfiguration({
     file: join(folder, 'hutch.yaml'),
     defaults: smallest,
-    resolveSpawner: fakeResolveSpawner,
+    resolveSpawner: fakeResolveSpawner, resolvePlugin,
     folder: '/',
   })
   t.is(configuration.state, join(folder, 'var'))
@@ -72,7 +73,7 @@ for (const [title, prepare, expected] of [
 test('the demo loads, and what the command line says takes the place of its values', async (t) => {
   const options = {
     defaults: demoConfiguration({ demoDataFolder: '/srv/demo' }),
-    resolveSpawner: fakeResolveSpawner,
+    resolveSpawner: fakeResolveSpawner, resolvePlugin,
     folder: '/home/somebody',
   }
   const { configuration, warnings } = await loadConfiguration(options)
@@ -88,7 +89,7 @@ test('the demo loads, and what the command line says takes the place of its valu
 })
 
 test('what is wrong on the command line is said to be there', async (t) => {
-  const options = { defaults: smallest, resolveSpawner: fakeResolveSpawner, folder: '/', overrides: { listen: 'x' } }
+  const options = { defaults: smallest, resolveSpawner: fakeResolveSpawner, resolvePlugin, folder: '/', overrides: { listen: 'x' } }
   const error = await t.throwsAsync(loadConfiguration(options), { instanceOf: ConfigurationError })
   t.is(error?.message, '--listen  is not an address with a port, such as 127.0.0.1:8000 or [::1]:8000')
 })
@@ -100,7 +101,7 @@ for (const [file, expected] of [
   ['a\0b', /can't be read/],
 ] as const) {
   test(`the file ${JSON.stringify(file)} is refused in one line`, async (t) => {
-    const options = { file, defaults: smallest, resolveSpawner: fakeResolveSpawner, folder: '/' }
+    const options = { file, defaults: smallest, resolveSpawner: fakeResolveSpawner, resolvePlugin, folder: '/' }
     const error = await t.throwsAsync(loadConfiguration(options), { instanceOf: ConfigurationError })
     t.regex(error?.message ?? '', expected)
   })

@@ -2,6 +2,7 @@
 import test from 'ava'
 import { mistakes } from '../support/configuration.ts'
 
+const project = new URL('../..', import.meta.url).pathname.replace(/\/$/, '')
 const base = `
 flavours: { small: { title: Small, cpu: 1, memory: 1GiB } }
 spawners: { here: { type: local } }
@@ -14,6 +15,9 @@ const proposalMount = 'target: "/data/{proposal}", allowedRoots: [/facility]'
 const ldap = (fields: string): string => `${base}accounts: { source: ldap, people: "ou=people,dc=x", ${fields} }`
 const claimed = (provider: string): string => `${base}accounts: { source: claims, provider: sso }
 login: { providers: { ${provider}: { title: X, issuer: "https://x.org", clientId: x, proves: identity } } }`
+
+const accountsPlugin = (name: string, options: string): string =>
+  `${base}accounts: { source: plugin, plugin: { package: "${name.replace('./', `${project}/`)}", options: ${options} } }`
 
 const rows: readonly (readonly [title: string, text: string, expected: RegExp])[] = [
   ['an unknown key', `${base}hubs: {}`, /^hutch\.yaml:5:1 {2}hubs: there is no such field; did you mean hub\?$/],
@@ -214,6 +218,41 @@ const rows: readonly (readonly [title: string, text: string, expected: RegExp])[
     /accounts\.provider: there is no provider "sso"; did you mean/,
   ],
   ['accounts of a provider where anybody registers', claimed('sso'), /accounts\.provider: names sso, which proves an/],
+  [
+    'a plug-in that is nowhere',
+    accountsPlugin('./nowhere.js', '{}'),
+    /accounts\.plugin\.package: there is no such module; write its path \(\.\/ours\.js\), or install/,
+  ],
+  [
+    'a plug-in that can not be loaded',
+    accountsPlugin('./tests/support/plugins/broken.js', '{}'),
+    /accounts\.plugin\.package: the plug-in can't be loaded: it broke/,
+  ],
+  [
+    'a module that is no plug-in',
+    accountsPlugin('./bin/program.js', '{}'),
+    /accounts\.plugin\.package: the module exports no plug-in as default/,
+  ],
+  [
+    'a plug-in for something else',
+    accountsPlugin('./tests/support/plugins/other.js', '{}'),
+    /accounts\.plugin\.package: it is a plug-in for weather, and one for accounts is needed here/,
+  ],
+  [
+    "a wrong option of a plug-in's own",
+    accountsPlugin('./config/plugins/accounts-json', '{ path: here.json }'),
+    /^hutch\.yaml:5:\d+ {2}accounts\.plugin\.options\.path: must be an absolute path$/,
+  ],
+  [
+    'an unknown option of a plug-in',
+    accountsPlugin('./config/plugins/accounts-json', '{ path: /x, paht: /x }'),
+    /accounts\.plugin\.options\.paht: there is no such field; did you mean path\?/,
+  ],
+  [
+    'a missing option of a plug-in',
+    accountsPlugin('./config/plugins/accounts-json', '{}'),
+    /accounts\.plugin\.options\.path: is missing; the file/,
+  ],
   [
     'a catalogue that is nowhere',
     `${base}catalogue: { type: file, path: nowhere.yaml }`,
