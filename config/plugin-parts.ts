@@ -9,7 +9,7 @@ import { findings } from './words.ts'
 export type PluginKind = 'accounts'
 
 /** What is asked of a plug-in here. `file`: where it was found, absolute. */
-export interface FoundPlugin {
+interface FoundPlugin {
   readonly file: string
   readonly optionsSchema: z.ZodType
 }
@@ -31,11 +31,11 @@ interface Place {
 
 /** Every place where a plug-in may be named. */
 function places({ accounts }: Pick<Draft, 'accounts'>): Place[] {
-  return [
-    ...(accounts?.source === 'plugin'
-      ? [{ kind: 'accounts', path: ['accounts', 'plugin'], plugin: accounts.plugin } as const]
-      : []),
-  ]
+  const found: Place[] = []
+  if (accounts?.source === 'plugin') {
+    found.push({ kind: 'accounts', path: ['accounts', 'plugin'], plugin: accounts.plugin })
+  }
+  return found
 }
 
 /** Packages and relative paths are looked for from `folder`, the configuration's. */

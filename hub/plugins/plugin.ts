@@ -20,7 +20,7 @@ export interface PluginType<Kind extends PluginKind = PluginKind, Options = unkn
   create(options: Options, context: PluginContext): Plugins[Kind] | Promise<Plugins[Kind]>
 }
 
-export interface PluginContext {
+interface PluginContext {
   readonly log: Log
   readonly now: () => Date
   /** Node's own; tests give another. */

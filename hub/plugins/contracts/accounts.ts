@@ -46,9 +46,10 @@ const cases: Readonly<Record<string, (plugin: AccountPlugin, subject: AccountSub
       assert.equal(account?.name, names[index] === unknown ? undefined : names[index], 'answers were mixed up')
     }
   },
-  'what it asks is away: it throws, for then nobody knows': async (plugin, { known, cut }) => {
-    if (cut === undefined) return
-    const mend = await cut()
+  'what it asks is away: it throws, for then nobody knows': async (plugin, subject) => {
+    const { known } = subject
+    const mend = await subject.cut?.()
+    if (mend === undefined) return
     try {
       await fails('what it asks is away', () => plugin.find(known[0], inTime()))
     } finally {
