@@ -35,7 +35,8 @@ test('units are numbers, paths absolute, parts of spawners as their schemas give
   const { configuration, warnings } = await loadConfiguration({
     file: join(folder, 'hutch.yaml'),
     defaults: smallest,
-    resolveSpawner: fakeResolveSpawner, resolvePlugin,
+    resolveSpawner: fakeResolveSpawner,
+    resolvePlugin,
     folder: '/',
   })
   t.is(configuration.state, join(folder, 'var'))
@@ -73,7 +74,8 @@ for (const [title, prepare, expected] of [
 test('the demo loads, and what the command line says takes the place of its values', async (t) => {
   const options = {
     defaults: demoConfiguration({ demoDataFolder: '/srv/demo' }),
-    resolveSpawner: fakeResolveSpawner, resolvePlugin,
+    resolveSpawner: fakeResolveSpawner,
+    resolvePlugin,
     folder: '/home/somebody',
   }
   const { configuration, warnings } = await loadConfiguration(options)
@@ -89,7 +91,13 @@ test('the demo loads, and what the command line says takes the place of its valu
 })
 
 test('what is wrong on the command line is said to be there', async (t) => {
-  const options = { defaults: smallest, resolveSpawner: fakeResolveSpawner, resolvePlugin, folder: '/', overrides: { listen: 'x' } }
+  const options = {
+    defaults: smallest,
+    resolveSpawner: fakeResolveSpawner,
+    resolvePlugin,
+    folder: '/',
+    overrides: { listen: 'x' },
+  }
   const error = await t.throwsAsync(loadConfiguration(options), { instanceOf: ConfigurationError })
   t.is(error?.message, '--listen  is not an address with a port, such as 127.0.0.1:8000 or [::1]:8000')
 })
