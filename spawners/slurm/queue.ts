@@ -37,11 +37,14 @@ export interface QueueOptions {
 
 const restFactor = 10
 const lookTimeoutMs = 60_000
-/** At rest, in intervals: a job that starts says so itself. */
-const restIntervals = 3
+/**
+ * At rest, in intervals: a job that starts says so itself, and needs a look at once. Whatever was looked at less than an
+ * interval before makes it wait, so looks that nobody needs are few: of launches at rest, one in eight waits a moment.
+ */
+const restIntervals = 6
 /** While nothing of ours is there. */
 const emptyIntervals = 12
-/** Of the interval: how long a submitted job gets to start and say so before a look is spent on it. */
+/** Of the interval: how long a submitted job gets to start and say so before the one look is spent on it. */
 const settleShare = 0.9
 
 export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
@@ -49,8 +52,8 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
   let latest: Look | undefined
   let begunAt = -Infinity
   let restMs = 0
-  let submittedAt = -Infinity
-  let isUrgent = true
+  /** ms since the epoch: when somebody needs a look. What came before the last one began was answered by it. */
+  let neededAt = -Infinity
   let isEmpty = false
   let running: Promise<unknown> = Promise.resolve()
   let waiting: Promise<Look> | undefined
@@ -60,10 +63,12 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
   }
 
   function welcomeAt(): number {
-    if (!isUrgent) return begunAt + Math.max((isEmpty ? emptyIntervals : restIntervals) * intervalMs, restMs)
-    const settleMs = settleShare * intervalMs
-    // One submit after the other must not put it off for ever.
-    return Math.max(notBefore(), Math.min(submittedAt + settleMs, notBefore() + settleMs))
+    const restsUntil = begunAt + Math.max((isEmpty ? emptyIntervals : restIntervals) * intervalMs, restMs)
+    return Math.max(notBefore(), Math.min(neededAt, restsUntil))
+  }
+
+  function needed(at: number): void {
+    neededAt = Math.min(neededAt, at)
   }
 
   async function next(): Promise<Look> {
@@ -77,12 +82,12 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
 
   async function lookNow(): Promise<Look> {
     begunAt = now().getTime()
-    isUrgent = false
+    neededAt = Infinity
     try {
       const seen = { begunAt, digest: await look(AbortSignal.timeout(lookTimeoutMs)) }
       isEmpty = seen.digest.jobs.every(hasEnded)
       // What is just ending is looked at until it has.
-      isUrgent ||= seen.digest.jobs.some(({ state }) => state === 'COMPLETING')
+      if (seen.digest.jobs.some(({ state }) => state === 'COMPLETING')) needed(begunAt)
       restMs = restFactor * (now().getTime() - begunAt)
       const before = latest
       latest = seen
@@ -91,7 +96,7 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
     } catch (error) {
       // How long a dead controller takes to say so tells nothing of its load.
       restMs = now().getTime() - begunAt
-      isUrgent = true
+      needed(begunAt)
       throw error
     }
   }
@@ -107,17 +112,10 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
       waiting.catch(() => undefined)
       return await orAborted(waiting, signal)
     },
-    submitted() {
-      submittedAt = now().getTime()
-      isUrgent = true
-    },
-    removed() {
-      isUrgent = true
-    },
-    wake() {
-      submittedAt = -Infinity
-      isUrgent = true
-    },
+    // From the first of several: one after the other must not put it off for ever.
+    submitted: () => needed(now().getTime() + settleShare * intervalMs),
+    removed: () => needed(now().getTime()),
+    wake: () => needed(now().getTime()),
     follow(seen) {
       followers.add(seen)
       return () => void followers.delete(seen)

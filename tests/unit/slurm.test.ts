@@ -325,7 +325,7 @@ test('what can never run is refused before SLURM is asked', (t) => {
     ['the superuser', { account: { ...account, uid: 0 } }, /superuser/],
     ['the system', { account: { ...account, uid: 64_030, gid: 64_030 } }, /^$/],
     ['a system uid', { account: { ...account, uid: 999 } }, /belongs to the system/],
-    ['another place without a container', { mounts: [{ ...home, target: '/work/alice' }] }, /without a container/],
+    ['another place without a container', { mounts: [{ ...home, target: '/scratch/alice' }] }, /without a container/],
     ['an export that no node has', { mounts: [home, nfs] }, /not mounted on the nodes/],
     ['a variable with a NUL', { variables: { A: 'x\0y' } }, /NUL/],
     ['a variable that is none', { variables: { 'A;id': 'x' } }, /not a name of a variable/],
@@ -437,17 +437,24 @@ test('looks are spaced by the interval and by ten times what one takes, shared, 
   t.is(queue.welcomeAt(), 100_720, 'while nothing is there nobody needs one so soon')
   queue.submitted()
   t.is(queue.welcomeAt(), 100_060, 'a submit puts nothing off that has to wait anyway')
-  clock = 100_050
-  queue.submitted()
-  t.is(queue.welcomeAt(), 100_104, 'the job gets a moment to say that it runs')
-  queue.wake()
-  t.is(queue.welcomeAt(), 100_060, 'and it said so')
   clock = 100_060
   tookMs = 50
   await queue.fresh(signal)
   t.is(queue.notBefore(), 100_060 + 500)
   queue.removed()
   t.is(queue.welcomeAt(), 100_060 + 500)
+  clock = 100_700
+  t.is(queue.welcomeAt(), 100_560, 'a removal is looked for at once')
+  tookMs = 0
+  await queue.fresh(signal)
+  clock = 100_900
+  queue.submitted()
+  t.is(queue.welcomeAt(), 100_954, 'however long ago the last look was, the job gets a moment to say that it runs')
+  clock = 100_910
+  queue.submitted()
+  t.is(queue.welcomeAt(), 100_954, 'and one submit after the other puts nothing off')
+  queue.wake()
+  t.is(queue.welcomeAt(), 100_910, 'it said so')
   await t.throwsAsync(queue.fresh(AbortSignal.abort(new Error('no'))), { message: 'no' })
-  t.is(begun.length, 2)
+  t.is(begun.length, 3)
 })
