@@ -147,6 +147,10 @@ export interface Spawner<Profile = unknown> {
   remove(id: EnvironmentId, signal: AbortSignal): Promise<void>
   /** The last lines that it printed, at most 64 KiB. */
   logs?(id: EnvironmentId, signal: AbortSignal): Promise<string>
+  /**
+   * Moves the end of one that runs; the next observation tells it. Absent: this backend, or its site, does not.
+   * @throws LaunchRefused with a sentence for the user when the backend gives no more time; it runs on as it was.
+   */
   extend?(id: EnvironmentId, endsAt: Date, signal: AbortSignal): Promise<void>
   /** Calls back when something may have changed, so that the loop need not wait for its tick. Resolves on abort. */
   watch?(changed: (id: EnvironmentId) => void, signal: AbortSignal): Promise<void>

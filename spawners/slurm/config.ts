@@ -94,6 +94,11 @@ export const configSchema = z.strictObject({
     .describe(
       "Whether an environment's time can be made longer: the observer must be an operator of SLURM. Default: no.",
     ),
+  extendTo: duration
+    .optional()
+    .describe(
+      'With `extend`: the longest time of a job from its start, whatever a limit of the hub says. An operator passes over the limits of partitions. Default: none.',
+    ),
   accounting: z
     .boolean()
     .default(true)

@@ -5,6 +5,7 @@ import { environmentId } from '../common/environmentId.ts'
 import type { Cluster } from './cluster.ts'
 import type { SlurmConfig, SlurmProfile } from './config.ts'
 import { createDigester } from './digester.ts'
+import { extend } from './extend.ts'
 import { launch } from './launch.ts'
 import { createNames } from './names.ts'
 import { createObserver } from './observe.ts'
@@ -19,7 +20,6 @@ import { callTimeoutMs, type SlurmTools } from './tools.ts'
 const mostLogBytes = 64 * 1_024
 /** A look within this time says that the cluster is well: nobody needs to ask it. */
 const healthyMs = 60_000
-const minuteMs = 60_000
 
 export function createSlurm(config: SlurmConfig, context: SpawnerContext, cluster: Cluster): Spawner<SlurmProfile> {
   const names = createNames(context.hub, context.secret('names'))
@@ -107,14 +107,6 @@ async function remove(tools: SlurmTools, id: EnvironmentId, signal: AbortSignal)
   for (const [jobId, person] of wanted) await cluster.cancel(person, jobId, within)
   queue.removed()
   if (record !== undefined || jobs.length > 0 || (await records.asked(id)) !== undefined) await records.remove(id)
-}
-
-async function extend(tools: SlurmTools, id: EnvironmentId, endsAt: Date, signal: AbortSignal): Promise<void> {
-  const { queue, names, cluster } = tools
-  const [job] = jobsOf(await queue.fresh(signal), names).get(id) ?? []
-  if (job?.startAt === undefined || job.state !== 'RUNNING') throw new Error(`${id} does not run, so it has no end yet`)
-  const minutes = Math.ceil((endsAt.getTime() - job.startAt.getTime()) / minuteMs)
-  await cluster.setTimeLimit(job.jobId, minutes, AbortSignal.any([signal, AbortSignal.timeout(callTimeoutMs)]))
 }
 
 function changesOf(

@@ -390,6 +390,28 @@ fault('its time is over', async (t, { sees }) => {
   is(t, await sees(brief, 'ended'), 'timeLimit', /choose a size with more time/)
 })
 
+fault('more time: as much as the site gives, to what runs, where the hub may', async (t, { launch, sees, site }) => {
+  const id = await launch('ada', 'run')
+  const seen = await sees(id, 'running')
+  if (seen.phase !== 'running') return t.fail()
+  const inHours = (hours: number): Date => new Date(seen.startedAt.getTime() + hours * 3_600_000)
+  const spawner = await site.open('tested', { extend: true, extendTo: '2h' })
+  await spawner.extend?.(id, inHours(2), signal())
+  const told = await sees(id, 'running', spawner)
+  t.is(told.phase === 'running' && told.endsAt?.getTime(), inHours(2).getTime())
+  const none = newId()
+  for (const [which, hours, words] of [
+    [id, 3, /2 hours in all/],
+    [none, 1, /does not run/],
+  ] as const) {
+    const refused = await t.throwsAsync(async () => await spawner.extend?.(which, inHours(hours), signal()))
+    t.true(refused instanceof LaunchRefused)
+    t.regex(refused?.message ?? '', words)
+  }
+  await spawner.close?.()
+  t.is((await site.open()).extend, undefined, 'off unless the site says so')
+})
+
 fault('the minter wrote down whom it made tokens for', async (t, { site }) => {
   const lines = (await site.cluster.run(['cat', site.auditFile]))
     .trim()
