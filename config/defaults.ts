@@ -38,6 +38,7 @@ export function demoConfiguration({ demoDataFolder }: Readonly<{ demoDataFolder:
         description: 'Notebooks with Python, beside the data of your proposals.',
         kind: 'notebook',
         flavours: ['small', 'medium'],
+        longest: '3d',
         on: { here: {} },
       },
       terminal: {
@@ -45,6 +46,7 @@ export function demoConfiguration({ demoDataFolder }: Readonly<{ demoDataFolder:
         description: 'A shell in the browser. It needs nothing installed.',
         kind: 'terminal',
         flavours: ['small', 'medium'],
+        longest: '3d',
         on: { here: {} },
       },
     },

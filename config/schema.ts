@@ -467,6 +467,11 @@ const profile = z.strictObject({
     .default({})
     .describe('Environment variables of the application. Never secrets: everything in the environment can read them.'),
   groups: z.array(z.string()).default([]).describe('Offered only to members of one of these; empty: to everyone.'),
+  longest: duration
+    .optional()
+    .describe(
+      'How long an environment may live at most when its owner makes its time longer, as often as it takes; each time is a new admission within the limits. Absent: its time can not be made longer.',
+    ),
   startTimeout: duration
     .prefault('5min')
     .describe('An environment that is not ready this long after it started running is ended, and says so.'),

@@ -30,13 +30,13 @@ import { quotaApiRouter, quotaPagesRouter } from './http/quota.ts'
 import { recordsApiRouter, recordsPagesRouter, type ReadRecords } from './http/records.ts'
 import { requestLog } from './http/request-log.ts'
 import { sessionsRouter } from './http/sessions.ts'
+import { timeApiRouter, timeRouter } from './http/time.ts'
 import { tokensRouter } from './http/tokens.ts'
 import { browsersOnly } from './http/visitor.ts'
 import { waitingRouter } from './http/waiting.ts'
 import type { Authorisation } from './identity/authorisation.ts'
 import type { Linking } from './identity/index.ts'
-import type { Environment } from './domain/environment.ts'
-import type { Asker } from './quota/rules.ts'
+import { ownerOf } from './launch/extend.ts'
 import type { Quota } from './quota/index.ts'
 import type { Requests } from './quota/requests.ts'
 import type { Logins } from './identity/logins.ts'
@@ -105,7 +105,14 @@ export function createApp(options: AppOptions): Koa {
     audit,
     configuration,
     publicUrl,
-    idleMsOf: (environment) => options.quota.idleMs(ownerOf(environment)),
+    boundsOf(environment) {
+      const owner = ownerOf(environment)
+      return {
+        idleMs: options.quota.idleMs(owner),
+        longestMs: options.quota.longestMs(owner),
+        extension: launches.extension(environment),
+      }
+    },
     now,
   })
   const notices = options.setup
@@ -131,6 +138,7 @@ export function createApp(options: AppOptions): Koa {
   use(app, [
     identity.router,
     apiRouter({ environments, own, launches, catalogue }),
+    timeApiRouter({ environments, own, launches, now }),
     jupyterHubRouter(options.operations, audit),
     linkApiRouter(identity.linking),
     quotaApiRouter({ quota: options.quota, requests: options.requests, catalogue, log }),
@@ -139,7 +147,8 @@ export function createApp(options: AppOptions): Koa {
   ])
   app.use(browsersOnly())
   use(app, [
-    homeRouter({ environments, own, catalogue, pages, notices, log, now }),
+    homeRouter({ environments, own, catalogue, pages, notices, log }),
+    timeRouter({ environments, own, launches, pages, now }),
     launchRouter({ own, launches, catalogue, pages, notices, log }),
     waitingRouter({ configuration, publicUrl, environments, own, launches, pages }),
     tokensRouter({ tokens: identity.tokens, audit, pages, now }),
@@ -163,11 +172,6 @@ export function createApp(options: AppOptions): Koa {
   // Every router adds to what the path matched; any of them can tell what the path would have allowed.
   app.use(identity.router.allowedMethods())
   return app
-}
-
-/** What limits ask of whoever owns it; what they follow from in the catalogue is not asked for here. */
-function ownerOf({ userId, owner, groups, proposals }: Environment): Asker {
-  return { user: { id: userId, name: owner }, groups, proposals: proposals.map((id) => ({ id, fields: {} })) }
 }
 
 function use(app: Koa, routers: readonly Router[]): void {

@@ -5,6 +5,7 @@
 import type { EndReason, Observation } from '../../spawners/spawner.ts'
 import type { EnvironmentRow } from '../store/schema.ts'
 import { endMessages } from './end-messages.ts'
+import { admittedEnd, readExtensions } from './extension.ts'
 
 /** The part of the row that decides. Times are ms since the epoch. */
 export type Subject = Pick<
@@ -24,6 +25,7 @@ export type Subject = Pick<
   | 'ready_at'
   | 'ends_at'
   | 'ended_at'
+  | 'extensions'
 >
 
 /** What the newest observation says of this one. `begunAt`: when that observation was begun. */
@@ -45,6 +47,8 @@ export interface Seen {
   readonly earlierSettledAt: number
   /** When its agent should be asked next. */
   readonly probeAt: number
+  /** When the backend may be asked again for a later end. */
+  readonly extendAt: number
   /** The backend gave an address by itself: there is no agent that would report one. */
   readonly hasAddress: boolean
 }
@@ -65,6 +69,8 @@ export interface DecideSettings {
   readonly graceMs: number
   /** From running to ready. */
   readonly startTimeoutMs: (profile: string) => number
+  /** The backend has an end of its own for each, which can be moved. */
+  readonly canExtend: boolean
 }
 
 export type Step =
@@ -75,6 +81,8 @@ export type Step =
   | Readonly<{ do: 'ensure' }>
   | Readonly<{ do: 'remove' }>
   | Readonly<{ do: 'probe' }>
+  /** The backend does not know yet that it may go on until then, ms since the epoch. */
+  | Readonly<{ do: 'extend'; until: number }>
   /** From now on it is wanted absent. */
   | Readonly<{ do: 'expire'; reason: EndReason }>
   /** It is over: the row becomes a record. */
@@ -129,16 +137,23 @@ function decideFound(row: Subject, seen: Seen, observation: Told, now: number, s
   }
 }
 
+/** Backends count in minutes. */
+const endSlackMs = 60_000
+
 function decideRunning(row: Subject, seen: Seen, now: number, settings: DecideSettings): Step {
   const timeLimitAt = row.ends_at === null ? Infinity : row.ends_at + settings.graceMs
   if (now >= timeLimitAt) return { do: 'expire', reason: 'timeLimit' }
+  const until = settings.canExtend ? admittedEnd(readExtensions(row.extensions)) : undefined
+  const isShort = until !== undefined && row.ends_at !== null && row.ends_at + endSlackMs < until
+  if (isShort && now >= seen.extendAt) return { do: 'extend', until }
   const isReachable = row.port !== null || seen.hasAddress
-  if (row.ready_at !== null) return waitOr({ do: 'probe' }, seen.probeAt, now, timeLimitAt)
+  const wakeAt = isShort ? Math.min(timeLimitAt, seen.extendAt) : timeLimitAt
+  if (row.ready_at !== null) return waitOr({ do: 'probe' }, seen.probeAt, now, wakeAt)
   // What became ready while no hub was there to hear it gets the time to say so again.
   const since = Math.max(row.started_at ?? 0, seen.since)
   const startLimitAt = since + settings.startTimeoutMs(row.profile) + settings.graceMs
   if (now >= startLimitAt) return { do: 'expire', reason: 'startTimeout' }
-  const limitAt = Math.min(timeLimitAt, startLimitAt)
+  const limitAt = Math.min(wakeAt, startLimitAt)
   return isReachable ? waitOr({ do: 'probe' }, seen.probeAt, now, limitAt) : { do: 'nothing', until: limitAt }
 }
 

@@ -10,6 +10,7 @@ import {
 import type { EnvironmentRow } from '../store/schema.ts'
 import type { Told } from './decide.ts'
 import { endMessages } from './end-messages.ts'
+import { type Extension, readExtensions } from './extension.ts'
 import { readObservation } from './observation.ts'
 
 type Wanted = Readonly<{ is: 'present' }> | Readonly<{ is: 'absent'; reason: EndReason; since: Date }>
@@ -36,6 +37,15 @@ export interface Choices {
   readonly open?: string
 }
 
+/** The catalogue said so of a proposal of its; `since` then, ms since the epoch. */
+export interface Unentitled {
+  readonly since: number
+  /** Until when it goes on. */
+  readonly until: number
+  /** Ids of the proposals; none: the user may not use this installation any more. */
+  readonly proposals: readonly string[]
+}
+
 /** What is kept of an agent's report. */
 export type Claim = Pick<AgentReport, 'application' | 'message'>
 
@@ -52,8 +62,7 @@ export interface Environment {
   readonly proposals: readonly string[]
   /** The owner's groups at the launch. */
   readonly groups: readonly string[]
-  /** What its time was made longer by, and when that was admitted. */
-  readonly extensions: readonly Readonly<{ at: number; ms: number }>[]
+  readonly extensions: readonly Extension[]
   readonly choices: Choices
   readonly spec: EnvironmentSpec
   readonly wanted: Wanted
@@ -64,6 +73,7 @@ export interface Environment {
   readonly readyAt?: Date
   readonly lastActivityAt?: Date
   readonly endsAt?: Date
+  readonly unentitled?: Unentitled
   /** Whether its route may be in the proxy's table, and where it leads. */
   readonly address?: Readonly<{ host: string; port: number; generation: number }>
 }
@@ -75,7 +85,7 @@ export function readEnvironment(row: EnvironmentRow): Environment {
   const choices = once((): Choices => JSON.parse(row.choices))
   const proposals = once((): string[] => JSON.parse(row.proposals))
   const groups = once((): string[] => JSON.parse(row.owner_groups))
-  const extensions = once((): { at: number; ms: number }[] => JSON.parse(row.extensions))
+  const extensions = once(() => readExtensions(row.extensions))
   const observation = readObservation(row.observation)
   return {
     id: row.id,
@@ -112,6 +122,7 @@ export function readEnvironment(row: EnvironmentRow): Environment {
     ...date('readyAt', row.ready_at),
     ...date('lastActivityAt', row.last_activity_at),
     ...date('endsAt', row.ends_at),
+    ...(row.unentitled === null ? {} : { unentitled: JSON.parse(row.unentitled) as Unentitled }),
     ...readAddress(row, observation),
   }
 }

@@ -7,6 +7,7 @@ import type { AuditedActor } from '../audit/entry.ts'
 import type { NewEnvironment, Tables } from '../store/schema.ts'
 import type { Permissions } from '../roles/permissions.ts'
 import type { Choices, Environment } from './environment.ts'
+import type { Extension } from './extension.ts'
 
 export interface User {
   readonly id: string
@@ -74,6 +75,14 @@ interface LaunchGround {
 /** `live`: the user's environments that are not ended. It must not write, and may run twice. */
 export type Admit = (live: readonly Environment[], ground: LaunchGround) => void | Promise<void>
 
+/** As `Admit`; `extension` is what `before` would get. It must not write, and may run twice. */
+export type AdmitExtension = (
+  before: Environment,
+  extension: Extension,
+  live: readonly Environment[],
+  ground: LaunchGround,
+) => void | Promise<void>
+
 /** Environments: the store's rows and the loop behind them. hub/reconcile makes it. */
 export interface Environments {
   /**
@@ -82,6 +91,17 @@ export interface Environments {
    * shared with other people, so nobody else launches anything before it is committed.
    */
   launch(row: NewEnvironment, admit: Admit, options?: { readonly together?: () => boolean }): Promise<Environment>
+  /**
+   * One transaction: `asked` says by what its time is made longer, seeing it as it is inside the transaction, and may
+   * throw a Problem, as `admit` may. `endsAt` (ms since the epoch): its end from then on, where the hub alone ends it;
+   * absent: the backend is asked for it soon.
+   */
+  extend(
+    environment: Pick<Environment, 'id' | 'userId'>,
+    asked: (before: Environment) => Readonly<{ extension: Extension; endsAt?: number }>,
+    admit: AdmitExtension,
+    options?: { readonly together?: () => boolean },
+  ): Promise<Environment>
   get(id: EnvironmentId): Promise<Environment | undefined>
   /** By the two parts of its URL; the live one, else the newest ended one. */
   find(userName: string, server: string): Promise<Environment | undefined>
@@ -176,6 +196,13 @@ export interface Offer {
   readonly unavailable?: string
 }
 
+export type PossibleExtension =
+  | Readonly<{ is: 'possible'; byMs: number }>
+  /** It is admitted, and the backend is being told. */
+  | Readonly<{ is: 'underWay' }>
+  /** `why`: one sentence; absent: there is nothing to be said, for it has no end. */
+  | Readonly<{ is: 'impossible'; why?: string }>
+
 export interface Launches {
   /** What its spawner tells of it to the curious; nothing when it can't. */
   describe(environment: Environment): readonly Readonly<{ title: string; text: string }>[]
@@ -183,4 +210,16 @@ export interface Launches {
   offers(visitor: Launcher, proposals?: readonly Proposal[]): Promise<readonly Offer[]>
   /** Checks everything live (profile, flavour, proposals, account), makes the spec, launches. Throws Problems. */
   launch(visitor: Launcher, choices: Choices, signal: AbortSignal, options?: LaunchOptions): Promise<Environment>
+  /** By how much the time of what runs could be made longer now, limits on hours apart; or why not. */
+  extension(environment: Environment): PossibleExtension
+  /**
+   * Checks everything live as a launch does, and admits it anew. `endsAt`: its end as whoever asks knows it, so that
+   * asking twice is asking once. `byMs` absent: as much as it was launched with, or what is left. Throws Problems.
+   */
+  extend(
+    visitor: Launcher,
+    environment: Environment,
+    wanted: Readonly<{ byMs?: number; endsAt?: Date }>,
+    signal: AbortSignal,
+  ): Promise<Environment>
 }

@@ -21,11 +21,10 @@ export interface HomeOptions {
   /** What everybody should know now: a component that is being set up, an alarm. One sentence each. */
   readonly notices: () => readonly string[]
   readonly log: Log
-  readonly now: () => Date
 }
 
 export function homeRouter(options: HomeOptions): Router {
-  const { environments, own, pages, notices, now } = options
+  const { environments, own, pages, notices } = options
   const router = new Router()
 
   router.get('/', (ctx) => {
@@ -50,14 +49,6 @@ export function homeRouter(options: HomeOptions): Router {
   router.post('/hub/environments/:id/stop', async (ctx) => {
     formBody(ctx)
     await own.stop(ctx, ctx.params['id'])
-    home(ctx)
-  })
-
-  /** One click to stay: somebody is there, whatever the programs inside do. */
-  router.post('/hub/environments/:id/stay', async (ctx) => {
-    const { id } = await own.get(ctx, ctx.params['id'])
-    formBody(ctx)
-    await environments.active({ [id]: now().getTime() })
     home(ctx)
   })
 

@@ -6,7 +6,7 @@ import { Problem } from '../domain/problem.ts'
 import type { Environments, Visitor } from '../domain/services.ts'
 import { actorOf } from '../audit/entry.ts'
 import type { Audit } from '../audit/index.ts'
-import { type EnvironmentView, environmentView } from '../web/environment-view.ts'
+import { type EnvironmentView, environmentView, type ViewContext } from '../web/environment-view.ts'
 import { parseEnvironmentId } from './input.ts'
 import { visitorOf } from './visitor.ts'
 
@@ -26,13 +26,13 @@ const mostListed = 200
 export function ownEnvironments(options: {
   environments: Environments
   audit: Pick<Audit, 'write'>
-  /** How long this one may be unused. */
-  idleMsOf: (environment: Environment) => number | undefined
+  /** What limits say of this one's time, and by how much it can be made longer. */
+  boundsOf: (environment: Environment) => Pick<ViewContext, 'idleMs' | 'longestMs' | 'extension'>
   configuration: Configuration
   publicUrl: URL
   now: () => Date
 }): OwnEnvironments {
-  const { environments, idleMsOf, audit, configuration, publicUrl, now } = options
+  const { environments, boundsOf, audit, configuration, publicUrl, now } = options
 
   const self: OwnEnvironments = {
     async get(ctx, text) {
@@ -60,7 +60,7 @@ export function ownEnvironments(options: {
         configuration,
         publicUrl,
         usage: environments.usage(environment.id),
-        idleMs: idleMsOf(environment),
+        ...boundsOf(environment),
       })
     },
   }

@@ -1,6 +1,7 @@
-/** What a launch asks of the limits, in each size that its profile has. Pure. */
+/** What a launch asks of the catalogue and of the limits, in each size that its profile has. */
 import type { Configuration, FlavourConfiguration, ProfileConfiguration } from '../../config/schema.ts'
-import type { Launcher, Proposal } from '../domain/services.ts'
+import { Problem } from '../domain/problem.ts'
+import type { Catalogue, Launcher, Proposal, User } from '../domain/services.ts'
 import type { Ask } from '../quota/admit.ts'
 import type { Alternative } from '../quota/admission.ts'
 import type { Asker } from '../quota/rules.ts'
@@ -42,5 +43,26 @@ export function alternatives(
     const flavour = flavours[name]
     if (flavour === undefined || name === chosen.flavour) return []
     return [{ title: flavour.title, ask: askFor(asker, chosen.profile, withinLife(flavour, longestMs)) }]
+  })
+}
+
+/** In the order in which they were chosen. @throws Problem notEntitled */
+export async function entitledTo(
+  catalogue: Pick<Catalogue, 'entitled'>,
+  user: User,
+  ids: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly Proposal[]> {
+  if (ids.length === 0) return []
+  const entitled = new Map((await catalogue.entitled(user, ids, signal)).map((each) => [each.id, each]))
+  return ids.map((id) => {
+    const proposal = entitled.get(id)
+    if (proposal !== undefined) return proposal
+    // The same for one that is somebody else's and for one that is not there: neither is told.
+    throw new Problem(
+      'notEntitled',
+      `There is no proposal ${id} that is open to you. Choose one of yours, or ask its principal investigator to add you.`,
+      { field: 'proposals' },
+    )
   })
 }

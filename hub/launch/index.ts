@@ -15,16 +15,16 @@ import type {
   Launches,
   Offer,
   Proposal,
-  User,
 } from '../domain/services.ts'
 import type { Admitting, QuotaAdmission } from '../quota/admission.ts'
 import type { Usage } from '../quota/usage.ts'
 import type { Asker } from '../quota/rules.ts'
 import type { NewEnvironment } from '../store/schema.ts'
-import { alternatives, askFor, askerOf, withinLife } from './asking.ts'
+import { alternatives, askFor, askerOf, entitledTo, withinLife } from './asking.ts'
 import { environmentOrigin } from '../web/environment-url.ts'
 import { checkServer, readChoices } from './choices.ts'
 import { carryGroups } from './groups.ts'
+import { createExtending } from './extend.ts'
 import { deriveMounts } from './mounts.ts'
 import { flavourFor, offerOf, offeredProfiles, profileFor } from './offer.ts'
 import { offeredOptions, withOptions } from './options.ts'
@@ -34,7 +34,7 @@ import { type Plan, rowOf, specOf } from './spec.ts'
 export interface LaunchesOptions extends PlacementOptions {
   /** As loaded: paths are absolute, and each spawner has checked its part of the profiles. */
   readonly configuration: Configuration
-  readonly environments: Pick<Environments, 'launch'>
+  readonly environments: Pick<Environments, 'launch' | 'extend'>
   readonly catalogue: Pick<Catalogue, 'entitled'>
   readonly accounts: Accounts
   readonly authorisation: Pick<Authorisation, 'require'>
@@ -148,6 +148,8 @@ export function createLaunches(options: LaunchesOptions): Launches {
   }
 
   return {
+    ...createExtending(options),
+
     describe({ spawner, spec }) {
       try {
         return options.spawners.get(spawner)?.spawner.describe?.(spec) ?? []
@@ -199,25 +201,4 @@ export function createLaunches(options: LaunchesOptions): Launches {
 
 function facts({ profile, flavour, proposals, spawner }: Choices): AuditEntry['detail'] {
   return { profile, flavour, proposals, ...(spawner === undefined ? {} : { spawner }) }
-}
-
-/** In the order in which they were chosen. @throws Problem notEntitled */
-async function entitledTo(
-  catalogue: Pick<Catalogue, 'entitled'>,
-  user: User,
-  ids: readonly string[],
-  signal: AbortSignal,
-): Promise<readonly Proposal[]> {
-  if (ids.length === 0) return []
-  const entitled = new Map((await catalogue.entitled(user, ids, signal)).map((each) => [each.id, each]))
-  return ids.map((id) => {
-    const proposal = entitled.get(id)
-    if (proposal !== undefined) return proposal
-    // The same for one that is somebody else's and for one that is not there: neither is told.
-    throw new Problem(
-      'notEntitled',
-      `There is no proposal ${id} that is open to you. Choose one of yours, or ask its principal investigator to add you.`,
-      { field: 'proposals' },
-    )
-  })
 }

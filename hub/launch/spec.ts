@@ -110,6 +110,8 @@ const unknownYet = {
   end_reason: null,
   end_message: null,
   log_tail: null,
+  unentitled: null,
+  measured: null,
 } as const
 
 /** For scripts and notebooks inside. Ids hold no comma; folders are joined as PATH is. */

@@ -77,7 +77,7 @@ export function createQuotaAdmission({ store, limits, contact, now }: QuotaAdmis
         const userId = ask.user.id
         const ground = await groundFor(rules, { db: trx, everyone, userId, own, kept, now: at })
         const [refusal] = judge(ask, rules, ground, at)
-        if (refusal === undefined) return void kept.everyone?.push(heldFor(ask, made))
+        if (refusal === undefined) return keep(kept, ask, made)
         const fitting = alternatives.filter((each) => judge(each.ask, rules, ground, at).length === 0)
         throw overQuota(refusal, userId, fitting)
       },
@@ -88,6 +88,21 @@ export function createQuotaAdmission({ store, limits, contact, now }: QuotaAdmis
     const titles = fitting.map(({ title }) => title)
     return new Problem('overQuota', refusalText(refusal, { userId, fitting: titles, contact }), { field: 'flavour' })
   }
+}
+
+/** For those that are committed together with it. */
+function keep({ everyone }: Kept, ask: Ask, made: Made): void {
+  if (ask.extends === undefined) return void everyone?.push(heldFor(ask, made))
+  const index = everyone?.findIndex(({ id }) => id === made.id) ?? -1
+  const before = everyone?.[index]
+  if (before === undefined) return
+  const slice = { at: made.requested_at, ms: ask.walltimeMs ?? 0 }
+  everyone?.splice(index, 1, { ...copyOf(before), slices: [...before.slices, slice] })
+}
+
+/** What is read when it is asked for is no property that a spread would take along lazily: each is named. */
+function copyOf({ id, title, userId, groups, proposals, profile, cpu, memoryBytes, gpus, gpuType, slices }: Held): Held {
+  return { id, title, userId, groups, proposals, profile, cpu, memoryBytes, gpus, gpuType, slices }
 }
 
 function heldFor(ask: Ask, { id, title, requested_at: at }: Made): Held {

@@ -35,7 +35,7 @@ export function heldBy(environment: Environment): Held {
     get slices() {
       const { walltimeMs } = environment.spec.resources
       const first = walltimeMs === undefined ? [] : [{ at: environment.requestedAt.getTime(), ms: walltimeMs }]
-      return [...first, ...environment.extensions]
+      return [...first, ...environment.extensions.map(({ at, ms }) => ({ at, ms }))]
     },
   }
 }

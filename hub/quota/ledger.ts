@@ -1,6 +1,7 @@
 /** What environments took, written when they end, in the transaction that ends them: the record, and sums for limits. */
 import type { Kysely, Transaction } from 'kysely'
 import type { EnvironmentSpec } from '../../spawners/spawner.ts'
+import { readExtensions } from '../domain/extension.ts'
 import type { EnvironmentRow, Tables } from '../store/schema.ts'
 import type { Slice, Spent } from './admit.ts'
 import type { Scope } from './rules.ts'
@@ -13,7 +14,7 @@ export function slicesOf(
   row: Pick<EnvironmentRow, 'requested_at' | 'extensions'>,
   walltimeMs: number | undefined,
 ): readonly Slice[] {
-  const extensions: Slice[] = JSON.parse(row.extensions)
+  const extensions = readExtensions(row.extensions).map(({ at, ms }) => ({ at, ms }))
   return walltimeMs === undefined ? extensions : [{ at: row.requested_at, ms: walltimeMs }, ...extensions]
 }
 

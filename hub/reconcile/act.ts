@@ -4,7 +4,7 @@ import { type DecideSettings, settledAt } from '../domain/decide.ts'
 import type { Claim } from '../domain/environment.ts'
 import { leaveRecord } from '../quota/ledger.ts'
 import type { Entry } from './board.ts'
-import { askBackend, type Context, lastLines, withoutNul, writeRow } from './context.ts'
+import { askBackend, type Context, lastLines, refuseExtension, withoutNul, writeRow } from './context.ts'
 import type { Memory } from './memory.ts'
 
 export async function ensure(context: Context, entry: Entry, memory: Memory, settings: DecideSettings): Promise<void> {
@@ -43,6 +43,35 @@ export async function remove(context: Context, entry: Entry, memory: Memory, set
     return
   }
   await writeRow(context, id, { action_at: now().getTime() })
+}
+
+/** It is admitted and committed; a backend that says no for good gives what was held for it back. */
+export async function extend(
+  context: Context,
+  { environment, row }: Entry,
+  memory: Memory,
+  { until, ...settings }: DecideSettings & { readonly until: number },
+): Promise<void> {
+  const { now, name, spawner, log } = context
+  const { id } = environment
+  try {
+    await askBackend(context, 'extend', settings.actionTimeoutMs, async (signal) => {
+      await spawner.extend?.(id, new Date(until), signal)
+    })
+  } catch (error) {
+    if (error instanceof LaunchRefused) {
+      await refuseExtension(context, row, error.message)
+      log.warn({ environment: id, spawner: name, err: error }, 'the backend does not make its time longer')
+      return
+    }
+    log.warn({ environment: id, spawner: name, err: error }, 'a later end was not answered; it is asked for again')
+  }
+  // Also where it was taken: until it shows, only the next observation can tell.
+  const at = now().getTime()
+  if (memory.extendUntil !== until) memory.extendTries = 0
+  memory.extendUntil = until
+  memory.extendAt = at + Math.min(settings.lastRetryMs, settings.firstRetryMs * 2 ** Math.min(memory.extendTries, 10))
+  memory.extendTries += 1
 }
 
 /** Law 1: that it is asked for is committed before it is asked for. False: there is nothing to ask for any more. */

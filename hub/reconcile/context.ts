@@ -1,10 +1,11 @@
 /** What the parts of one spawner's loop share while this hub holds the lease. */
 import type { Transaction } from 'kysely'
 import type { EndReason, EnvironmentId, Log, Spawner } from '../../spawners/spawner.ts'
+import { readExtensions } from '../domain/extension.ts'
 import type { RowChange } from '../domain/observation.ts'
 import type { Store } from '../store/index.ts'
 import { changeLiveRow, rowOf, wantAbsent } from '../store/environments.ts'
-import type { Tables } from '../store/schema.ts'
+import type { EnvironmentRow, Tables } from '../store/schema.ts'
 import type { Lease } from '../store/leases.ts'
 import type { Board } from './board.ts'
 import type { ReconcileMetrics } from './metrics.ts'
@@ -84,10 +85,36 @@ export async function expireRow(context: Context, id: string, reason: EndReason)
   )
 }
 
+/** Nothing is held for it any more, and its owner reads why. */
+export async function refuseExtension(context: Context, row: EnvironmentRow, why: string): Promise<void> {
+  const { store, lease, board } = context
+  const known = readExtensions(row.extensions)
+  const last = known.at(-1)
+  if (last === undefined) return
+  const refused = { ...last, ms: 0, refused: withoutNul(why).slice(0, longestRefusal) }
+  const change = { extensions: JSON.stringify([...known.slice(0, -1), refused]) }
+  await store.writer.note(
+    `environment ${row.id}`,
+    async (trx, tell) => {
+      await store.leases.check(trx, lease)
+      // Another one may have been admitted meanwhile.
+      if ((await rowOf(trx, row.id))?.extensions !== row.extensions) return false
+      tell({ of: 'environments', ids: [row.id] })
+      return await changeLiveRow(trx, row.id, change)
+    },
+    (isChanged) => {
+      const entry = board.get(row.id)
+      if (isChanged && entry) board.apply({ ...entry.row, ...change })
+    },
+  )
+}
+
+const longestRefusal = 500
+
 /** Asks the backend, with a deadline, and counts it. */
 export async function askBackend<T>(
   { timers, signal, now, metrics, name }: Context,
-  what: 'ensure' | 'remove' | 'observe',
+  what: 'ensure' | 'remove' | 'extend' | 'observe',
   timeoutMs: number,
   ask: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {

@@ -11,6 +11,10 @@ export interface Memory {
   lostAt: number | null
   earlierSettledAt: number
   probeAt: number
+  /** When the backend may be asked again for a later end; for which one it was asked, and how often. */
+  extendAt: number
+  extendUntil: number
+  extendTries: number
   /** When this loop took over. */
   readonly since: number
   /** What the backend showed last, and the row's text of it: most observations show the same again. */
@@ -33,6 +37,9 @@ export function newMemory(row: EnvironmentRow, since: number, silentAfterMs: num
     lostAt: null,
     earlierSettledAt: 0,
     probeAt: isWell ? since + spread : since,
+    extendAt: 0,
+    extendUntil: 0,
+    extendTries: 0,
     since,
     shown: null,
     restUntil: 0,
@@ -48,6 +55,6 @@ function spreadOf(id: string): number {
 }
 
 export function seenOf(memory: Memory, hasAddress: boolean): Seen {
-  const { answer, since, earlierSettledAt, probeAt } = memory
-  return { answer, since, lostAt: memory.lostAt, earlierSettledAt, probeAt, hasAddress }
+  const { answer, since, lostAt, earlierSettledAt, probeAt, extendAt } = memory
+  return { answer, since, lostAt, earlierSettledAt, probeAt, extendAt, hasAddress }
 }

@@ -4,7 +4,7 @@
  */
 import { type DecideSettings, decide, type Step } from '../domain/decide.ts'
 import { Fenced } from '../store/writer.ts'
-import { end, ensure, remove } from './act.ts'
+import { end, ensure, extend, remove } from './act.ts'
 import type { Entry } from './board.ts'
 import { type Context, expireRow } from './context.ts'
 import { type Memory, newMemory, seenOf } from './memory.ts'
@@ -32,7 +32,11 @@ export interface ReignOptions {
 export function createReign({ context, deposed }: ReignOptions): Reign {
   const { board, settings, timers, now, log, name, spawner } = context
   const since = now().getTime()
-  const rules: DecideSettings = { ...settings, visibilityLagMs: spawner.visibilityLagMs ?? 0 }
+  const rules: DecideSettings = {
+    ...settings,
+    visibilityLagMs: spawner.visibilityLagMs ?? 0,
+    canExtend: spawner.extend !== undefined,
+  }
   const memories = new Map<string, Memory>()
   const actions = createSlots(settings.mostAtOnce)
   const probes = createSlots(settings.mostAtOnce)
@@ -77,6 +81,7 @@ export function createReign({ context, deposed }: ReignOptions): Reign {
         return
       case 'ensure':
       case 'remove':
+      case 'extend':
       case 'expire':
       case 'end':
         return act(id, memory, step.do)
@@ -107,6 +112,9 @@ export function createReign({ context, deposed }: ReignOptions): Reign {
         return observer.by(now().getTime() + rules.visibilityLagMs)
       case 'remove':
         await remove(context, entry, memory, rules)
+        return observer.by(now().getTime() + rules.visibilityLagMs)
+      case 'extend':
+        await extend(context, entry, memory, { ...rules, until: step.until })
         return observer.by(now().getTime() + rules.visibilityLagMs)
       case 'expire':
         return await expireRow(context, entry.row.id, step.reason)

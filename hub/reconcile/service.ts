@@ -1,16 +1,14 @@
 /** `Environments` of hub/domain/services.ts: the live ones from the board, the ended ones from the store. */
-import type { Transaction } from 'kysely'
 import type { EndReason, EnvironmentId } from '../../spawners/spawner.ts'
 import { type Environment, readEnvironment } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
 import type { Environments } from '../domain/services.ts'
 import {
+  changeLiveRow,
   deleteEndedRow,
   endedRowsOf,
   insertRow,
-  liveRowsOf,
   lockEveryone,
-  lockUser,
   newestEndedRow,
   renameRow,
   rowOf,
@@ -19,8 +17,8 @@ import {
   wantAbsent,
 } from '../store/environments.ts'
 import type { Store } from '../store/index.ts'
-import type { Tables } from '../store/schema.ts'
 import type { Board } from './board.ts'
+import { createLiveOf, liveOn } from './live-of.ts'
 import type { Reports } from './reports.ts'
 
 export interface LiveEnvironments extends Environments {
@@ -74,6 +72,32 @@ export function createEnvironmentsService({ store, board, reports, now }: Servic
         (inserted) => board.apply(inserted),
       )
       return board.get(committed.id)?.environment ?? readEnvironment(committed)
+    },
+
+    async extend({ id, userId }, asked, admit, { together } = {}) {
+      const extended = await store.writer.write(
+        `user ${userId}`,
+        async (trx, tell) => {
+          const isTogether = together?.() === true
+          if (isTogether) await lockEveryone(trx, store.type)
+          const { live, limits } = await liveOf(trx, userId)
+          const index = live.findIndex((each) => each.id === id)
+          const before = live[index]
+          if (before === undefined) throw new Problem('conflict', 'It has ended. Launch it again.')
+          const { extension, endsAt } = asked(before)
+          await admit(before, extension, live, { trx, limits, together: isTogether })
+          const change = { extensions: JSON.stringify([...before.extensions, extension]) }
+          const moved = endsAt === undefined ? change : { ...change, ends_at: endsAt }
+          if (!(await changeLiveRow(trx, id, moved))) throw new Problem('conflict', 'It has ended. Launch it again.')
+          tell({ of: 'environments', ids: [id] })
+          const row = await rowOf(trx, id)
+          if (row === undefined) throw noSuch()
+          live[index] = readEnvironment(row)
+          return row
+        },
+        (row) => board.apply(row),
+      )
+      return board.get(id)?.environment ?? readEnvironment(extended)
     },
 
     async get(id) {
@@ -169,47 +193,6 @@ export function createEnvironmentsService({ store, board, reports, now }: Servic
       )
     },
   }
-}
-
-interface LiveOf {
-  readonly userId: string
-  readonly limits: string | null
-  readonly live: Environment[]
-}
-
-/**
- * What a user has, newest first, as a transaction sees it: read once for all of the user's launches that are committed
- * together (the writer puts them side by side), each of which adds its own.
- */
-function createLiveOf(store: Store, board: Board): (trx: Transaction<Tables>, userId: string) => Promise<LiveOf> {
-  const known = new WeakMap<Transaction<Tables>, LiveOf>()
-
-  async function read(trx: Transaction<Tables>, userId: string): Promise<Environment[]> {
-    switch (store.type) {
-      case 'postgresql':
-        return (await liveRowsOf(trx, userId)).map(readEnvironment)
-      case 'sqlite':
-        // This process alone writes, one commit after the other, and the board has heard of each before the next begins.
-        return liveOn(board, userId)
-    }
-  }
-
-  return async (trx, userId) => {
-    const before = known.get(trx)
-    if (before?.userId === userId) return before
-    const locked = await lockUser(trx, store.type, userId)
-    if (locked === undefined) {
-      throw new Problem('forbidden', 'Your user does not exist any more. Log in again.')
-    }
-    const made = { userId, limits: locked.limits, live: await read(trx, userId) }
-    known.set(trx, made)
-    return made
-  }
-}
-
-/** Newest first. */
-function liveOn(board: Board, userId: string): Environment[] {
-  return board.of(userId).map(({ environment }) => environment)
 }
 
 function noSuch(): Problem {

@@ -34,7 +34,8 @@ const shortestSilenceMs = 1_000
 /** For what runs on although its profile was taken out of the configuration. */
 const ordinaryStartTimeoutMs = 300_000
 
-export interface LoopSettings extends Omit<DecideSettings, 'visibilityLagMs'> {
+/** `visibilityLagMs` and `canExtend` are the spawner's. */
+export interface LoopSettings extends Omit<DecideSettings, 'visibilityLagMs' | 'canExtend'> {
   /** Most actions (and, apart from them, most probes) of one spawner at once. */
   readonly mostAtOnce: number
   readonly observeTimeoutMs: number

@@ -5,6 +5,7 @@ import { accountsSeen } from './migrations/accounts.ts'
 import { auditTrail } from './migrations/audit.ts'
 import { quotaStep } from './migrations/quota.ts'
 import { requestsStep } from './migrations/requests.ts'
+import { lifetimesStep } from './migrations/lifetimes.ts'
 import { links } from './migrations/links.ts'
 import { StateError } from './state-error.ts'
 
@@ -40,6 +41,7 @@ function migrations(type: DatabaseType): Readonly<Record<string, Migration>> {
     '0006-links': { up: links },
     '0007-requests': { up: requestsStep },
     '0008-accounts': { up: accountsSeen },
+    '0009-lifetimes': { up: lifetimesStep },
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Generated, Insertable, Selectable } from 'kysely'
 import type { RequestTables } from './migrations/requests.ts'
+import type { LifetimeColumns } from './migrations/lifetimes.ts'
 import type { QuotaColumns, QuotaTables } from './migrations/quota.ts'
 
 export interface Tables extends QuotaTables, RequestTables {
@@ -172,7 +173,7 @@ interface RoleMembersTable {
   member: string
 }
 
-interface EnvironmentsTable extends QuotaColumns {
+interface EnvironmentsTable extends QuotaColumns, LifetimeColumns {
   id: string
   user_id: string
   /** The last part of its URL: /user/{name}/{server}/. The id, unless an API client named it. */

@@ -4,6 +4,8 @@ import type { Configuration } from '../../config/schema.ts'
 import type { EndReason, Stage } from '../../spawners/spawner.ts'
 import type { AgentReport } from '../../images/agent/bootstrap.ts'
 import type { Environment, State } from '../domain/environment.ts'
+import type { PossibleExtension } from '../domain/services.ts'
+import { endingOf, type Ending } from './ending.ts'
 import { environmentUrl } from './environment-url.ts'
 
 export interface EnvironmentView {
@@ -41,6 +43,12 @@ export interface EnvironmentView {
   readonly endedAt?: Date
   /** By evidence of use, not by open pages: since when it is unused, and when it is stopped for that. */
   readonly idle?: Readonly<{ since: Date; stopsAt: Date }>
+  /** What ends it next, as far as it is known. */
+  readonly ending?: Ending
+  /** Whether its time can be made longer. Absent: it has no end, or is not running. */
+  readonly extension?: Readonly<{ byMs: number } | { underWay: true } | { why: string }>
+  /** Why the backend did not make its time longer, when it was asked last. */
+  readonly notExtended?: string
   /** Where the browser goes once it is ready. */
   readonly url: string
   readonly usage?: UsageView
@@ -98,9 +106,20 @@ export function versionOf(views: readonly EnvironmentView[]): string {
   return createHash('sha256').update(JSON.stringify(drawn)).digest('base64url').slice(0, 16)
 }
 
+export interface ViewContext {
+  readonly configuration: Configuration
+  readonly publicUrl: URL
+  readonly usage: AgentReport['usage']
+  /** How long it may be unused; undefined: for ever. */
+  readonly idleMs?: number | undefined
+  /** What limits allow it to live at most; undefined: for ever. */
+  readonly longestMs?: number | undefined
+  readonly extension?: PossibleExtension
+}
+
 export function environmentView(
   environment: Environment,
-  context: { configuration: Configuration; publicUrl: URL; usage: AgentReport['usage']; idleMs?: number | undefined },
+  context: ViewContext,
 ): EnvironmentView {
   const { configuration, publicUrl, usage } = context
   const { spec, state } = environment
@@ -125,7 +144,7 @@ export function environmentView(
     ...(environment.spec.warning === undefined ? {} : { warning: environment.spec.warning }),
     requestedAt: environment.requestedAt,
     ...(environment.startedAt ? { startedAt: environment.startedAt } : {}),
-    ...idleOf(environment, context.idleMs),
+    ...endsOf(environment, context),
     ...(environment.endsAt ? { endsAt: environment.endsAt } : {}),
     url: environmentUrl(environment, configuration, publicUrl),
     ...(usage ? { usage: usageView(usage) } : {}),
@@ -171,11 +190,36 @@ function isStage(text: string): text is Stage {
   return Object.hasOwn(stepOf, text)
 }
 
-function idleOf(
-  { state, readyAt, lastActivityAt }: Environment,
-  idleMs: number | undefined,
-): Pick<EnvironmentView, 'idle'> {
-  if (idleMs === undefined || state.is !== 'ready') return {}
+type Ends = Pick<EnvironmentView, 'idle' | 'ending' | 'extension' | 'notExtended'>
+
+function endsOf(environment: Environment, { idleMs, longestMs, extension }: ViewContext): Ends {
+  const { state, extensions } = environment
+  const isRunning = state.is === 'ready' || state.is === 'unreachable'
+  if (!isRunning) return {}
+  const idle = idleOf(environment, idleMs)
+  const ending = endingOf(environment, { idleStopsAt: idle?.stopsAt, longestMs })
+  const refused = extensions.at(-1)?.refused
+  return {
+    ...(idle === undefined ? {} : { idle }),
+    ...(ending === undefined ? {} : { ending }),
+    ...(extension === undefined ? {} : extensionView(extension)),
+    ...(refused === undefined ? {} : { notExtended: refused }),
+  }
+}
+
+function extensionView(extension: PossibleExtension): Pick<EnvironmentView, 'extension'> {
+  switch (extension.is) {
+    case 'possible':
+      return { extension: { byMs: extension.byMs } }
+    case 'underWay':
+      return { extension: { underWay: true } }
+    case 'impossible':
+      return extension.why === undefined ? {} : { extension: { why: extension.why } }
+  }
+}
+
+function idleOf({ state, readyAt, lastActivityAt }: Environment, idleMs: number | undefined): EnvironmentView['idle'] {
+  if (idleMs === undefined || state.is !== 'ready') return undefined
   const since = new Date(Math.max(readyAt?.getTime() ?? 0, lastActivityAt?.getTime() ?? 0))
-  return { idle: { since, stopsAt: new Date(since.getTime() + idleMs) } }
+  return { since, stopsAt: new Date(since.getTime() + idleMs) }
 }

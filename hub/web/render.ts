@@ -18,7 +18,7 @@ export type PageName =
   | 'logout'
   | PeoplePage
   | QuotaPage
-type QuotaPage = 'usage' | 'limits' | 'records'
+type QuotaPage = 'usage' | 'limits' | 'records' | 'time'
 type PeoplePage = 'link' | 'identities' | 'link-requests' | 'renewed'
 /** A part of a page that a script fetches to bring it up to date. */
 export type PartName = 'parts/environments' | 'parts/proposal-choices'

@@ -2,16 +2,21 @@
 import { randomUUID } from 'node:crypto'
 import test, { type ExecutionContext } from 'ava'
 import { Registry } from 'prom-client'
+import type { ProfileConfiguration } from '../../config/schema.ts'
+import { readEnvironment } from '../../hub/domain/environment.ts'
 import { Problem } from '../../hub/domain/problem.ts'
+import type { Proposal } from '../../hub/domain/services.ts'
+import { createExtending } from '../../hub/launch/extend.ts'
 import { createQuotaAdmission } from '../../hub/quota/admission.ts'
 import type { Ask } from '../../hub/quota/admit.ts'
 import { spentOf } from '../../hub/quota/ledger.ts'
 import type { Limit } from '../../hub/quota/limit.ts'
 import { createLimits, type Limits } from '../../hub/quota/limits.ts'
 import { createEnvironments, type Reconciled } from '../../hub/reconcile/index.ts'
+import { rowOf } from '../../hub/store/environments.ts'
 import { openStore, type Store } from '../../hub/store/index.ts'
 import type { EnvironmentRow } from '../../hub/store/schema.ts'
-import type { EnvironmentId, Found, Spawner } from '../../spawners/spawner.ts'
+import { type EnvironmentId, type Found, LaunchRefused, type Spawner } from '../../spawners/spawner.ts'
 import { databases, openPostgresStore, startPostgres } from '../support/postgres.ts'
 import { limitOf } from '../support/quota.ts'
 import { newRow } from '../support/rows.ts'
@@ -36,6 +41,8 @@ interface Hub {
   readonly limits: Limits
   readonly reconciled: Reconciled
   launch(id: string, userId: string, changes?: Partial<Ask>): Promise<boolean>
+  /** By eight hours, knowing its end; false: over a limit, or its end is another already. */
+  extend(id: EnvironmentId, userId: string, endsAt: number): Promise<boolean>
 }
 
 function hubOn(store: Store, spawners: ReadonlyMap<string, Spawner> = new Map()): Hub {
@@ -78,8 +85,43 @@ function hubOn(store: Store, spawners: ReadonlyMap<string, Spawner> = new Map())
         throw error
       }
     },
+    extend: async (id, userId, endsAt) =>
+      await createExtending({
+        configuration: { profiles: { notebook: { longest: 30 * 24 * hour } as ProfileConfiguration } },
+        environments: reconciled.environments,
+        catalogue: { entitled: (_user, ids) => Promise.resolve(ids.map((each) => proposal(each))) },
+        authorisation: { require: () => Promise.resolve() },
+        spawners: new Map([...spawners].map(([name, spawner]) => [name, { spawner }])),
+        quota,
+        audit: { write: () => Promise.resolve(), note: () => undefined },
+        now,
+      })
+        .extend(
+          { user: { id: userId, name: userId, title: '', admin: false }, groups: [], by: 'cookie', login: 'l' },
+          (await environmentOf(store, id)) ?? raise(id),
+          { endsAt: new Date(endsAt) },
+          AbortSignal.timeout(60_000),
+        )
+        .then(
+          () => true,
+          (error: unknown) => {
+            if (error instanceof Problem && ['overQuota', 'conflict'].includes(error.type)) return false
+            throw error
+          },
+        ),
   }
 }
+
+async function environmentOf(store: Store, id: EnvironmentId) {
+  const row = await rowOf(store.db, id)
+  return row && readEnvironment(row)
+}
+
+function raise(id: string): never {
+  throw new Error(`there is no ${id}`)
+}
+
+const proposal = (id: string): Proposal => ({ id, title: id, instrument: '', fields: {} })
 
 /** SQLite with one hub, PostgreSQL with 64 of one connection each. */
 async function installations(t: ExecutionContext): Promise<Hub[][]> {
@@ -153,6 +195,89 @@ test('limits that change are known to the next launch of every hub', async (t) =
   const [, limit] = await two.limits.fresh()
   await two.limits.change([], [limit?.id ?? ''], 'test')
   t.true(await one.launch('c', 'u0'))
+})
+
+test('extensions in one instant take what there is and no more, and asking twice is asking once', async (t) => {
+  t.timeout(600_000)
+  for (const hubs of await installations(t)) {
+    const [first] = hubs
+    if (first === undefined) continue
+    const { store } = first
+    await addUsers(store, 1)
+    const ids = Array.from({ length: 10 }, (_, index) => `e${index}` as EnvironmentId)
+    for (const id of ids) await first.launch(id, 'u0')
+    const startedAt = Date.now()
+    const running = { started_at: startedAt, ends_at: startedAt + 8 * hour }
+    await store.db.updateTable('environments').set(running).execute()
+    // With SQLite it is the board that a launch looks at.
+    if (store.type === 'sqlite') await first.reconciled.start()
+    await first.limits.change([limitOf({ resource: 'cpuHours', period: 'ever', most: 121 })], [], 'test')
+    const wanted = [...ids, ...ids, ...ids].map(async (id, index) => {
+      return (await hubs[index % hubs.length]?.extend(id, 'u0', running.ends_at)) ?? false
+    })
+    t.is((await Promise.all(wanted)).filter(Boolean).length, 5, store.type)
+    const rows = await store.db.selectFrom('environments').select(['extensions', 'ends_at']).execute()
+    const longer = rows.filter(({ extensions }) => extensions !== '[]')
+    t.is(longer.length, 5)
+    t.true(longer.every(({ ends_at }) => ends_at === running.ends_at + 8 * hour))
+    await first.reconciled.close()
+  }
+})
+
+/** A backend with an end of its own for each, which it moves or not. */
+function endingBackend(answer: () => void) {
+  const ends = new Map<EnvironmentId, Date>()
+  const startedAt = new Date()
+  const observation = (endsAt: Date) => ({ phase: 'running', hosts: ['127.0.0.1'], startedAt, endsAt }) as const
+  const spawner: Spawner = {
+    ensure: ({ id }) => Promise.resolve(void ends.set(id, new Date(startedAt.getTime() + 8 * hour))),
+    remove: (id) => Promise.resolve(void ends.delete(id)),
+    observe: () =>
+      Promise.resolve(
+        new Map<EnvironmentId, Found>([...ends].map(([id, endsAt]) => [id, { observation: observation(endsAt) }])),
+      ),
+    async extend(id, endsAt) {
+      await Promise.resolve()
+      answer()
+      ends.set(id, endsAt)
+    },
+  }
+  return { ends, spawner }
+}
+
+test('the backend is told of a later end until it has it; one that refuses gives the hours back', async (t) => {
+  t.timeout(300_000)
+  for (const store of await databases(t)) {
+    let asked = 0
+    const backend = endingBackend(() => {
+      asked += 1
+      if (asked === 1) throw new Error('lost')
+      if (asked === 3) throw new LaunchRefused('The partition allows 16 hours.')
+    })
+    const hub = hubOn(store, new Map([['s', backend.spawner]]))
+    await addUsers(store, 1)
+    await hub.reconciled.start()
+    const id = 'e1' as EnvironmentId
+    await hub.launch(id, 'u0')
+    const { environments } = hub.reconciled
+    const endsAt = async () => (await environments.get(id))?.endsAt?.getTime() ?? 0
+    await until('it runs', async () => (await endsAt()) > 0, { timeoutMs: 60_000 })
+    const first = await endsAt()
+    t.true(await hub.extend(id, 'u0', first))
+    t.is(await endsAt(), first, 'the backend has the last word')
+    await until('the second try moved it', async () => (await endsAt()) === first + 8 * hour, { timeoutMs: 60_000 })
+    t.true(await hub.extend(id, 'u0', first + 8 * hour))
+    const refused = async () => (await environments.get(id))?.extensions.at(-1)?.refused
+    await until('it was refused', async () => (await refused()) !== undefined, { timeoutMs: 60_000 })
+    t.is(await refused(), 'The partition allows 16 hours.')
+    t.deepEqual(
+      (await environments.get(id))?.extensions.map(({ ms }) => ms),
+      [8 * hour, 0],
+      store.type,
+    )
+    t.is(asked, 3)
+    await hub.reconciled.close()
+  }
 })
 
 /** A backend whose clock is an hour behind, and which remembers when each began and ended. */

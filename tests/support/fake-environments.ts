@@ -4,7 +4,7 @@ import type { Environments } from '../../hub/domain/services.ts'
 import type { NewEnvironment } from '../../hub/store/schema.ts'
 import { type EnvironmentSpec, isEnvironmentId } from '../../spawners/spawner.ts'
 
-export interface FakeEnvironments extends Pick<Environments, 'launch'> {
+export interface FakeEnvironments extends Pick<Environments, 'launch' | 'extend'> {
   readonly rows: readonly NewEnvironment[]
 }
 
@@ -14,6 +14,7 @@ export function createFakeEnvironments(): FakeEnvironments {
   let last: Promise<unknown> = Promise.resolve()
   return {
     rows,
+    extend: () => Promise.reject(new Error('nothing is made longer here')),
     launch(row, admit) {
       const launched = last.then(async () => {
         const live = rows.filter((each) => each.user_id === row.user_id).map(read)

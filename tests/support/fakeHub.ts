@@ -209,6 +209,7 @@ export function fakeEnvironments(failing: FakeHub['failing']): FakeEnvironments 
     },
     use: (id, usage) => void usages.set(id, usage),
     launch: () => Promise.reject(new Error('fakeLaunches puts rows in place')),
+    extend: () => Promise.reject(new Error('nothing is made longer here')),
     get: async (id) => {
       store()
       return rows.get(id)
@@ -287,6 +288,8 @@ function fakeLaunches(hub: Pick<FakeHub, 'offers' | 'failing'>, environments: Fa
   return {
     describe: () => [],
     offers: () => Promise.resolve(hub.offers),
+    extension: () => ({ is: 'impossible' }),
+    extend: () => Promise.reject(new Error('nothing is made longer here')),
     launch(visitor, choices: Choices) {
       if (hub.failing.launch !== undefined) return Promise.reject(hub.failing.launch)
       const offer = hub.offers.find((each) => each.profile === choices.profile)

@@ -20,6 +20,7 @@ const settings: DecideSettings = {
   removeAgainMs: 60_000,
   graceMs: 30_000,
   startTimeoutMs: () => 300_000,
+  canExtend: true,
 }
 
 const wanted: Subject = {
@@ -38,12 +39,14 @@ const wanted: Subject = {
   ready_at: null,
   ends_at: null,
   ended_at: null,
+  extensions: '[]',
 }
 const asked: Subject = { ...wanted, action: 'ensure', action_begun_at: 2_000, attempts: 1 }
 const accepted: Subject = { ...asked, action_at: 3_000, accepted_at: 3_000 }
 const ran: Subject = { ...accepted, observed_at: 4_000, started_at: 4_000, port: 5, ready_at: 5_000 }
 const unwanted = { wanted: 'absent', wanted_reason: 'cancelled' } as const
 
+const longer = JSON.stringify([{ at: 5_000, ms: 500_000, until: 600_000 }])
 const running: Answer = {
   is: 'found',
   begunAt: 10_000,
@@ -56,6 +59,7 @@ const seen = (answer: Answer, more: Partial<Seen> = {}): Seen => ({
   lostAt: null,
   earlierSettledAt: 0,
   probeAt: Infinity,
+  extendAt: 0,
   hasAddress: false,
   ...more,
 })
@@ -131,6 +135,45 @@ const rows: [string, Subject, Seen, number, Partial<Step>][] = [
     seen(running),
     40_000,
     { do: 'expire', reason: 'timeLimit' },
+  ],
+  [
+    'the backend is told of a later end',
+    { ...ran, ends_at: 100_000, extensions: longer },
+    seen(running),
+    50_000,
+    { do: 'extend', until: 600_000 },
+  ],
+  [
+    'and told again after a rest',
+    { ...ran, ends_at: 100_000, extensions: longer },
+    seen(running, { extendAt: 51_000 }),
+    50_000,
+    { do: 'nothing', until: 51_000 },
+  ],
+  [
+    'a backend that counts in minutes has done it',
+    { ...ran, ends_at: 540_000, extensions: longer },
+    seen(running),
+    50_000,
+    { do: 'nothing' },
+  ],
+  [
+    'what was refused is not asked for again',
+    {
+      ...ran,
+      ends_at: 100_000,
+      extensions: JSON.stringify([{ at: 5_000, ms: 0, until: 600_000, refused: 'too long' }]),
+    },
+    seen(running),
+    50_000,
+    { do: 'nothing' },
+  ],
+  [
+    'nobody extends what is to be stopped',
+    { ...ran, ...unwanted, ends_at: 100_000, extensions: longer },
+    seen(running),
+    50_000,
+    { do: 'remove' },
   ],
   ['the backend ends it first', { ...ran, ends_at: 10_000 }, seen(running), 39_999, { do: 'nothing' }],
   [
@@ -209,6 +252,7 @@ const subjects: fc.Arbitrary<Subject> = fc.record({
   ready_at: maybe,
   ends_at: maybe,
   ended_at: fc.constant(null),
+  extensions: fc.constantFrom('[]', longer),
 })
 const unknown = fc.record({
   answer: fc.constant<Answer>({ is: 'unknown' }),
@@ -216,6 +260,7 @@ const unknown = fc.record({
   lostAt: maybe,
   earlierSettledAt: time,
   probeAt: time,
+  extendAt: time,
   hasAddress: fc.boolean(),
 })
 
