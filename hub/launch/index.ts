@@ -7,15 +7,7 @@ import { homeSource } from '../accounts/homes.ts'
 import type { Authorisation } from '../identity/authorisation.ts'
 import type { Choices, Environment } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
-import type {
-  Accounts,
-  Catalogue,
-  Environments,
-  Launcher,
-  Launches,
-  Offer,
-  Proposal,
-} from '../domain/services.ts'
+import type { Accounts, Catalogue, Environments, Launcher, Launches, Offer, Proposal } from '../domain/services.ts'
 import type { Admitting, QuotaAdmission } from '../quota/admission.ts'
 import type { Usage } from '../quota/usage.ts'
 import type { Asker } from '../quota/rules.ts'

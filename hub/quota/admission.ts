@@ -101,7 +101,19 @@ function keep({ everyone }: Kept, ask: Ask, made: Made): void {
 }
 
 /** What is read when it is asked for is no property that a spread would take along lazily: each is named. */
-function copyOf({ id, title, userId, groups, proposals, profile, cpu, memoryBytes, gpus, gpuType, slices }: Held): Held {
+function copyOf({
+  id,
+  title,
+  userId,
+  groups,
+  proposals,
+  profile,
+  cpu,
+  memoryBytes,
+  gpus,
+  gpuType,
+  slices,
+}: Held): Held {
   return { id, title, userId, groups, proposals, profile, cpu, memoryBytes, gpus, gpuType, slices }
 }
 

@@ -17,7 +17,10 @@ export interface LiveOf {
  * What a user has, newest first, as a transaction sees it: read once for all of the user's launches that are committed
  * together (the writer puts them side by side), each of which adds its own.
  */
-export function createLiveOf(store: Store, board: Board): (trx: Transaction<Tables>, userId: string) => Promise<LiveOf> {
+export function createLiveOf(
+  store: Store,
+  board: Board,
+): (trx: Transaction<Tables>, userId: string) => Promise<LiveOf> {
   const known = new WeakMap<Transaction<Tables>, LiveOf>()
 
   async function read(trx: Transaction<Tables>, userId: string): Promise<Environment[]> {

@@ -7,7 +7,12 @@ export interface ReconcileMetrics {
   /** One stage of a launch is done: from the request to accepted, running, ready. */
   launched(stage: 'accepted' | 'running' | 'ready', spawner: string, seconds: number): void
   ended(spawner: string, reason: EndReason, wasReady: boolean): void
-  acted(action: 'ensure' | 'remove' | 'extend' | 'observe', spawner: string, result: 'ok' | 'failed', seconds: number): void
+  acted(
+    action: 'ensure' | 'remove' | 'extend' | 'observe',
+    spawner: string,
+    result: 'ok' | 'failed',
+    seconds: number,
+  ): void
   observed(spawner: string, at: Date): void
   /** From the moment when something was to be done until it was begun. */
   lag(spawner: string, seconds: number): void

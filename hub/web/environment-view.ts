@@ -117,10 +117,7 @@ export interface ViewContext {
   readonly extension?: PossibleExtension
 }
 
-export function environmentView(
-  environment: Environment,
-  context: ViewContext,
-): EnvironmentView {
+export function environmentView(environment: Environment, context: ViewContext): EnvironmentView {
   const { configuration, publicUrl, usage } = context
   const { spec, state } = environment
   return {

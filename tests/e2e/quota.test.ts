@@ -165,55 +165,58 @@ interface Timed {
   readonly extension?: { byMs?: number; why?: string; underWay?: boolean }
 }
 
-test.serial('its owner makes its time longer, within the limits and what its profile allows; others do not', async (t) => {
-  t.timeout(180_000)
-  const { hutch, ada, marie } = site!
-  const { id } = await ada.launch({ profile: 'lab', flavour: 'small', title: 'Long scan' })
-  const view = async () => (await ada.api<Timed>('GET', `/environments/${id}`)).body
-  await waitUntil('it runs', async () => (await view()).state === 'ready', { timeoutMs: 60_000 })
-  const first = await view()
-  t.like(first, { ending: { cause: 'walltime' }, extension: { byMs: 8 * 3_600_000 } })
-  t.is((await marie.api('POST', `/environments/${id}/extend`, {})).status, 404)
-  for (const [body, words] of [
-    [{ by: '9h' }, /by 8 h at most/],
-    [{ by: 'for ever' }, /by: is no time such as 4h/],
-    [{ by: '-4h' }, /by: is no time/],
-  ] as const) {
-    const refused = await ada.api<Refused>('POST', `/environments/${id}/extend`, body)
-    t.is(refused.status, 400)
-    t.regex(refused.body.detail, words)
-  }
-  const page = await ada.jar.open(`${hutch.url}/hub/environments/${id}/time`)
-  t.regex(page.text, /Its time is over then\.[\s\S]*Extend by 8 h/)
-  // Without scripts: the form as it is drawn.
-  const form = { ends: first.endsAt, back: 'time' }
-  const headers = { origin: hutch.url, 'sec-fetch-site': 'same-origin' }
-  const extend = async () =>
-    await ada.jar.open(`${hutch.url}/hub/environments/${id}/extend`, { method: 'POST', form, headers })
-  t.is((await extend()).status, 200)
-  await waitUntil(
-    'the backend has it',
-    async () => Date.parse((await view()).endsAt) === Date.parse(first.endsAt) + 8 * 3_600_000,
-    { timeoutMs: 60_000 },
-  )
-  t.is((await extend()).status, 409, 'sent once more, it is not made longer again')
-  // 16 h are held: what is left of the profile's 20 h is 4 h; then no more.
-  t.is((await view()).extension?.byMs, 4 * 3_600_000)
-  await marie.api('POST', '/limits', { for: 'user:ada', limit: 'cpuHours', per: 'month', most: 19 })
-  const over = await ada.api<Refused>('POST', `/environments/${id}/extend`, {})
-  t.is(over.status, 409)
-  t.regex(over.body.detail, /You may have at most 19 core hours per month/)
-  t.is((await ada.api('POST', `/environments/${id}/extend`, { by: '90min' })).status, 200)
-  await waitUntil('that too', async () => (await view()).extension?.byMs === 2.5 * 3_600_000, { timeoutMs: 60_000 })
-  t.is((await ada.api('POST', `/environments/${id}/stay`)).status, 204)
-  const { body: usage } = await ada.api<{ items: { title: string; used: number }[] }>('GET', '/usage')
-  const hours = usage.items.find((each) => each.title === 'Core hours, per month')?.used ?? 0
-  t.true(hours > 17.4 && hours < 17.6, `${hours}`)
-  const limits = await marie.api<{ items: { id: string; for: string; limit: string }[] }>('GET', '/limits')
-  const mine = limits.body.items.find((each) => each.for === 'user:ada' && each.limit === 'cpuHours')
-  await marie.api('DELETE', `/limits/${mine?.id}`)
-  await ada.api('POST', `/environments/${id}/stop`)
-})
+test.serial(
+  'its owner makes its time longer, within the limits and what its profile allows; others do not',
+  async (t) => {
+    t.timeout(180_000)
+    const { hutch, ada, marie } = site!
+    const { id } = await ada.launch({ profile: 'lab', flavour: 'small', title: 'Long scan' })
+    const view = async () => (await ada.api<Timed>('GET', `/environments/${id}`)).body
+    await waitUntil('it runs', async () => (await view()).state === 'ready', { timeoutMs: 60_000 })
+    const first = await view()
+    t.like(first, { ending: { cause: 'walltime' }, extension: { byMs: 8 * 3_600_000 } })
+    t.is((await marie.api('POST', `/environments/${id}/extend`, {})).status, 404)
+    for (const [body, words] of [
+      [{ by: '9h' }, /by 8 h at most/],
+      [{ by: 'for ever' }, /by: is no time such as 4h/],
+      [{ by: '-4h' }, /by: is no time/],
+    ] as const) {
+      const refused = await ada.api<Refused>('POST', `/environments/${id}/extend`, body)
+      t.is(refused.status, 400)
+      t.regex(refused.body.detail, words)
+    }
+    const page = await ada.jar.open(`${hutch.url}/hub/environments/${id}/time`)
+    t.regex(page.text, /Its time is over then\.[\s\S]*Extend by 8 h/)
+    // Without scripts: the form as it is drawn.
+    const form = { ends: first.endsAt, back: 'time' }
+    const headers = { origin: hutch.url, 'sec-fetch-site': 'same-origin' }
+    const extend = async () =>
+      await ada.jar.open(`${hutch.url}/hub/environments/${id}/extend`, { method: 'POST', form, headers })
+    t.is((await extend()).status, 200)
+    await waitUntil(
+      'the backend has it',
+      async () => Date.parse((await view()).endsAt) === Date.parse(first.endsAt) + 8 * 3_600_000,
+      { timeoutMs: 60_000 },
+    )
+    t.is((await extend()).status, 409, 'sent once more, it is not made longer again')
+    // 16 h are held: what is left of the profile's 20 h is 4 h; then no more.
+    t.is((await view()).extension?.byMs, 4 * 3_600_000)
+    await marie.api('POST', '/limits', { for: 'user:ada', limit: 'cpuHours', per: 'month', most: 19 })
+    const over = await ada.api<Refused>('POST', `/environments/${id}/extend`, {})
+    t.is(over.status, 409)
+    t.regex(over.body.detail, /You may have at most 19 core hours per month/)
+    t.is((await ada.api('POST', `/environments/${id}/extend`, { by: '90min' })).status, 200)
+    await waitUntil('that too', async () => (await view()).extension?.byMs === 2.5 * 3_600_000, { timeoutMs: 60_000 })
+    t.is((await ada.api('POST', `/environments/${id}/stay`)).status, 204)
+    const { body: usage } = await ada.api<{ items: { title: string; used: number }[] }>('GET', '/usage')
+    const hours = usage.items.find((each) => each.title === 'Core hours, per month')?.used ?? 0
+    t.true(hours > 17.4 && hours < 17.6, `${hours}`)
+    const limits = await marie.api<{ items: { id: string; for: string; limit: string }[] }>('GET', '/limits')
+    const mine = limits.body.items.find((each) => each.for === 'user:ada' && each.limit === 'cpuHours')
+    await marie.api('DELETE', `/limits/${mine?.id}`)
+    await ada.api('POST', `/environments/${id}/stop`)
+  },
+)
 
 test.serial('more is asked for with a reason and granted; what ended is in the records, and stays', async (t) => {
   t.timeout(180_000)
