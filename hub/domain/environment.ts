@@ -38,7 +38,7 @@ export interface Choices {
 }
 
 /** The catalogue said so of a proposal of its; `since` then, ms since the epoch. */
-export interface Unentitled {
+interface Unentitled {
   readonly since: number
   /** Until when it goes on. */
   readonly until: number

@@ -76,7 +76,7 @@ interface LaunchGround {
 export type Admit = (live: readonly Environment[], ground: LaunchGround) => void | Promise<void>
 
 /** As `Admit`; `extension` is what `before` would get. It must not write, and may run twice. */
-export type AdmitExtension = (
+type AdmitExtension = (
   before: Environment,
   extension: Extension,
   live: readonly Environment[],

@@ -6,7 +6,7 @@ import type { Audit } from '../audit/index.ts'
 import type { Environment } from '../domain/environment.ts'
 import { admittedEnd } from '../domain/extension.ts'
 import { Problem } from '../domain/problem.ts'
-import type { Catalogue, Environments, Launcher, Launches, PossibleExtension } from '../domain/services.ts'
+import type { Catalogue, Environments, Launches, PossibleExtension } from '../domain/services.ts'
 import { formatDuration } from '../web/format.ts'
 import type { Authorisation } from '../identity/authorisation.ts'
 import type { QuotaAdmission } from '../quota/admission.ts'
@@ -89,7 +89,7 @@ export function ownerOf({ userId, owner, groups, proposals }: Environment): Aske
   return { user: { id: userId, name: owner }, groups, proposals: proposals.map((id) => ({ id, fields: {} })) }
 }
 
-export interface ExtensionBounds {
+interface ExtensionBounds {
   /** The profile's; undefined: it allows none. */
   readonly profileMs: number | undefined
   /** Of the limits; undefined: there is none. */
@@ -100,7 +100,7 @@ export interface ExtensionBounds {
 }
 
 /** Pure. */
-export function possibleExtension(environment: Environment, bounds: ExtensionBounds): PossibleExtension {
+function possibleExtension(environment: Environment, bounds: ExtensionBounds): PossibleExtension {
   const { endsAt, startedAt, observation, spec, extensions, wanted, unentitled } = environment
   if (wanted.is === 'absent' || endsAt === undefined || startedAt === undefined) return { is: 'impossible' }
   if (unentitled !== undefined) return { is: 'impossible' }

@@ -1,6 +1,6 @@
 /** `Environments` of hub/domain/services.ts: the live ones from the board, the ended ones from the store. */
 import type { EndReason, EnvironmentId } from '../../spawners/spawner.ts'
-import { type Environment, readEnvironment } from '../domain/environment.ts'
+import { readEnvironment } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
 import type { Environments } from '../domain/services.ts'
 import {

@@ -2,7 +2,7 @@
 import type { Environment } from '../domain/environment.ts'
 
 /** walltime: its own time; limit: the longest life that its owner's limits allow. */
-export type EndCause = 'walltime' | 'limit' | 'idle' | 'entitlement'
+type EndCause = 'walltime' | 'limit' | 'idle' | 'entitlement'
 
 export interface Ending {
   readonly at: Date
@@ -37,7 +37,7 @@ export function endingOf(environment: Environment, { idleStopsAt, longestMs }: E
 }
 
 /** Why its owner may not have it any more. */
-export function unentitledText(proposals: readonly string[]): string {
+function unentitledText(proposals: readonly string[]): string {
   if (proposals.length === 0) return 'You may not use this installation any more.'
   const which = proposals.length === 1 ? 'the proposal' : 'the proposals'
   return `You are no longer on ${which} ${proposals.join(', ')}.`
