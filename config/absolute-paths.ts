@@ -35,7 +35,7 @@ export function absolutePaths<T extends WithPaths>(configuration: T, folder: str
   }
   if (catalogue?.type === 'scicat')
     absolute.catalogue = { ...catalogue, reader: absoluteReader(catalogue.reader, folder) }
-  if (catalogue?.type === 'icat')
+  if (catalogue?.type === 'icat' && catalogue.reader !== undefined)
     absolute.catalogue = { ...catalogue, reader: absoluteReader(catalogue.reader, folder) }
   if (services !== undefined) {
     absolute.services = Object.fromEntries(

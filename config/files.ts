@@ -28,7 +28,7 @@ export async function checkFiles(draft: Draft): Promise<Finding[]> {
   if (catalogue?.type === 'file') readable(['catalogue', 'path'], catalogue.path)
   if (catalogue?.type === 'http') secret(['catalogue', 'tokenFile'], catalogue.tokenFile)
   if (catalogue?.type === 'scicat' || catalogue?.type === 'icat')
-    secret(['catalogue', 'reader', 'passwordFile'], catalogue.reader.passwordFile)
+    secret(['catalogue', 'reader', 'passwordFile'], catalogue.reader?.passwordFile)
   readable(['proxy', 'tls', 'certificateFile'], proxy?.tls?.certificateFile)
   secret(['proxy', 'tls', 'keyFile'], proxy?.tls?.keyFile)
   return (await Promise.all(checks)).flat()

@@ -106,8 +106,17 @@ function accessMistakes({ access }: Draft): Finding[] {
 }
 
 /** Whoever sits between could read the secrets, and say whose data are whose. */
-function catalogueMistakes({ catalogue, accounts }: Draft): Finding[] {
+function catalogueMistakes({ catalogue, accounts, login }: Draft): Finding[] {
   if (catalogue === undefined || !('url' in catalogue)) return []
+  if (catalogue.type === 'icat' && catalogue.reader === undefined && catalogue.own === undefined) {
+    const message = "is missing; say who asks: reader, or own where ICAT trusts the login's provider"
+    return [{ path: ['catalogue', 'reader'], atKey: true, message }]
+  }
+  const trusted = catalogue.type === 'icat' ? catalogue.own?.provider : undefined
+  const known = Object.keys(login?.providers ?? {})
+  if (trusted !== undefined && login !== undefined && !known.includes(trusted)) {
+    return [{ path: ['catalogue', 'own', 'provider'], message: unknownName('provider', trusted, known) }]
+  }
   const shared = accounts?.source === 'self' || accounts?.source === 'demo'
   if (catalogue.type === 'scicat' && catalogue.groups.includes('account') && shared) {
     const message = `names account, but with accounts.source ${accounts.source} everybody has the groups of the hub; use login, or another source of accounts`

@@ -357,7 +357,23 @@ const catalogue = z
               .describe('An account of ICAT that may read investigations, their users and instruments.'),
             passwordFile: secretFile.describe('Path of a file (chmod 600) that holds its password.'),
           })
-          .describe('Who asks, so that nobody logs in twice: only for investigations of the user.'),
+          .optional()
+          .describe(
+            'Who asks, so that nobody logs in twice: only for investigations of the user. May be absent where `own` is there.',
+          ),
+        own: z
+          .strictObject({
+            provider: name.describe('Which of login.providers ICAT trusts.'),
+            plugin: z
+              .string()
+              .regex(/^[\w.-]{1,64}$/, 'must be letters, digits and ._-')
+              .default('oidc')
+              .describe("ICAT's authenticator that takes its ID tokens."),
+          })
+          .optional()
+          .describe(
+            "ICAT is asked with the user's own ID token, and its rules say what they see; the name is the one that ICAT gives. Whoever has no login there just now (a script with an API token) is asked for by `reader`.",
+          ),
         user: z
           .string()
           .regex(
@@ -746,6 +762,21 @@ export const configurationSchema = z.strictObject({
   login,
   accounts,
   catalogue,
+  instruments: z
+    .record(
+      z.string().min(1).max(100),
+      z.strictObject({
+        users: z.array(z.string()).default([]).describe('Users who see all of its proposals.'),
+        groups: z
+          .array(z.string())
+          .default([])
+          .describe("Groups whose members do: of the login provider, and the hub's own."),
+      }),
+    )
+    .default({})
+    .describe(
+      'Instruments by their names in the catalogue, each with its local contacts and staff: they have the proposals of the instrument beside their own. What of the data they can read stays what their account may.',
+    ),
   mounts: z
     .array(mountRule)
     .max(100)

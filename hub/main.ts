@@ -14,6 +14,7 @@ import { createAccounts } from './accounts/index.ts'
 import { createSeenAccounts } from './accounts/seen.ts'
 import { createApp } from './app.ts'
 import { createCatalogue } from './catalogue/index.ts'
+import { instrumentsOf } from './catalogue/instruments.ts'
 import type { User } from './domain/services.ts'
 import { createJupyterHubApi } from './http/jupyterhub/create.ts'
 import { createLoginPages } from './http/login.ts'
@@ -163,6 +164,8 @@ async function makeRooms(
       account: async (user, signal) => (await accounts.of(user, signal)).groups.map(({ name }) => name),
       login: (user) => loginGroups(identity, user),
     },
+    instrumentsOf: instrumentsOf(configuration.instruments, (user) => loginGroups(identity, user)),
+    ownToken: (user, provider, options) => identity.ownTokens.of(user, provider, options),
     fetch,
   })
   const identity: Identity = createIdentity({

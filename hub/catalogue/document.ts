@@ -4,13 +4,16 @@ import { z } from 'zod'
 import { fieldName, type Finding, type Mistake, type Path } from '../../config/mistake.ts'
 import { nearest } from '../../config/nearest.ts'
 import { findings } from '../../config/words.ts'
+import { datasetIdPattern } from '../domain/dataset-id.ts'
 import { proposalIdPattern } from '../domain/proposal-id.ts'
-import type { Proposal } from '../domain/services.ts'
+import type { Dataset, Proposal } from '../domain/services.ts'
+import { isPlainPath } from '../launch/paths.ts'
 
 export interface CatalogueEntry {
   readonly proposal: Proposal
   /** User names, those of groups included, each once. */
   readonly members: readonly string[]
+  readonly datasets: readonly Dataset[]
 }
 
 export type CatalogueDocument =
@@ -81,6 +84,26 @@ const notebook = line(512).refine(
   "must be a path below the proposal's folder, such as processed/plot.ipynb",
 )
 
+const amount = z
+  .string()
+  .regex(/^\d{1,15}$/, 'must be a whole number')
+  .transform(Number)
+
+const dataset = z.strictObject({
+  id: z.string().regex(datasetIdPattern, "must be letters, digits and ._:/@+~-, without '..', at most 255"),
+  name: line(200).optional(),
+  folder: z.string().refine(isPlainPath, "must be an absolute path without '..'").optional(),
+  sizeBytes: amount.optional(),
+  files: amount.optional(),
+  technique: line(100).optional(),
+  startsAt: date.optional(),
+  endsAt: date.optional(),
+  archived: z
+    .enum(['true', 'false'])
+    .transform((text) => text === 'true')
+    .default(false),
+})
+
 const proposal = z.strictObject({
   id: z.string().regex(proposalIdPattern, "must be letters, digits, '.', '_' and '-', without '..', at most 64"),
   title: line(300),
@@ -93,6 +116,7 @@ const proposal = z.strictObject({
   groups: z.array(z.string()).max(100).default([]),
   origin: line(500).optional(),
   notebook: notebook.optional(),
+  datasets: z.array(dataset).max(10_000).default([]),
 })
 
 const catalogueSchema = z.strictObject({
@@ -125,6 +149,11 @@ function relationMistakes({ proposals, groups }: Written): Finding[] {
     if (each.startsAt !== undefined && each.endsAt !== undefined && each.endsAt < each.startsAt) {
       found.push({ path: [...path, 'endsAt'], message: 'lies before startsAt' })
     }
+    const ids = new Set<string>()
+    for (const [at, { id }] of each.datasets.entries()) {
+      if (ids.has(id)) found.push({ path: [...path, 'datasets', at, 'id'], message: 'is that of another dataset too' })
+      ids.add(id)
+    }
     memberships += each.members.length
     for (const [at, group] of each.groups.entries()) {
       if (Object.hasOwn(groups, group)) memberships += groups[group]?.length ?? 0
@@ -143,9 +172,15 @@ function unknownGroup(group: string, known: readonly string[]): string {
 }
 
 function entryOf(written: Written['proposals'][number], { groups }: Written): CatalogueEntry {
-  const { members, groups: names, ...rest } = written
+  const { members, groups: names, datasets, ...rest } = written
   return {
     proposal: rest,
+    datasets: datasets.map(({ archived, ...each }) => ({
+      ...each,
+      proposal: rest.id,
+      name: each.name ?? each.id,
+      ...(archived ? { archived } : {}),
+    })),
     members: [...new Set([...members, ...names.flatMap((name) => groups[name] ?? [])])],
   }
 }

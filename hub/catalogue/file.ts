@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ConfigurationError, mistakeLine } from '../../config/mistake.ts'
 import type { Log } from '../../spawners/spawner.ts'
-import type { Catalogue } from '../domain/services.ts'
+import type { Catalogue, User } from '../domain/services.ts'
 import { createProposals, type Proposals } from './proposals.ts'
 import { type FileVersion, fileVersion, readCatalogueFile } from './read.ts'
 
@@ -13,12 +13,14 @@ const longestWaitMs = 2_000
 
 export interface FileCatalogueOptions {
   readonly path: string
+  readonly instrumentsOf: (user: User, signal: AbortSignal) => Promise<readonly string[]>
   readonly now: () => Date
   readonly log: Log
 }
 
 /** @throws ConfigurationError with every mistake, when the file can't be used at the start. */
-export async function createFileCatalogue({ path, now, log }: FileCatalogueOptions): Promise<Catalogue> {
+export async function createFileCatalogue(options: FileCatalogueOptions): Promise<Catalogue> {
+  const { path, instrumentsOf, now, log } = options
   let version: FileVersion | undefined = await versionOf(path)
   let proposals = await read(path)
   let lookedAt = now().getTime()
@@ -51,12 +53,26 @@ export async function createFileCatalogue({ path, now, log }: FileCatalogueOptio
     return proposals
   }
 
+  async function seerOf(user: User, signal: AbortSignal) {
+    return { name: user.name, instruments: await instrumentsOf(user, signal) }
+  }
+
   return {
-    async proposals(user, options, signal) {
-      return (await current(signal)).page(user.name, options)
+    async proposals(user, request, signal) {
+      const seer = await seerOf(user, signal)
+      return (await current(signal)).page(seer, request)
     },
     async entitled(user, ids, signal) {
-      return (await current(signal)).entitled(user.name, ids)
+      const seer = await seerOf(user, signal)
+      return (await current(signal)).entitled(seer, ids)
+    },
+    async datasets(user, proposal, request, signal) {
+      const seer = await seerOf(user, signal)
+      return (await current(signal)).datasets(seer, proposal, request)
+    },
+    async datasetsOf(user, proposal, ids, signal) {
+      const seer = await seerOf(user, signal)
+      return (await current(signal)).datasetsOf(seer, proposal, ids)
     },
   }
 }

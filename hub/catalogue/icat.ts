@@ -1,35 +1,197 @@
 /**
- * ICAT's REST interface (icat.server 6). A reader of the hub's own asks, filtered by the name that the person's account
- * has in ICAT: nobody logs in twice. A query is a text without bind parameters, so nothing gets into one that is not
- * checked character by character here. The session travels in addresses: none is ever said or logged.
+ * ICAT's REST interface (icat.server 6). Where ICAT trusts the login's provider it is asked with the person's own token,
+ * and its rules say what they see; else a reader of the hub's own asks, filtered by the name that the person's account
+ * has in ICAT. Either way nobody logs in twice.
  */
 import { z } from 'zod'
-import { proposalIdPattern } from '../domain/proposal-id.ts'
+import { Problem } from '../domain/problem.ts'
 import type { User } from '../domain/services.ts'
 import { type Ask, unreachable } from './ask.ts'
+import { type DatasetRow, readDatasetRows } from './dataset-rows.ts'
 import { secretOf } from './http.ts'
-import { pageTotal, type Source } from './remote.ts'
+import {
+  datasetTexts,
+  type IcatNames,
+  idLiteral,
+  investigationTexts,
+  isHopeless,
+  membership,
+  nameLiteral,
+  numberLiteral,
+  oneOf,
+  type Texts,
+} from './icat-query.ts'
+import { createQuery, type Query } from './icat-session.ts'
+import { type PageWanted, pageTotal, type Seer, type Source } from './remote.ts'
 import { readRows, type Row } from './rows.ts'
-import { createSessions, type Session } from './session.ts'
 
-export interface IcatOptions {
+/** The person's own token of a login provider, good for a while yet. `fresh`: the one before was refused. */
+export type OwnToken = (
+  user: User,
+  provider: string,
+  options: { fresh: boolean },
+  signal: AbortSignal,
+) => Promise<string | undefined>
+
+export interface IcatOptions extends IcatNames {
   /** With /icat. */
   readonly url: string
-  readonly reader: Readonly<{ plugin: string; username: string; passwordFile: string }>
+  readonly reader?: Readonly<{ plugin: string; username: string; passwordFile: string }> | undefined
+  /** Whose tokens ICAT takes, and by which of its authenticators. */
+  readonly own?: Readonly<{ provider: string; plugin: string }> | undefined
+  readonly ownToken: OwnToken
   /** The user's name in ICAT, with {user} for the one in the hub. */
   readonly user: string
-  /** What of an investigation is the proposal's id. */
-  readonly proposalId: 'name' | 'id'
-  /** Whether scientists of an instrument have its investigations. */
-  readonly instrumentScientists: boolean
   readonly ask: Ask
   readonly now: () => Date
 }
 
-const sessionSchema = z.object({ sessionId: z.string().min(1).max(512) })
-const errorSchema = z.object({ code: z.string().regex(/^[A-Z_]{1,40}$/) })
 const rowsSchema = z.array(z.unknown())
 const countSchema = z.tuple([z.int().min(0)])
+const idsAtOnce = 50
+const tokenDeadlineMs = 10_000
+/** Sessions of people's own; the oldest is forgotten first. */
+const mostSessions = 2_000
+
+/** Who asks, and under which name in ICAT (a literal of JPQL). */
+interface Asker {
+  readonly query: Query
+  readonly me: string | undefined
+}
+
+export function createIcatSource(options: IcatOptions): Source {
+  const askerOf = createAskers(options)
+  const investigations = investigationTexts(options)
+  const [idPath, ofDataset] =
+    options.proposalId === 'id' ? ['i.id', 'ds.investigation.id'] : ['i.name', 'ds.investigation.name']
+
+  async function find(query: Query, text: string, signal: AbortSignal): Promise<unknown[]> {
+    const rows = rowsSchema.safeParse(await query(text, signal))
+    if (!rows.success) throw unreachable('GET /entityManager: the answer is no list')
+    return rows.data
+  }
+
+  async function count(query: Query, text: string, signal: AbortSignal): Promise<number> {
+    const counted = countSchema.safeParse(await query(text, signal))
+    if (!counted.success) throw unreachable('GET /entityManager: the answer is no count')
+    return counted.data[0]
+  }
+
+  async function pageOf(texts: Texts, query: Query, where: string, wanted: PageWanted, signal: AbortSignal) {
+    const { offset, limit } = wanted
+    const rows = await find(query, texts.find(where, offset, limit + 1), signal)
+    const counted = () => count(query, texts.count(where), signal)
+    return { rows: rows.slice(0, limit), total: await pageTotal({ offset, limit, rows: rows.length }, counted) }
+  }
+
+  async function inTurns(literals: readonly string[], ask: (asked: string, limit: number) => Promise<unknown[]>) {
+    const rows: unknown[] = []
+    for (let first = 0; first < literals.length; first += idsAtOnce) {
+      const asked = literals.slice(first, first + idsAtOnce)
+      // Twice as many: a second one with the same name is seen.
+      rows.push(...(await ask(asked.join(', '), asked.length * 2)))
+    }
+    return rows
+  }
+
+  return {
+    async page(seer, wanted, signal) {
+      const { query, me } = await askerOf(seer, signal)
+      const mine = membership(me, seer.instruments, options)
+      if (mine === undefined || wanted.words.some(isHopeless)) return { ...readRows([]), total: 0 }
+      const words = wanted.words.map((word) => oneOf(word, investigationPaths, 'i.startDate'))
+      const { rows, total } = await pageOf(investigations, query, [mine, ...words].join(' AND '), wanted, signal)
+      return { ...readRows(rows.map((row) => rowOf(row, options))), total }
+    },
+    async byIds(seer, ids, signal) {
+      const askable = ids.flatMap((id) => idLiteral(id, options))
+      if (askable.length === 0) return readRows([])
+      const { query, me } = await askerOf(seer, signal)
+      const mine = membership(me, seer.instruments, options)
+      if (mine === undefined) return readRows([])
+      const rows = await inTurns(askable, (asked, limit) =>
+        find(query, investigations.find(`${mine} AND ${idPath} IN (${asked})`, 0, limit), signal),
+      )
+      return readRows(rows.map((row) => rowOf(row, options)))
+    },
+    async datasets(seer, proposal, wanted, signal) {
+      const { query } = await askerOf(seer, signal)
+      const [id] = idLiteral(proposal, options)
+      if (id === undefined || wanted.words.some(isHopeless)) return { ...readDatasetRows(proposal, []), total: 0 }
+      const words = wanted.words.map((word) => oneOf(word, ['ds.name', 'ds.location'], 'ds.startDate'))
+      const where = [`${ofDataset} = ${id}`, ...words].join(' AND ')
+      const { rows, total } = await pageOf(datasetTexts, query, where, wanted, signal)
+      return { ...readDatasetRows(proposal, rows.map(datasetRow)), total }
+    },
+    async datasetsByIds(seer, proposal, ids, signal) {
+      const { query } = await askerOf(seer, signal)
+      const [id] = idLiteral(proposal, options)
+      if (id === undefined) return readDatasetRows(proposal, [])
+      const rows = await inTurns(ids.flatMap(numberLiteral), (asked, limit) =>
+        find(query, datasetTexts.find(`${ofDataset} = ${id} AND ds.id IN (${asked})`, 0, limit), signal),
+      )
+      return readDatasetRows(proposal, rows.map(datasetRow))
+    },
+  }
+}
+
+const investigationPaths = ['i.name', 'i.title', 'i.visitId', 'n.name']
+
+function createAskers(options: IcatOptions): (seer: Seer, signal: AbortSignal) => Promise<Asker> {
+  const { url, reader, own, ownToken, ask, now } = options
+  const ownQueries = new Map<string, Query>()
+  const readers =
+    reader &&
+    createQuery(url, ask, now, {
+      plugin: reader.plugin,
+      who: 'the reader',
+      credentials: async () => [
+        { name: 'username', value: reader.username },
+        { name: 'password', value: await secretOf(reader.passwordFile) },
+      ],
+    })
+
+  function ownQuery(user: User, provider: string, plugin: string): Query {
+    const known = ownQueries.get(user.id)
+    if (known !== undefined) return known
+    const query = createQuery(url, ask, now, {
+      plugin,
+      who: `the token of ${user.name}`,
+      async credentials(fresh) {
+        const token = await ownToken(user, provider, { fresh }, AbortSignal.timeout(tokenDeadlineMs))
+        if (token === undefined) throw noToken()
+        return [{ name: 'token', value: token }]
+      },
+    })
+    ownQueries.set(user.id, query)
+    for (const oldest of ownQueries.keys()) {
+      if (ownQueries.size <= mostSessions) break
+      ownQueries.delete(oldest)
+    }
+    return query
+  }
+
+  return async ({ user }, signal) => {
+    // Each time: whose login is over has no session of their own any more.
+    const token = own && (await ownToken(user, own.provider, { fresh: false }, signal))
+    if (own !== undefined && token !== undefined) {
+      // ICAT itself puts the name of the session's user there.
+      return { query: ownQuery(user, own.provider, own.plugin), me: ':user' }
+    }
+    ownQueries.delete(user.id)
+    if (readers === undefined) throw noToken()
+    return { query: readers, me: nameLiteral(options.user.replaceAll('{user}', () => user.name)) }
+  }
+}
+
+function noToken(): Problem {
+  return new Problem(
+    'launchRefused',
+    "The catalogue of proposals knows you by your login at the facility, and there is none just now. Log out, and log in with the facility's account.",
+    { field: 'proposals' },
+  )
+}
+
 const investigationSchema = z.object({
   Investigation: z.object({
     id: z.unknown().optional(),
@@ -42,124 +204,8 @@ const investigationSchema = z.object({
   }),
 })
 const instrumentSchema = z.object({ instrument: z.object({ name: z.unknown().optional() }) })
-/** ICAT says when one ends (two hours after its last use, usually) by refusing it. */
-const sessionMs = 24 * 3_600_000
-const idsAtOnce = 50
 
-export function createIcatSource(options: IcatOptions): Source {
-  const query = createQuery(options)
-  const idPath = options.proposalId === 'id' ? 'i.id' : 'i.name'
-
-  async function find(where: string, from: number, limit: number, signal: AbortSignal): Promise<readonly Row[]> {
-    const text = `SELECT DISTINCT i FROM ${joins(options)} WHERE ${where} ORDER BY i.startDate DESC, i.id DESC INCLUDE i.investigationInstruments.instrument LIMIT ${from}, ${limit}`
-    const rows = rowsSchema.safeParse(await query(text, signal))
-    if (!rows.success) throw unreachable('GET /entityManager: the answer is no list')
-    return rows.data.map((row) => rowOf(row, options))
-  }
-
-  async function count(where: string, signal: AbortSignal): Promise<number> {
-    const text = `SELECT COUNT(DISTINCT i) FROM ${joins(options)} WHERE ${where}`
-    const counted = countSchema.safeParse(await query(text, signal))
-    if (!counted.success) throw unreachable('GET /entityManager: the answer is no count')
-    return counted.data[0]
-  }
-
-  return {
-    async page(user, { words, offset, limit }, signal) {
-      const mine = membership(user, options)
-      // A word of which nothing can be asked for would find everything.
-      const isHopeless = words.some((word) => /^_*$/.test(patternOf(word)))
-      if (mine === undefined || isHopeless) return { ...readRows([]), total: 0 }
-      const where = [mine, ...words.map(oneOf)].join(' AND ')
-      const rows = await find(where, offset, limit + 1, signal)
-      const total = await pageTotal({ offset, limit, rows: rows.length }, () => count(where, signal))
-      return { ...readRows(rows.slice(0, limit)), total }
-    },
-    async byIds(user, ids, signal) {
-      const mine = membership(user, options)
-      const askable = ids.flatMap((id) => idLiteral(id, options))
-      if (mine === undefined) return readRows([])
-      const rows: Row[] = []
-      for (let first = 0; first < askable.length; first += idsAtOnce) {
-        const asked = askable.slice(first, first + idsAtOnce)
-        // Twice as many: a second one with the same name is seen.
-        rows.push(...(await find(`${mine} AND ${idPath} IN (${asked.join(', ')})`, 0, asked.length * 2, signal)))
-      }
-      return readRows(rows)
-    },
-  }
-}
-
-/** Answers the value of a query, with the reader's session. */
-function createQuery({ url, reader, ask, now }: IcatOptions): (text: string, signal: AbortSignal) => Promise<unknown> {
-  const base = url.replace(/\/+$/, '')
-
-  async function logIn(): Promise<Session> {
-    const about = 'POST /session'
-    const credentials = [{ username: reader.username }, { password: await secretOf(reader.passwordFile) }]
-    const body = new URLSearchParams({ json: JSON.stringify({ plugin: reader.plugin, credentials }) }).toString()
-    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
-    const question = { about, url: new URL(`${base}/session`), method: 'POST', headers, body } as const
-    // Not the signal of whoever asked first: others wait for the same login.
-    const { status, value } = await ask(question, new AbortController().signal)
-    const read = sessionSchema.safeParse(value)
-    if (status >= 300 || !read.success) throw unreachable(`${about}: the reader is refused (${status})`)
-    return { value: read.data.sessionId, endsAt: now().getTime() + sessionMs }
-  }
-
-  const sessions = createSessions(logIn, now)
-  return async (text, signal) => {
-    const about = 'GET /entityManager'
-    for (let again = false; ; again = true) {
-      const session = await sessions.get()
-      const address = new URL(`${base}/entityManager`)
-      address.searchParams.set('sessionId', session.value)
-      address.searchParams.set('query', text)
-      const { status, value } = await ask({ about, url: address }, signal)
-      if (status === 200) return value
-      // Its message may repeat the query or the session; its code is one of few words.
-      const error = errorSchema.safeParse(value)
-      const code = error.success ? error.data.code : ''
-      if (code !== 'SESSION' || again) throw unreachable(`${about}: answered ${status} ${code}`)
-      sessions.forget(session)
-    }
-  }
-}
-
-function joins({ instrumentScientists }: IcatOptions): string {
-  return [
-    'Investigation i',
-    'LEFT JOIN i.investigationUsers AS iu LEFT JOIN iu.user AS u',
-    'LEFT JOIN i.investigationInstruments AS ii LEFT JOIN ii.instrument AS n',
-    ...(instrumentScientists ? ['LEFT JOIN n.instrumentScientists AS s LEFT JOIN s.user AS su'] : []),
-  ].join(' ')
-}
-
-/** Undefined: nobody can have this name in ICAT, so nothing is theirs. */
-function membership({ name }: User, { user, instrumentScientists }: IcatOptions): string | undefined {
-  const full = user.replaceAll('{user}', () => name)
-  if (!/^[A-Za-z0-9][A-Za-z0-9._@/-]{0,254}$/.test(full)) return undefined
-  return instrumentScientists ? `(u.name = '${full}' OR su.name = '${full}')` : `u.name = '${full}'`
-}
-
-/** None: no investigation can have it. */
-function idLiteral(id: string, { proposalId }: IcatOptions): readonly string[] {
-  if (proposalId === 'id') return /^[1-9]\d{0,17}$/.test(id) ? [id] : []
-  return proposalIdPattern.test(id) ? [`'${id}'`] : []
-}
-
-/** What is neither letter nor digit nor harmless stands for any one character, as _ does in LIKE. */
-function patternOf(word: string): string {
-  return word.replaceAll(/[^\p{L}\p{N}. +@/()-]/gu, '_')
-}
-
-function oneOf(word: string): string {
-  const pattern = `'%${patternOf(word)}%'`
-  const paths = ['i.name', 'i.title', 'i.visitId', 'n.name']
-  return `(${paths.map((path) => `LOWER(${path}) LIKE ${pattern}`).join(' OR ')})`
-}
-
-function rowOf(row: unknown, { proposalId }: IcatOptions): Row {
+function rowOf(row: unknown, { proposalId }: IcatNames): Row {
   const read = investigationSchema.safeParse(row)
   if (!read.success) return { id: undefined, title: undefined }
   const { id, name, visitId, title, startDate, endDate, investigationInstruments = [] } = read.data.Investigation
@@ -174,5 +220,32 @@ function rowOf(row: unknown, { proposalId }: IcatOptions): Row {
     startsAt: startDate,
     endsAt: endDate,
     fields: { name, visit: visitId, session: visitId },
+  }
+}
+
+const datasetSchema = z.object({
+  Dataset: z.object({
+    id: z.int(),
+    name: z.unknown().optional(),
+    location: z.unknown().optional(),
+    startDate: z.unknown().optional(),
+    endDate: z.unknown().optional(),
+    fileSize: z.unknown().optional(),
+    fileCount: z.unknown().optional(),
+  }),
+})
+
+function datasetRow(row: unknown): DatasetRow {
+  const read = datasetSchema.safeParse(row)
+  if (!read.success) return { id: undefined, name: undefined }
+  const { id, name, location, startDate, endDate, fileSize, fileCount } = read.data.Dataset
+  return {
+    id: String(id),
+    name,
+    folder: location,
+    sizeBytes: fileSize,
+    files: fileCount,
+    startsAt: startDate,
+    endsAt: endDate,
   }
 }

@@ -7,7 +7,7 @@ import { demoCataloguePath } from './demo/groups.ts'
 import { installDemoData } from './demo/install.ts'
 import { createFileCatalogue } from './file.ts'
 import { createHttpSource } from './http.ts'
-import { createIcatSource } from './icat.ts'
+import { createIcatSource, type OwnToken } from './icat.ts'
 import { createProposals } from './proposals.ts'
 import { createRemoteCatalogue, type Source } from './remote.ts'
 import { createScicatSource } from './scicat.ts'
@@ -19,6 +19,9 @@ export interface CatalogueOptions {
   readonly contact: string
   /** To which groups somebody belongs, by whose word. */
   readonly groupsOf: Readonly<Record<GroupSource, (user: User, signal: AbortSignal) => Promise<readonly string[]>>>
+  /** Of which instruments somebody sees all proposals, being no member of them. */
+  readonly instrumentsOf: (user: User, signal: AbortSignal) => Promise<readonly string[]>
+  readonly ownToken: OwnToken
   readonly fetch: typeof fetch
   readonly now: () => Date
   readonly log: Log
@@ -31,15 +34,15 @@ export async function createCatalogue(
   configuration: Configuration['catalogue'],
   options: CatalogueOptions,
 ): Promise<Catalogue> {
-  const { stateFolder, now, log } = options
+  const { stateFolder, instrumentsOf, now, log } = options
   switch (configuration.type) {
     case 'none':
       return emptyCatalogue()
     case 'demo':
       await installDemoData(stateFolder, { asRoot: process.geteuid?.() === 0 })
-      return await createFileCatalogue({ path: demoCataloguePath, now, log })
+      return await createFileCatalogue({ path: demoCataloguePath, instrumentsOf, now, log })
     case 'file':
-      return await createFileCatalogue({ path: configuration.path, now, log })
+      return await createFileCatalogue({ path: configuration.path, instrumentsOf, now, log })
     case 'http':
     case 'icat':
     case 'scicat':
@@ -49,14 +52,14 @@ export async function createCatalogue(
 
 function sourceOf(
   configuration: Extract<Configuration['catalogue'], { url: string }>,
-  { groupsOf, fetch, now }: CatalogueOptions,
+  { groupsOf, ownToken, fetch, now }: CatalogueOptions,
 ): Source {
   const ask = createAsk({ fetch, deadlineMs: configuration.timeout })
   switch (configuration.type) {
     case 'http':
       return createHttpSource({ ...configuration, ask })
     case 'icat':
-      return createIcatSource({ ...configuration, ask, now })
+      return createIcatSource({ ...configuration, ownToken, ask, now })
     case 'scicat':
       return createScicatSource({
         ...configuration,
@@ -71,7 +74,9 @@ function sourceOf(
 function emptyCatalogue(): Catalogue {
   const none = createProposals([])
   return {
-    proposals: (user, options) => Promise.resolve(none.page(user.name, options)),
+    proposals: async (user, options) => none.page(user, options),
     entitled: () => Promise.resolve([]),
+    datasets: async (user, proposal, options) => none.datasets(user, proposal, options),
+    datasetsOf: async (user, proposal, ids) => none.datasetsOf(user, proposal, ids),
   }
 }

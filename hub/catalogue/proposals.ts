@@ -1,56 +1,81 @@
 /** Proposals in memory, found by who may see them: what every catalogue of a file is in the end. Pure. */
 import { Problem } from '../domain/problem.ts'
-import type { Proposal } from '../domain/services.ts'
+import type { Dataset, PageRequest, Proposal } from '../domain/services.ts'
 import type { CatalogueEntry } from './document.ts'
+import { notOpen } from './not-open.ts'
 
-interface ProposalPage {
-  readonly items: readonly Proposal[]
+interface Page<Item> {
+  readonly items: readonly Item[]
   readonly total: number
 }
 
-interface PageRequest {
-  readonly search?: string
-  readonly offset: number
-  readonly limit: number
+/** Whose proposals, by the name in the hub; `instruments`: whose proposals are theirs as well. */
+interface Seer {
+  readonly name: string
+  readonly instruments?: readonly string[]
 }
 
 export interface Proposals {
-  page(user: string, request: PageRequest): ProposalPage
-  entitled(user: string, ids: readonly string[]): readonly Proposal[]
+  page(seer: Seer, request: PageRequest): Page<Proposal>
+  entitled(seer: Seer, ids: readonly string[]): readonly Proposal[]
+  datasets(seer: Seer, proposal: string, request: PageRequest): Page<Dataset>
+  datasetsOf(seer: Seer, proposal: string, ids: readonly string[]): readonly Dataset[]
 }
 
 const longestSearch = 200
 const mostWords = 16
 const largestPage = 200
 
-interface Searchable {
-  readonly proposal: Proposal
+interface Searchable extends CatalogueEntry {
   readonly text: string
 }
 
 export function createProposals(entries: readonly CatalogueEntry[]): Proposals {
+  const all: Searchable[] = []
   const byUser = new Map<string, Searchable[]>()
-  for (const { proposal, members } of entries.toSorted(newestFirst)) {
-    const searchable = { proposal, text: searchText(proposal) }
-    for (const member of members) {
+  for (const entry of entries.toSorted(newestFirst)) {
+    const searchable = { ...entry, text: searchText(entry.proposal) }
+    all.push(searchable)
+    for (const member of entry.members) {
       const list = byUser.get(member)
       if (list === undefined) byUser.set(member, [searchable])
       else list.push(searchable)
     }
   }
-  return {
-    page(user, request) {
-      const words = checkedWords(request)
-      const mine = byUser.get(user) ?? []
-      const found = words.length === 0 ? mine : mine.filter(({ text }) => words.every((word) => text.includes(word)))
-      const items = found.slice(request.offset, request.offset + request.limit).map(({ proposal }) => proposal)
-      return { items, total: found.length }
-    },
-    entitled(user, ids) {
-      const wanted = new Set(ids)
-      return (byUser.get(user) ?? []).filter(({ proposal }) => wanted.has(proposal.id)).map(({ proposal }) => proposal)
-    },
+
+  function seenBy({ name, instruments = [] }: Seer): readonly Searchable[] {
+    const own = byUser.get(name) ?? []
+    if (instruments.length === 0) return own
+    const mine = new Set(own)
+    return all.filter((each) => mine.has(each) || instruments.includes(each.proposal.instrument))
   }
+
+  function datasetsIn(seer: Seer, id: string): readonly Dataset[] {
+    const found = seenBy(seer).find(({ proposal }) => proposal.id === id)
+    if (found === undefined) throw notOpen(id)
+    return found.datasets
+  }
+
+  return {
+    page(seer, request) {
+      const { items, total } = pageOf(seenBy(seer), request, ({ text }) => text)
+      return { items: items.map(({ proposal }) => proposal), total }
+    },
+    entitled(seer, ids) {
+      const wanted = new Set(ids)
+      return seenBy(seer)
+        .filter(({ proposal }) => wanted.has(proposal.id))
+        .map(({ proposal }) => proposal)
+    },
+    datasets: (seer, id, request) => pageOf(datasetsIn(seer, id).toSorted(latestFirst), request, datasetText),
+    datasetsOf: (seer, id, ids) => datasetsIn(seer, id).filter((each) => ids.includes(each.id)),
+  }
+}
+
+function pageOf<Item>(all: readonly Item[], request: PageRequest, textOf: (item: Item) => string): Page<Item> {
+  const words = checkedWords(request)
+  const found = words.length === 0 ? all : all.filter((each) => words.every((word) => textOf(each).includes(word)))
+  return { items: found.slice(request.offset, request.offset + request.limit), total: found.length }
 }
 
 /** Lower case of the compatible form, so that search finds 'Ångström' written either way. */
@@ -58,15 +83,29 @@ function folded(text: string): string {
   return text.normalize('NFKC').toLowerCase()
 }
 
-function searchText({ id, title, instrument, technique }: Proposal): string {
-  return folded([id, title, instrument, technique ?? ''].join('\n'))
+function searchText({ id, title, instrument, technique, fields, startsAt, endsAt }: Proposal): string {
+  return folded([id, title, instrument, technique, ...Object.values(fields), day(startsAt), day(endsAt)].join('\n'))
+}
+
+function datasetText({ id, name, technique, startsAt, endsAt }: Dataset): string {
+  return folded([id, name, technique, day(startsAt), day(endsAt)].join('\n'))
+}
+
+function day(at: Date | undefined): string | undefined {
+  return at?.toISOString().slice(0, 10)
 }
 
 /** What has no date comes last; then the larger id, so that pages never overlap. */
-function newestFirst(a: CatalogueEntry, b: CatalogueEntry): number {
-  const [at, bt] = [a, b].map(({ proposal }) => proposal.startsAt?.getTime() ?? Number.MIN_SAFE_INTEGER)
-  return (bt ?? 0) - (at ?? 0) || (a.proposal.id < b.proposal.id ? 1 : -1)
+function newestFirst({ proposal: a }: CatalogueEntry, { proposal: b }: CatalogueEntry): number {
+  return latestFirst(a, b)
 }
+
+function latestFirst(a: Dated, b: Dated): number {
+  const [at, bt] = [a, b].map(({ startsAt }) => startsAt?.getTime() ?? Number.MIN_SAFE_INTEGER)
+  return (bt ?? 0) - (at ?? 0) || (a.id < b.id ? 1 : -1)
+}
+
+type Dated = Pick<Proposal, 'id' | 'startsAt'>
 
 /** @throws Problem badRequest, naming the field. */
 export function checkedWords({ search = '', offset, limit }: PageRequest): readonly string[] {

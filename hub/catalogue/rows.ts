@@ -21,7 +21,7 @@ export interface Row {
 
 export interface ReadRows {
   /** Each id once, in the order of the rows. */
-  readonly proposals: readonly Proposal[]
+  readonly items: readonly Proposal[]
   /** How many rows could not be read. */
   readonly wrong: number
   /** Ids that several rows have: which of them is meant, nobody can say. */
@@ -31,7 +31,7 @@ export interface ReadRows {
 /** No part of a path can be this, so no mount rule makes a directory of it. */
 const noInstrument = '—'
 
-const line = (longest: number) =>
+export const line = (longest: number) =>
   z.string().transform((text) =>
     text
       .slice(0, longest * 4)
@@ -40,7 +40,7 @@ const line = (longest: number) =>
       .slice(0, longest),
   )
 
-const date = z
+export const date = z
   .string()
   .nullish()
   .transform((text) => (text == null ? undefined : realDate(text)))
@@ -76,7 +76,7 @@ export function readRows(rows: readonly Row[]): ReadRows {
     else if (proposals.has(read.data.id)) twice.add(read.data.id)
     else proposals.set(read.data.id, proposalOf(read.data))
   }
-  return { proposals: [...proposals.values()], wrong, twice: [...twice] }
+  return { items: [...proposals.values()], wrong, twice: [...twice] }
 }
 
 function proposalOf(row: z.output<typeof rowSchema>): Proposal {

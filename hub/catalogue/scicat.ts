@@ -5,8 +5,10 @@
 import { z } from 'zod'
 import type { User } from '../domain/services.ts'
 import { type Answer, type Ask, unreachable } from './ask.ts'
+import { type DatasetRow, readDatasetRows } from './dataset-rows.ts'
+import { spanOf } from './dates.ts'
 import { secretOf } from './http.ts'
-import { pageTotal, type Source } from './remote.ts'
+import { type PageWanted, pageTotal, type Seer, type Source } from './remote.ts'
 import { readRows, type Row } from './rows.ts'
 import { createSessions, type Session } from './session.ts'
 
@@ -43,47 +45,81 @@ export function createScicatSource(options: ScicatOptions): Source {
     'title',
     ...instrumentPaths(options),
     ...(options.technique ? [options.technique] : []),
+    ...Object.values(options.fields),
   ]
 
-  async function find(where: Where, limits: object, signal: AbortSignal): Promise<readonly Row[]> {
-    const about = 'GET /proposals'
-    const { status, value } = await ask(about, '/proposals', { filters: { where, limits } }, signal)
+  async function find(what: Collection, where: Where, limits: object, signal: AbortSignal): Promise<unknown[]> {
+    const about = `GET /${what.path}`
+    const { status, value } = await ask(about, `/${what.path}`, { [what.filter]: { where, limits } }, signal)
     if (status !== 200) throw unreachable(`${about}: answered ${status}`)
     const rows = rowsSchema.safeParse(value)
     if (!rows.success) throw unreachable(`${about}: the answer is no list`)
-    return rows.data.map((row) => rowOf(row, options))
+    return rows.data
   }
 
   /** Undefined: this SciCat is too old to count. */
-  async function count(where: Where, signal: AbortSignal): Promise<number | undefined> {
-    const { status, value } = await ask('GET /proposals/count', '/proposals/count', { filter: where }, signal)
+  async function count({ path }: Collection, where: Where, signal: AbortSignal): Promise<number | undefined> {
+    const { status, value } = await ask(`GET /${path}/count`, `/${path}/count`, { filter: where }, signal)
     const read = countSchema.safeParse(value)
     return status === 200 && read.success ? read.data.count : undefined
   }
 
+  async function pageOf(what: Collection, where: Where, { offset, limit }: PageWanted, signal: AbortSignal) {
+    const rows = await find(what, where, { limit: limit + 1, skip: offset, order: what.order }, signal)
+    const total = await pageTotal({ offset, limit, rows: rows.length }, () => count(what, where, signal))
+    return { rows: rows.slice(0, limit), total }
+  }
+
+  /** Twice as many are asked for: a second one with the same id is seen. */
+  async function byIdsOf(what: Collection, mine: Where, ids: readonly string[], signal: AbortSignal) {
+    const rows: unknown[] = []
+    for (let first = 0; first < ids.length; first += idsAtOnce) {
+      const asked = ids.slice(first, first + idsAtOnce)
+      const where = { $and: [mine, { [what.id]: { $in: asked } }] }
+      rows.push(...(await find(what, where, { limit: asked.length * 2, skip: 0, order: what.order }, signal)))
+    }
+    return rows
+  }
+
   return {
-    async page(user, { words, offset, limit }, signal) {
-      const mine = await membership(user, options, signal)
+    async page(seer, wanted, signal) {
+      const mine = await visible(seer, options, signal)
       if (mine === undefined) return { ...readRows([]), total: 0 }
-      const where = { $and: [mine, ...words.map((word) => oneOf(searched, word))] }
-      const rows = await find(where, { limit: limit + 1, skip: offset, order: 'startTime:desc' }, signal)
-      const total = await pageTotal({ offset, limit, rows: rows.length }, () => count(where, signal))
-      return { ...readRows(rows.slice(0, limit)), total }
+      const where = { $and: [mine, ...wanted.words.map((word) => oneOf(searched, 'startTime', word))] }
+      const { rows, total } = await pageOf(proposals, where, wanted, signal)
+      return { ...readRows(rows.map((row) => rowOf(row, options))), total }
     },
-    async byIds(user, ids, signal) {
-      const mine = await membership(user, options, signal)
+    async byIds(seer, ids, signal) {
+      const mine = await visible(seer, options, signal)
       if (mine === undefined) return readRows([])
-      const rows: Row[] = []
-      for (let first = 0; first < ids.length; first += idsAtOnce) {
-        const asked = ids.slice(first, first + idsAtOnce)
-        const where = { $and: [mine, { proposalId: { $in: asked } }] }
-        // Twice as many: a second one with the same id is seen.
-        rows.push(...(await find(where, { limit: asked.length * 2, skip: 0, order: 'startTime:desc' }, signal)))
-      }
-      return readRows(rows)
+      const rows = await byIdsOf(proposals, mine, ids, signal)
+      return readRows(rows.map((row) => rowOf(row, options)))
+    },
+    async datasets(seer, proposal, wanted, signal) {
+      const mine = await datasetsIn(seer, proposal, options, signal)
+      const where = { $and: [mine, ...wanted.words.map((word) => oneOf(datasetPaths, 'creationTime', word))] }
+      const { rows, total } = await pageOf(datasets, where, wanted, signal)
+      return { ...readDatasetRows(proposal, rows.map(datasetRow)), total }
+    },
+    async datasetsByIds(seer, proposal, ids, signal) {
+      const rows = await byIdsOf(datasets, await datasetsIn(seer, proposal, options, signal), ids, signal)
+      return readDatasetRows(proposal, rows.map(datasetRow))
     },
   }
 }
+
+/** A list of SciCat's, and what is its own of it. */
+interface Collection {
+  readonly path: string
+  /** The parameter that carries where and limits. */
+  readonly filter: string
+  readonly id: string
+  readonly order: string
+}
+
+const proposals: Collection = { path: 'proposals', filter: 'filters', id: 'proposalId', order: 'startTime:desc' }
+const datasets: Collection = { path: 'datasets', filter: 'filter', id: 'pid', order: 'creationTime:desc' }
+const datasetPaths = ['pid', 'datasetName', 'description', 'sourceFolder'] as const
 
 type AskAuthorised = (about: string, path: string, query: Where, signal: AbortSignal) => Promise<Answer>
 
@@ -122,15 +158,37 @@ function createAuthorised({ url, reader, ask, now }: ScicatOptions): AskAuthoris
 const json = { 'content-type': 'application/json' }
 
 /** Undefined: nothing can be this person's. */
-async function membership(user: User, { groupsOf }: ScicatOptions, signal: AbortSignal): Promise<Where | undefined> {
+async function visible(seer: Seer, options: ScicatOptions, signal: AbortSignal): Promise<Where | undefined> {
+  const own = await membership(seer, options, signal)
+  const { instruments } = seer
+  if (instruments.length === 0) return own
+  const theirs = instrumentPaths(options).map((path) => ({ [path]: { $in: instruments } }))
+  return { $or: [...(own === undefined ? [] : [own]), ...theirs] }
+}
+
+async function membership(
+  { user }: Seer,
+  { groupsOf }: ScicatOptions,
+  signal: AbortSignal,
+): Promise<Where | undefined> {
   const groups = [...new Set(await groupsOf(user, signal))].slice(0, mostGroups)
   if (groups.length === 0) return undefined
   return { $or: [{ ownerGroup: { $in: groups } }, { accessGroups: { $in: groups } }] }
 }
 
-function oneOf(paths: readonly string[], word: string): Where {
+/** A dataset may be closed to some of its proposal's members; who looks after an instrument has all of them. */
+async function datasetsIn(seer: Seer, proposal: string, options: ScicatOptions, signal: AbortSignal): Promise<Where> {
+  const inProposal = { $or: [{ proposalId: proposal }, { proposalIds: proposal }] }
+  const own = seer.instruments.length > 0 ? undefined : await membership(seer, options, signal)
+  return own === undefined ? inProposal : { $and: [inProposal, own] }
+}
+
+function oneOf(paths: readonly string[], date: string, word: string): Where {
   const pattern = word.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`)
-  return { $or: paths.map((path) => ({ [path]: { $regex: pattern, $options: 'i' } })) }
+  const texts = paths.map((path) => ({ [path]: { $regex: pattern, $options: 'i' } }))
+  const span = spanOf(word)
+  if (span === undefined) return { $or: texts }
+  return { $or: [...texts, { [date]: { $gte: span.from.toISOString(), $lt: span.until.toISOString() } }] }
 }
 
 /** Where it is by SciCat's own schema, unless the facility keeps it elsewhere. */
@@ -164,4 +222,31 @@ function valueAt(value: unknown, path: string): unknown {
   }
   if (Array.isArray(found)) found = (found as unknown[])[0]
   return typeof found === 'object' && found !== null && 'value' in found ? found.value : found
+}
+
+const lifecycleSchema = z.object({
+  datasetlifecycle: z.object({ isOnCentralDisk: z.boolean().optional(), archiveStatusMessage: z.string().optional() }),
+})
+
+/** On an archive's disk or tape alone: what is on the central disk as well can be used as it is. */
+function isArchived(row: unknown): boolean {
+  const read = lifecycleSchema.safeParse(row)
+  if (!read.success) return false
+  const { isOnCentralDisk, archiveStatusMessage } = read.data.datasetlifecycle
+  return isOnCentralDisk === undefined ? archiveStatusMessage === 'datasetOnArchiveDisk' : !isOnCentralDisk
+}
+
+function datasetRow(row: unknown): DatasetRow {
+  const at = (path: string): unknown => valueAt(row, path)
+  return {
+    id: at('pid'),
+    name: at('datasetName') ?? at('description') ?? at('pid'),
+    folder: at('sourceFolder'),
+    sizeBytes: at('size'),
+    files: at('numberOfFiles'),
+    technique: at('techniques.name'),
+    startsAt: at('creationTime'),
+    endsAt: at('endTime'),
+    archived: isArchived(row),
+  }
 }

@@ -158,18 +158,49 @@ export interface Proposal {
   readonly notebook?: string
 }
 
+/** What was measured at one go, or made of it; belongs to one proposal. */
+export interface Dataset {
+  /** Unique in its catalogue. */
+  readonly id: string
+  /** The proposal's id. */
+  readonly proposal: string
+  readonly name: string
+  /** Where it lies, absolute, as the catalogue says: mount rules hold it against their roots. */
+  readonly folder?: string
+  readonly sizeBytes?: number
+  readonly files?: number
+  readonly technique?: string
+  readonly startsAt?: Date
+  readonly endsAt?: Date
+  /** It lies on no disk just now. */
+  readonly archived?: true
+}
+
+export interface PageRequest {
+  readonly search?: string
+  readonly offset: number
+  readonly limit: number
+}
+
+/** `asOf`: the catalogue does not answer, and this is what it said then; nothing may be decided by it. */
+export interface CataloguePage<Item> {
+  readonly items: readonly Item[]
+  readonly total: number
+  readonly asOf?: Date
+}
+
 export interface Catalogue {
   /**
-   * The proposals of this person, newest first; `search` looks into id, title, instrument and technique. `asOf`: the
-   * catalogue does not answer, and this is what it said then; nothing may be decided by it.
+   * The proposals that this person may use, newest first: their own, and those of instruments that they look after.
+   * `search` looks into id, title, instrument, technique, fields (session) and dates.
    */
-  proposals(
-    user: User,
-    options: { search?: string; offset: number; limit: number },
-    signal: AbortSignal,
-  ): Promise<{ items: readonly Proposal[]; total: number; asOf?: Date }>
+  proposals(user: User, options: PageRequest, signal: AbortSignal): Promise<CataloguePage<Proposal>>
   /** Those of `ids` that this person may use now: asked at every launch. */
   entitled(user: User, ids: readonly string[], signal: AbortSignal): Promise<readonly Proposal[]>
+  /** What was measured in a proposal, newest first. @throws Problem notEntitled when it is not open to this person. */
+  datasets(user: User, proposal: string, options: PageRequest, signal: AbortSignal): Promise<CataloguePage<Dataset>>
+  /** Those of `ids` that there are in the proposal, for whom it is open: asked at every launch. */
+  datasetsOf(user: User, proposal: string, ids: readonly string[], signal: AbortSignal): Promise<readonly Dataset[]>
 }
 
 /** What the launch page offers to this visitor. */

@@ -22,6 +22,7 @@ import { createLoginMetrics } from './metrics.ts'
 import { createOutsiders, type Outsiders } from './outsiders.ts'
 import { type LoginPage, plainLoginPage, plainRenewedPage, type RenewedPage } from './pages.ts'
 import { createSteps } from './passport.ts'
+import { createOwnTokens, type OwnTokens } from './own-tokens.ts'
 import { createPendingLogins } from './pending.ts'
 import { createProvider, type Provider } from './provider.ts'
 import { createProviders, type Providers } from './providers.ts'
@@ -89,6 +90,7 @@ export interface Identity {
   readonly access: Access
   readonly vouching: Vouching
   readonly serverTokens: ServerTokens
+  readonly ownTokens: OwnTokens
   /** Whether a login or token that was good a while ago still is: for streams that stay open. */
   readonly stillValid: (visitor: Visitor) => Promise<boolean>
 }
@@ -140,6 +142,7 @@ export function createIdentity(options: IdentityOptions): Identity {
     contact,
   })
   const refresher = createRefresher({ db, providers, logins, seal, audit, now, log })
+  const ownTokens = createOwnTokens({ db, providers, refresher, seal, now })
   const taken = createTakenOnce(db, now)
   const metrics = createLoginMetrics(options.metrics)
   const steps = createSteps(providers, publicUrl)
@@ -190,6 +193,7 @@ export function createIdentity(options: IdentityOptions): Identity {
     access,
     vouching,
     serverTokens,
+    ownTokens,
     stillValid,
   }
 }

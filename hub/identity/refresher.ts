@@ -21,6 +21,8 @@ import { askUserInfo } from './user-info.ts'
 export interface Refresher {
   /** Asks for all that are due; returns how many were asked for. */
   refresh(): Promise<number>
+  /** This one now, unless another hub is at it; nothing changes where it can't be refreshed. */
+  refreshLogin(row: LoginRow): Promise<void>
   /** Again and again, until close(). */
   start(): void
   close(): Promise<void>
@@ -217,6 +219,13 @@ export function createRefresher(options: RefresherOptions): Refresher {
 
   return {
     refresh,
+    async refreshLogin(row) {
+      const provider = providers.byIssuer(row.issuer)
+      const isOver = row.refresh_by !== null && row.refresh_by <= now()
+      const isTaken = row.refreshing_until !== null && row.refreshing_until >= now()
+      if (provider === undefined || row.refresh_token === null || isOver || isTaken) return
+      await refreshOne(provider, row)
+    },
     start() {
       working ??= keepRefreshing()
     },

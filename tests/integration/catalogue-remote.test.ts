@@ -1,148 +1,21 @@
 /** Catalogues that other services keep: the same laws for each, against servers that answer as documented. */
-import { chmod, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import { configurationSchema } from '../../config/schema.ts'
 import { createCatalogue } from '../../hub/catalogue/index.ts'
 import { Problem } from '../../hub/domain/problem.ts'
-import type { Catalogue, User } from '../../hub/domain/services.ts'
+import type { User } from '../../hub/domain/services.ts'
 import type { Log } from '../../spawners/spawner.ts'
-import { fakeIcat } from '../support/fakeIcat.ts'
-import { fakeProposalService } from '../support/fakeProposalService.ts'
+import { all, idsOf, secret, services, subject, three, user, whole } from '../support/catalogueSubject.ts'
 import { fakeSciCat } from '../support/fakeSciCat.ts'
-import type { FakeRequest, FakeService } from '../support/fakeService.ts'
+import type { FakeRequest } from '../support/fakeService.ts'
 import { pyscicat } from '../support/pyscicat.ts'
 import { temporaryFolder } from '../support/temporary.ts'
+import { unasked } from '../support/unasked.ts'
 
 const signal = AbortSignal.timeout(170_000)
-const secret = 'swordfish-0123456789'
-const user = (name: string): User => ({ id: `u-${name}`, name, title: name, admin: false })
-const all = { offset: 0, limit: 50 }
-
-interface Entry {
-  readonly id: unknown
-  readonly title?: unknown
-  readonly instrument?: unknown
-  readonly startsAt?: unknown
-  readonly members: readonly string[]
-}
-
-interface Subject {
-  readonly catalogue: Catalogue
-  readonly service: FakeService
-  readonly clock: { at: number }
-  /** All that was logged, as text. */
-  readonly logged: string[]
-  /** Groups of a name are `<name>-group`. */
-  readonly add: (...entries: readonly Entry[]) => void
-}
-
-async function subject(t: ExecutionContext, type: string, more: object = {}): Promise<Subject> {
-  const folder = await temporaryFolder(t)
-  const file = join(folder, 'secret')
-  await writeFile(file, `${secret}\n`)
-  await chmod(file, 0o600)
-  const { service, written, add } = await services[type]!(t, file)
-  const clock = { at: Date.UTC(2026, 0, 1) }
-  const logged: string[] = []
-  const keep = (fields: object, message?: string): void => {
-    logged.push(
-      JSON.stringify(fields, (_key, value) => (value instanceof Error ? whole(value) : (value as unknown))) + message,
-    )
-  }
-  const log: Log = { debug: keep, info: keep, warn: keep, error: keep, child: () => log }
-  const configuration = configurationSchema.shape.catalogue.parse({ timeout: '60s', ...written, ...more })
-  const groups = (person: User) => Promise.resolve([`${person.name}-group`])
-  const catalogue = await createCatalogue(configuration, {
-    stateFolder: folder,
-    contact: 'the user office',
-    groupsOf: { account: groups, login: groups },
-    fetch,
-    now: () => new Date(clock.at),
-    log,
-  })
-  return { catalogue, service, clock, logged, add }
-}
-
-function whole(error: Error): object {
-  return { message: error.message, stack: error.stack, cause: error.cause instanceof Error ? whole(error.cause) : {} }
-}
-
-type Start = (
-  t: ExecutionContext,
-  file: string,
-) => Promise<{ service: FakeService; written: object; readonly add: (...entries: readonly Entry[]) => void }>
-
-const services: Record<string, Start> = {
-  async http(t, file) {
-    const service = await fakeProposalService(t, secret)
-    const add = (...entries: readonly Entry[]) => {
-      for (const { members, ...item } of entries) service.proposals.push({ members, item })
-    }
-    return { service, add, written: { type: 'http', url: service.url, tokenFile: file } }
-  },
-  async scicat(t, file) {
-    const service = await fakeSciCat(t, { accounts: { hutch: { password: secret, groups: 'all' } } })
-    const add = (...entries: readonly Entry[]) => {
-      for (const { id, title, instrument, startsAt, members } of entries) {
-        const [owner, ...others] = members.map((member) => `${member}-group`)
-        service.proposals.push({
-          proposalId: id,
-          title,
-          startTime: startsAt,
-          ownerGroup: owner ?? 'nobody',
-          accessGroups: others,
-          email: 'a@example.org',
-          ...(instrument === undefined ? {} : { MeasurementPeriodList: [{ instrument }] }),
-        })
-      }
-    }
-    return {
-      service,
-      add,
-      written: { type: 'scicat', url: service.url, reader: { username: 'hutch', passwordFile: file } },
-    }
-  },
-}
-
-services['icat'] = async (t, file) => {
-  const reader = { plugin: 'db', username: 'hutch' }
-  const service = await fakeIcat(t, { ...reader, password: secret })
-  const add = (...entries: readonly Entry[]) => {
-    for (const { id, title, instrument, startsAt, members } of entries) {
-      service.investigations.push({
-        id: service.investigations.length + 1,
-        name: id,
-        visitId: 'v1',
-        title,
-        startDate: startsAt,
-        // Somebody may be in it twice, in two roles.
-        investigationUsers: [...members, ...members].map((member) => ({ user: { name: `ldap/${member}` } })),
-        investigationInstruments:
-          instrument === undefined
-            ? []
-            : [{ instrument: { name: instrument, instrumentScientists: [{ user: { name: 'ldap/grace' } }] } }],
-      })
-    }
-  }
-  const written = { type: 'icat', url: service.url, reader: { ...reader, passwordFile: file }, user: 'ldap/{user}' }
-  return { service, add, written }
-}
-
-const three: readonly Entry[] = [
-  {
-    id: 'p3',
-    title: 'Micelles (heavy water)',
-    instrument: 'LOQ',
-    startsAt: '2026-03-10T08:00:00.000Z',
-    members: ['ada', 'marie'],
-  },
-  { id: 'p2', title: 'Welded plates', instrument: 'ENGIN-X', startsAt: '2025-03-10T08:00:00.000Z', members: ['ada'] },
-  { id: 'p1', title: 'Layers', instrument: 'D17', startsAt: '2024-03-10T08:00:00.000Z', members: ['marie'] },
-]
-
-const idsOf = (items: readonly { readonly id: string }[]): string[] => items.map(({ id }) => id)
 
 for (const type of Object.keys(services)) {
   test(`${type}: each person has their own, newest first, found by words, in pages, entitled live`, async (t) => {
@@ -506,8 +379,8 @@ test('scicat: its own published client finds the fake faithful, and we read what
   const groups = (person: User) => Promise.resolve([`${person.name}-group`])
   const written = { type: 'scicat', url: service.url, reader: { username: 'hutch', passwordFile } }
   const catalogue = await createCatalogue(configurationSchema.shape.catalogue.parse(written), {
+    ...unasked,
     stateFolder: folder,
-    contact: 'us',
     groupsOf: { account: groups, login: groups },
     fetch,
     now: () => new Date(),

@@ -1,5 +1,6 @@
 /** Entitlement stays true while somebody is logged in: the provider is asked again, and only its own no ends a login. */
 import test from 'ava'
+import { decodeJwt } from 'jose'
 import type { Refresher } from '../../hub/identity/refresher.ts'
 import { createJar, type Jar } from '../support/browser-jar.ts'
 import { startHubAndProvider, type TestHub } from '../support/identity.ts'
@@ -192,4 +193,39 @@ test('the refresh token is kept sealed', async (t) => {
   t.is(seen.length, 1)
   t.true((seen[0] ?? '').length > 20)
   t.false(JSON.stringify([row, hub.lines]).includes(seen[0] ?? ''))
+})
+
+test("a person's own ID token: sealed in the store, refreshed before it ends, gone with the login", async (t) => {
+  const { hub, provider, browser } = await start(t)
+  const { ownTokens } = hub.identity
+  const { user } = await who(hub, browser)
+  const first = await ownTokens.of(user, 'site', { fresh: false })
+  t.like(decodeJwt(first ?? ''), { sub: ada['sub'] })
+  t.is(
+    await ownTokens.of(user, 'site', { fresh: true }),
+    first,
+    'one that is younger than a minute is not asked for anew',
+  )
+  t.is(asked(provider), 1)
+  const rows = await hub.db.selectFrom('logins').selectAll().execute()
+  t.false(JSON.stringify(rows).includes(first ?? 'none'), 'sealed')
+  t.is(await ownTokens.of(user, 'elsewhere', { fresh: false }), undefined)
+  t.is(await ownTokens.of({ ...user, id: 'another' }, 'site', { fresh: false }), undefined)
+
+  hub.clock.offsetMs += 120_000
+  const second = await ownTokens.of(user, 'site', { fresh: true })
+  t.is(asked(provider), 2)
+  t.is(await ownTokens.of(user, 'site', { fresh: false }), second)
+  t.is(asked(provider), 2)
+
+  provider.forge.everything = (req, res) => {
+    if (req.url !== '/token') return false
+    res.writeHead(503).end()
+    return true
+  }
+  hub.clock.offsetMs += ((decodeJwt(second ?? '').exp ?? 0) - (decodeJwt(second ?? '').iat ?? 0)) * 1_000
+  t.is(await ownTokens.of(user, 'site', { fresh: false }), undefined, 'over, and the provider is down')
+  provider.forge.everything = undefined
+  await hub.db.updateTable('logins').set({ revoked_at: 1 }).execute()
+  t.is(await ownTokens.of(user, 'site', { fresh: false }), undefined, 'logged out')
 })

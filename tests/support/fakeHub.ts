@@ -10,11 +10,21 @@ import { Registry } from 'prom-client'
 import { type Configuration, type ConfigurationInput, configurationSchema } from '../../config/schema.ts'
 import { fakeQuota, fakeRequests } from './quota.ts'
 import { type AppOptions, createApp } from '../../hub/app.ts'
+import { notOpen } from '../../hub/catalogue/not-open.ts'
 import { permissionsOf } from '../../hub/roles/permissions.ts'
 import { createLoginPages } from '../../hub/http/login.ts'
 import type { Choices, Environment, State } from '../../hub/domain/environment.ts'
 import { Problem } from '../../hub/domain/problem.ts'
-import type { Catalogue, Environments, Launches, Offer, Proposal, User, Visitor } from '../../hub/domain/services.ts'
+import type {
+  Catalogue,
+  Dataset,
+  Environments,
+  Launches,
+  Offer,
+  Proposal,
+  User,
+  Visitor,
+} from '../../hub/domain/services.ts'
 import type { AgentReport } from '../../images/agent/bootstrap.ts'
 import { everybody, rememberedAudit, type RememberedAudit } from './audit.ts'
 import { type EnvironmentId, isEnvironmentId, type Log } from '../../spawners/spawner.ts'
@@ -28,6 +38,7 @@ export interface FakeHub {
   readonly users: Readonly<Record<string, User>>
   readonly offers: Offer[]
   readonly proposals: Proposal[]
+  readonly datasets: Dataset[]
   readonly lines: { level: string; fields: Record<string, unknown>; message: string }[]
   readonly notices: string[]
   /** Logins that were ended, in order. */
@@ -64,6 +75,7 @@ export async function fakeHub(
     users,
     offers: [...fakeOffers],
     proposals: [...fakeProposals],
+    datasets: [] as Dataset[],
     lines: [] as FakeHub['lines'],
     notices: [] as string[],
     revoked: [] as string[],
@@ -310,7 +322,7 @@ function fakeLaunches(hub: Pick<FakeHub, 'offers' | 'failing'>, environments: Fa
   }
 }
 
-function fakeCatalogue(hub: Pick<FakeHub, 'proposals' | 'failing'>): Catalogue {
+function fakeCatalogue(hub: Pick<FakeHub, 'proposals' | 'datasets' | 'failing'>): Catalogue {
   const of = async (given: User): Promise<readonly Proposal[]> => {
     if (hub.failing.catalogue !== undefined) throw hub.failing.catalogue
     return given.name === 'alice' ? hub.proposals : []
@@ -322,6 +334,15 @@ function fakeCatalogue(hub: Pick<FakeHub, 'proposals' | 'failing'>): Catalogue {
       return { items: all.slice(offset, offset + limit), total: all.length }
     },
     entitled: async (given, ids) => (await of(given)).filter((each) => ids.includes(each.id)),
+    async datasets(given, proposal, { search = '', offset, limit }) {
+      if (!(await of(given)).some(({ id }) => id === proposal)) throw notOpen(proposal)
+      const all = hub.datasets.filter((each) => each.proposal === proposal && each.name.includes(search))
+      return { items: all.slice(offset, offset + limit), total: all.length }
+    },
+    async datasetsOf(given, proposal, ids) {
+      if (!(await of(given)).some(({ id }) => id === proposal)) throw notOpen(proposal)
+      return hub.datasets.filter((each) => each.proposal === proposal && ids.includes(each.id))
+    },
   }
 }
 

@@ -19,6 +19,9 @@ export interface FakeInvestigation {
 
 export interface FakeIcat extends FakeService {
   readonly investigations: FakeInvestigation[]
+  readonly datasets: Readonly<Record<string, unknown>>[]
+  /** Tokens of a trusted login provider, each with the name of its user in ICAT. */
+  readonly tokens: Map<string, string>
   forgetSessions(): void
 }
 
@@ -30,19 +33,30 @@ export interface FakeIcatOptions {
 
 export async function fakeIcat(t: ExecutionContext, reader: FakeIcatOptions): Promise<FakeIcat> {
   const investigations: FakeInvestigation[] = []
-  const sessions = new Set<string>()
+  const datasets: FakeIcat['datasets'] = []
+  const tokens: FakeIcat['tokens'] = new Map()
+  /** With the name of each one's user in ICAT. */
+  const sessions = new Map<string, string>()
 
   function logIn({ body }: FakeRequest): FakeAnswer {
     const { plugin, credentials } = JSON.parse(new URLSearchParams(body).get('json') ?? '{}') as {
       plugin: string
       credentials: object[]
     }
-    const { username, password } = Object.assign({}, ...credentials) as { username?: string; password?: string }
+    const { username, password, token } = Object.assign({}, ...credentials) as Partial<
+      Record<'username' | 'password' | 'token', string>
+    >
+    const tokenUser = plugin === 'oidc' ? tokens.get(token ?? '') : undefined
+    if (tokenUser !== undefined) return started(tokenUser)
     if (plugin !== reader.plugin || username !== reader.username || password !== reader.password) {
       return failed(403, 'SESSION', 'The username and password do not match')
     }
+    return started(`${plugin}/${username}`)
+  }
+
+  function started(user: string): FakeAnswer {
     const sessionId = `icat-session-${randomUUID()}`
-    sessions.add(sessionId)
+    sessions.set(sessionId, user)
     return { body: { sessionId } }
   }
 
@@ -51,10 +65,11 @@ export async function fakeIcat(t: ExecutionContext, reader: FakeIcatOptions): Pr
     if (method === 'POST' && url.pathname === '/icat/session') return logIn(request)
     if (method !== 'GET' || url.pathname !== '/icat/entityManager') return failed(404, 'NOT_IMPLEMENTED', 'no')
     const sessionId = url.searchParams.get('sessionId') ?? ''
-    if (!sessions.has(sessionId)) return failed(403, 'SESSION', `Unable to find user by sessionid: ${sessionId}`)
-    const text = url.searchParams.get('query') ?? ''
+    const user = sessions.get(sessionId)
+    if (user === undefined) return failed(403, 'SESSION', `Unable to find user by sessionid: ${sessionId}`)
+    const text = (url.searchParams.get('query') ?? '').replaceAll(':user', `'${user}'`)
     try {
-      return { body: answerOf(text, investigations) }
+      return { body: answerOf(text, investigations, datasets) }
     } catch (error) {
       return failed(400, 'BAD_PARAMETER', `${String(error)} in ${text}`)
     }
@@ -62,6 +77,8 @@ export async function fakeIcat(t: ExecutionContext, reader: FakeIcatOptions): Pr
   return Object.assign(service, {
     url: `${service.url}/icat`,
     investigations,
+    datasets,
+    tokens,
     forgetSessions: () => sessions.clear(),
   })
 }
@@ -73,7 +90,26 @@ function failed(status: number, code: string, message: string): FakeAnswer {
 const shape =
   /^SELECT (DISTINCT i|COUNT\(DISTINCT i\)) FROM Investigation i((?: LEFT JOIN [\w.]+ AS \w+)*) WHERE (.*?)(?: ORDER BY i\.startDate DESC, i\.id DESC)?(?: INCLUDE i\.investigationInstruments\.instrument)?(?: LIMIT (\d+), (\d+))?$/
 
-function answerOf(text: string, investigations: readonly FakeInvestigation[]): unknown {
+const datasetShape =
+  /^SELECT (ds|COUNT\(ds\)) FROM Dataset ds WHERE (.*?)(?: ORDER BY ds\.startDate DESC, ds\.id DESC)?(?: LIMIT (\d+), (\d+))?$/
+
+function answerOf(
+  text: string,
+  investigations: readonly FakeInvestigation[],
+  datasets: readonly Readonly<Record<string, unknown>>[],
+): unknown {
+  const [, what, whereDataset = '', first = '0', most = '10000'] = datasetShape.exec(text) ?? []
+  if (what !== undefined) {
+    const tokens = tokensOf(whereDataset)
+    const test = condition(tokens)
+    if (tokens.length > 0) throw new Error(`unexpected ${tokens.join(' ')}`)
+    const found = datasets.filter((each) => test({ ds: each }))
+    if (what !== 'ds') return [found.length]
+    return found
+      .toSorted((a, b) => (String(a['startDate']) < String(b['startDate']) ? 1 : -1))
+      .slice(Number(first), Number(first) + Number(most))
+      .map(({ investigation: _notIncluded, ...rest }) => ({ Dataset: rest }))
+  }
   const [, select, joins = '', where = '', from = '0', limit = '10000'] = shape.exec(text) ?? []
   if (select === undefined) throw new Error('unexpected query')
   const tokens = tokensOf(where)
@@ -104,8 +140,8 @@ function combinations(bound: Bound, [first, ...rest]: readonly RegExpMatchArray[
 }
 
 function tokensOf(text: string): string[] {
-  const tokens = text.match(/'(?:[^']|'')*'|[\w.]+|[(),=]|\S/g) ?? []
-  if (tokens.some((token) => !/^('.*'|[\w.]+|[(),=])$/s.test(token))) throw new Error('bad token')
+  const tokens = text.match(/'(?:[^']|'')*'|\{ts [\d :-]{19}\}|[\w.]+|>=|[(),=<]|\S/g) ?? []
+  if (tokens.some((token) => !/^('.*'|\{ts .*\}|[\w.]+|>=|[(),=<])$/s.test(token))) throw new Error('bad token')
   return tokens
 }
 
@@ -141,18 +177,28 @@ function atom(tokens: string[]): Test {
     const path = tokens.shift() ?? ''
     expect(tokens, ')')
     expect(tokens, 'LIKE')
-    const pattern = String(literal(tokens)).replaceAll(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`)
+    const pattern = String(literal(tokens)).replaceAll(/[\\^$.*+?()[\]{}|/]/g, String.raw`\$&`)
     const like = new RegExp(`^${pattern.replaceAll('%', '.*').replaceAll('_', '.')}$`, 'su')
     return (bound) => {
       const value = valueOf(bound, path)
       return typeof value === 'string' && like.test(value.toLowerCase())
     }
   }
-  if (first === undefined || !/^[a-z]+\.[A-Za-z]+$/.test(first)) throw new Error(`unexpected ${first}`)
+  if (first === undefined || !/^[a-z]+(\.[A-Za-z]+)+$/.test(first)) throw new Error(`unexpected ${first}`)
   const operator = tokens.shift()
   if (operator === '=') {
     const wanted = literal(tokens)
     return (bound) => valueOf(bound, first) === wanted
+  }
+  if (operator === '>=' || operator === '<') {
+    const at = /^\{ts (.*)\}$/.exec(tokens.shift() ?? '')?.[1]?.replace(' ', 'T')
+    if (at === undefined) throw new Error(`unexpected after ${operator}`)
+    return (bound) => {
+      const value = valueOf(bound, first)
+      if (typeof value !== 'string') return false
+      const [one, other] = [new Date(value), new Date(`${at}Z`)]
+      return operator === '<' ? one < other : one >= other
+    }
   }
   if (operator !== 'IN') throw new Error(`unexpected ${operator}`)
   expect(tokens, '(')
@@ -178,6 +224,5 @@ function literal(tokens: string[]): string | number {
 }
 
 function valueOf(bound: Bound, path: string): unknown {
-  const [alias = '', field = ''] = path.split('.')
-  return (bound[alias] as Bound | null | undefined)?.[field]
+  return path.split('.').reduce<unknown>((value, name) => (value as Bound | null | undefined)?.[name], bound)
 }

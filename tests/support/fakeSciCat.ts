@@ -91,6 +91,9 @@ export async function fakeSciCat(
 
   function datasetsAnswer([pid]: readonly string[], { searchParams }: URL, mine: readonly Document[]): FakeAnswer {
     if (pid === undefined) return { body: listed(mine, searchParams.get('filter')) }
+    if (pid === 'count' && counts) {
+      return { body: { count: mine.filter((each) => fits(each, parsed(searchParams.get('filter')))).length } }
+    }
     if (pid === 'fullquery') {
       const filter = { where: parsed(searchParams.get('fields')), limits: parsed(searchParams.get('limits')) }
       return { body: listed(mine, JSON.stringify(filter)) }
@@ -147,10 +150,18 @@ function fits(document: Document, where: Document): boolean {
 
 function matches(value: unknown, wanted: unknown): boolean {
   if (typeof wanted !== 'object' || wanted === null) return value === wanted
-  const { $in, $regex, $options, ...more } = wanted as { $in?: unknown; $regex?: string; $options?: string }
+  const { $in, $regex, $options, $gte, $lt, ...more } = wanted as Readonly<
+    Partial<Record<'$regex' | '$options' | '$gte' | '$lt', string>> & { $in?: unknown }
+  >
   if (Object.keys(more).length > 0) throw new Error(`the fake does not know ${Object.keys(more).join()}`)
   if (Array.isArray($in)) return $in.includes(value)
+  if ($gte !== undefined && $lt !== undefined)
+    return typeof value === 'string' && isBetween(new Date(value), new Date($gte), new Date($lt))
   return typeof value === 'string' && new RegExp($regex ?? '', $options).test(value)
+}
+
+function isBetween(at: Date, from: Date, until: Date): boolean {
+  return at >= from && at < until
 }
 
 function valuesAt(value: unknown, [name, ...rest]: readonly string[]): readonly unknown[] {

@@ -26,7 +26,7 @@ const leftOut: readonly (readonly [what: string, more: Partial<Row>])[] = [
 for (const [what, more] of leftOut) {
   test(`left out and counted: ${what}`, (t) => {
     t.deepEqual(readRows([{ ...sound, ...more }, sound]), {
-      proposals: [{ id: 'p1', title: 'T', instrument: 'I', fields: {} }],
+      items: [{ id: 'p1', title: 'T', instrument: 'I', fields: {} }],
       wrong: 1,
       twice: [],
     })
@@ -48,7 +48,7 @@ const dates: readonly (readonly [text: string | null, read: string | undefined])
 ]
 for (const [text, read] of dates) {
   test(`a date is real or left away: ${String(text)}`, (t) => {
-    const [proposal] = readRows([{ ...sound, startsAt: text }]).proposals
+    const [proposal] = readRows([{ ...sound, startsAt: text }]).items
     t.is(proposal?.startsAt?.toISOString(), read)
   })
 }
@@ -58,7 +58,7 @@ test('odd texts are put right: long ones, line breaks, changes of direction, not
     { id: 'a', title: 'x'.repeat(1_000_000), instrument: null },
     { id: 'b', title: ' two\r\nlines \u202E\u0000 ', instrument: ' ' },
     { id: 'c', title: '\u200A', endsAt: '2020-01-01', startsAt: '2021-01-01' },
-  ]).proposals
+  ]).items
   t.is(long?.title.length, 300)
   t.deepEqual([broken?.title, broken?.instrument], ['two lines', '—'])
   t.deepEqual([none?.title, none?.startsAt?.getUTCFullYear(), none?.endsAt], ['c', 2021, undefined])
@@ -74,7 +74,7 @@ test('law: whatever the rows, what comes out is a proposal, each id once, and no
     notebook: fc.oneof(fc.string(), fc.anything()),
   })
   const law = fc.property(fc.array(row, { maxLength: 10 }), (rows) => {
-    const { proposals, wrong, twice } = readRows(rows)
+    const { items: proposals, wrong, twice } = readRows(rows)
     const once = new Set(proposals.map(({ id }) => id)).size === proposals.length
     const sane = proposals.every(
       ({ id, title, fields }) =>

@@ -44,6 +44,9 @@ proposals:
     groups: [loq-staff]
     origin: measured by us
     notebook: processed/plot.ipynb
+    datasets:
+      - { id: scan/1, name: First light, folder: /data/0042/raw/s1, sizeBytes: 1024, files: 2, startsAt: 2026-03-10T09:00:00Z }
+      - { id: scan/2, archived: true }
   - { id: 0043, title: Ångström layers, instrument: D17, members: [marie] }
   - { id: 0041, title: Older, instrument: LOQ, startsAt: 2020-01-01, members: [ada] }
 `
@@ -64,6 +67,18 @@ test('a sound file is read whole: numbers stay as written, groups become their m
       notebook: 'processed/plot.ipynb',
     },
     members: ['ada', 'marie', 'rosalind'],
+    datasets: [
+      {
+        id: 'scan/1',
+        proposal: '0042',
+        name: 'First light',
+        folder: '/data/0042/raw/s1',
+        sizeBytes: 1024,
+        files: 2,
+        startsAt: new Date('2026-03-10T09:00:00Z'),
+      },
+      { id: 'scan/2', proposal: '0042', name: 'scan/2', archived: true },
+    ],
   })
   t.deepEqual(document.entries[1]?.members, ['marie'])
 })
@@ -79,6 +94,14 @@ const wrong: readonly (readonly [what: string, from: string, to: string, mistake
   ['an id that is a list', 'id: 0042', 'id: [1, 2]', /proposals\[0\]\.id: must be text, not a list/],
   ['no id', 'id: 0042', '', /proposals\[0\]\.id: is missing/],
   ['two with one id', 'id: 0043', 'id: 0042', /proposals\[1\]\.id: is also the id of proposals\[0\]/],
+  [
+    'a dataset that climbs',
+    'folder: /data/0042/raw/s1',
+    'folder: /data/../etc',
+    /datasets\[0\]\.folder: must be an abs/,
+  ],
+  ['a dataset of less than nothing', 'sizeBytes: 1024', 'sizeBytes: -1', /datasets\[0\]\.sizeBytes: must be a whole/],
+  ['two datasets with one id', 'id: scan/2', 'id: scan/1', /datasets\[1\]\.id: is that of another dataset too/],
   ['an empty title', 'title: Micelles in heavy water', 'title:', /proposals\[0\]\.title: must not be empty/],
   ['NUL in a title', 'title: Older', 'title: "a\\0b"', /proposals\[2\]\.title: must be printable/],
   [
@@ -302,16 +325,17 @@ test('law: nobody ever sees what they are not a member of, and pages add up', (t
       list.map(({ id, members, at }) => ({
         proposal: { id, title: id, instrument: 'i', fields: {}, ...(at === null ? {} : { startsAt: at }) },
         members: [...new Set(members)],
+        datasets: [],
       })),
     )
     const mine = list.filter(({ members }) => members.includes(name)).map(({ id }) => id)
     const paged: string[] = []
     for (let offset = 0; offset <= list.length; offset += limit) {
-      paged.push(...proposals.page(name, { offset, limit }).items.map(({ id }) => id))
+      paged.push(...proposals.page({ name }, { offset, limit }).items.map(({ id }) => id))
     }
     const entitled = proposals
       .entitled(
-        name,
+        { name },
         list.map(({ id }) => id),
       )
       .map(({ id }) => id)

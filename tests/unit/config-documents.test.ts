@@ -41,7 +41,12 @@ test('there is no example that is not tried here, and the one of a catalogue is 
   const { createFileCatalogue } = await import('../../hub/catalogue/file.ts')
   const log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log }
   const path = join(examples, 'catalogue.yaml')
-  const catalogue = await createFileCatalogue({ path, now: () => new Date(), log })
+  const catalogue = await createFileCatalogue({
+    path,
+    instrumentsOf: () => Promise.resolve([]),
+    now: () => new Date(),
+    log,
+  })
   const user = { id: 'u', name: 'grace', title: 'Grace', admin: false }
   const page = await catalogue.proposals(user, { offset: 0, limit: 10 }, AbortSignal.timeout(10_000))
   t.deepEqual(

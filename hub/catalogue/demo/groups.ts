@@ -15,7 +15,7 @@ export async function demoGroups(stateFolder: string, name: string, signal: Abor
   const document = await readCatalogueFile(demoCataloguePath)
   if (document.is === 'wrong') throw new Error('a bug: the catalogue that ships with Hutch is wrong')
   signal.throwIfAborted()
-  const { items } = createProposals(document.entries).page(name, { offset: 0, limit: 100 })
+  const { items } = createProposals(document.entries).page({ name }, { offset: 0, limit: 100 })
   const groups: { gid: number; name: string }[] = []
   for (const { id } of items) {
     // A proposal that has no folder has nothing to share.
