@@ -26,6 +26,8 @@ const wanted: readonly Readonly<{ package: string; found: () => unknown }>[] = [
   { package: 'openjdk-17-jre-headless', found: () => program('java') },
   { package: 'maven', found: () => program('mvn') },
   { package: 'unzip', found: () => program('unzip') },
+  { package: 'docker.io', found: () => program('dockerd') },
+  { package: 'iproute2', found: () => program('ip') },
   { package: 'iptables', found: () => program('iptables') },
 ]
 
