@@ -107,7 +107,7 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   function open(place: Place): void {
-    const inlet = options.inlets.open()
+    const inlet = options.inlets.open({ records: options.readyEvent === 'secureConnect' })
     let socket: Socket
     try {
       socket = options.connect(inlet.onread)

@@ -77,11 +77,13 @@ export function watchUpstream(socket: Socket, inlet: Inlet, options: UpstreamOpt
   }
   socket.on('drain', () => upstream.user?.drained())
   socket.on('end', () => {
+    inlet.flush()
     if (upstream.user === undefined) socket.destroy()
     else upstream.user.ended()
   })
   socket.on('error', (error) => (cause = error))
   socket.on('close', () => {
+    inlet.flush()
     upstream.closed = true
     deadlines.things.delete(upstream)
     options.left(upstream)

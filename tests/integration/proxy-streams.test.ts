@@ -1,7 +1,7 @@
 /** Bytes both ways through the real proxy: of any size, at any pace, broken off at any point. */
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer as createHttpServer, request as httpRequest } from 'node:http'
+import { createServer as createHttpServer, request as httpRequest, type ServerResponse } from 'node:http'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -60,6 +60,47 @@ test('an upload and a download of 64 MiB arrive whole, with a length and in chun
     for await (const chunk of response) got.update(chunk)
     await sending
     t.is(got.digest('hex'), sent.digest('hex'))
+  }
+})
+
+/** Whole records in a row share a buffer on their way: pieces that come late, alone or short must not mix with them. */
+test('bodies from an agent arrive whole, several at once, whatever their pieces', async (t) => {
+  const pieces = [16_384, 65_536, 81_920, 40_000, 3 * 16_384 + 1].map((length) => randomBytes(length))
+  const times = 80
+  const sendPieces = async (response: ServerResponse, piece: Buffer): Promise<void> => {
+    for (let index = 0; index < times; index += 1) {
+      if (!response.write(piece)) await once(response, 'drain')
+      if (index % 7 === 0) await sleep(2)
+    }
+    response.end()
+  }
+  const http = createHttpServer((request, response) => {
+    const piece = pieces[Number(request.url?.split('/').at(-1))]
+    if (piece !== undefined) void sendPieces(response, piece)
+  })
+  t.teardown(() => http.close())
+  const proxy = await startProxy(t)
+  const tls = createTlsServer(
+    pskServer(() => agentKey(proxy.agentsKey, 'e3')),
+    (socket) => http.emit('connection', socket),
+  )
+  const to = route('e3', { kind: 'psk', host: '127.0.0.1', port: await listen(t, tls), identity: 'e3' })
+  await proxy.hub.put(to)
+
+  const get = async (index: number): Promise<string> => {
+    const asking = httpRequest(`${proxy.url}${to.prefix}${index}`, { headers: { cookie: proxy.entry(to) } }).end()
+    const [response] = (await once(asking, 'response')) as [AsyncIterable<Buffer>]
+    const got = createHash('sha256')
+    for await (const chunk of response) got.update(chunk)
+    return got.digest('hex')
+  }
+  const sent = pieces.map((piece) => {
+    const hash = createHash('sha256')
+    for (let index = 0; index < times; index += 1) hash.update(piece)
+    return hash.digest('hex')
+  })
+  for (let round = 0; round < 3; round += 1) {
+    t.deepEqual(await Promise.all(pieces.map((_piece, index) => get(index))), sent)
   }
 })
 
