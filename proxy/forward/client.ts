@@ -72,7 +72,10 @@ export function serveClient(socket: Socket, forwarding: Forwarding): Client {
   forwarding.clients.add(client)
   socket.setNoDelay(true)
   forwarding.inlets.attach(socket, take)
-  socket.on('drain', () => client.handler.drained())
+  socket.on('drain', () => {
+    forwarding.inlets.drained(socket)
+    client.handler.drained()
+  })
   socket.on('end', () => {
     client.halfClosed = true
     client.handler.ended()

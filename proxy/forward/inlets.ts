@@ -19,8 +19,10 @@ export interface Inlets {
   open(kind: { readonly records: boolean }): Inlet
   /** For a socket that a server accepted; before anything was read from it. */
   attach(socket: Socket, take: (chunk: Buffer) => void): void
-  /** Nobody needs this chunk any more: it was written, and `to` has copied all of it. */
+  /** Nobody needs this chunk any more but `to`, to which it was written: it is used again once `to` has copied it. */
   giveBack(chunk: Buffer, to: Socket): void
+  /** Whatever was written to this socket is on its way. */
+  drained(to: Socket): void
 }
 
 const bufferBytes = 65_536
@@ -38,6 +40,7 @@ export function createInlets(): Inlets {
   const spare: Buffer[] = []
   // Others make buffers of this size too, and go on filling them: HTTP/2 hands on pieces of one.
   const made = new WeakSet<ArrayBufferLike>()
+  const lent = new WeakMap<Socket, ArrayBufferLike[]>()
   let keys: Keys | undefined
 
   return {
@@ -58,11 +61,20 @@ export function createInlets(): Inlets {
     },
     giveBack(chunk, to) {
       // Other streams than sockets may hold what they say is written.
-      const isCopied = to instanceof Socket && to.writableLength === 0
-      if (isCopied && chunk.byteOffset === 0 && made.has(chunk.buffer) && spare.length < mostSpare) {
-        spare.push(Buffer.from(chunk.buffer, 0, bufferBytes))
-      }
+      if (!(to instanceof Socket) || chunk.byteOffset !== 0 || !made.has(chunk.buffer)) return
+      if (to.writableLength === 0) keep(chunk.buffer)
+      else lent.set(to, [...(lent.get(to) ?? []), chunk.buffer].slice(-mostSpare))
     },
+    drained(to) {
+      const buffers = lent.get(to)
+      if (buffers === undefined) return
+      lent.delete(to)
+      if (to.writableLength === 0) buffers.forEach(keep)
+    },
+  }
+
+  function keep(buffer: ArrayBufferLike): void {
+    if (spare.length < mostSpare) spare.push(Buffer.from(buffer, 0, bufferBytes))
   }
 
   function make(): Buffer {

@@ -1,7 +1,6 @@
 /** Connections of one target. They belong to one generation of one route, never to an address: ports are reused. */
 import type { OnReadOpts, Socket } from 'node:net'
 import { createBag } from '../bag.ts'
-import type { Inlets } from './inlets.ts'
 import { watchUpstream, type Upstream, type UpstreamOptions, type UpstreamUser } from './upstream.ts'
 
 export interface Pool {
@@ -26,7 +25,6 @@ export interface Waiting {
 export interface PoolOptions extends Omit<UpstreamOptions, 'left'> {
   /** Throws when it can't even begin. */
   connect(onread: OnReadOpts): Socket
-  readonly inlets: Inlets
   readonly mostBusy: number
   readonly mostIdle: number
   readonly mostWaiting: number

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net'
 import type { Bagged } from '../bag.ts'
 import type { Deadlines, Timed } from '../deadlines.ts'
-import type { Inlet } from './inlets.ts'
+import type { Inlet, Inlets } from './inlets.ts'
 
 /** Who uses a connection now. */
 export interface UpstreamUser {
@@ -33,6 +33,7 @@ export interface UpstreamOptions {
   /** 'secureConnect' for TLS. */
   readonly readyEvent: 'connect' | 'secureConnect'
   left(upstream: Upstream): void
+  readonly inlets: Inlets
   readonly bug: Bug
 }
 
@@ -75,7 +76,10 @@ export function watchUpstream(socket: Socket, inlet: Inlet, options: UpstreamOpt
       }
     }
   }
-  socket.on('drain', () => upstream.user?.drained())
+  socket.on('drain', () => {
+    options.inlets.drained(socket)
+    upstream.user?.drained()
+  })
   socket.on('end', () => {
     inlet.flush()
     if (upstream.user === undefined) socket.destroy()

@@ -1,9 +1,10 @@
 /** Bytes both ways through the real proxy: of any size, at any pace, broken off at any point. */
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer as createHttpServer, request as httpRequest, type ServerResponse } from 'node:http'
+import { createServer as createHttpServer, request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
+import type { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createServer as createTlsServer } from 'node:tls'
 import test, { type ExecutionContext } from 'ava'
@@ -63,20 +64,23 @@ test('an upload and a download of 64 MiB arrive whole, with a length and in chun
   }
 })
 
-/** Whole records in a row share a buffer on their way: pieces that come late, alone or short must not mix with them. */
-test('bodies from an agent arrive whole, several at once, whatever their pieces', async (t) => {
+/** Pieces of transfers share buffers on their way: what comes late, alone, short or meanwhile must not mix with it. */
+test('bodies to and from an agent arrive whole, several at once, whatever their pieces', async (t) => {
   const pieces = [16_384, 65_536, 81_920, 40_000, 3 * 16_384 + 1].map((length) => randomBytes(length))
   const times = 80
-  const sendPieces = async (response: ServerResponse, piece: Buffer): Promise<void> => {
+  const sendPieces = async (to: Writable, piece: Buffer): Promise<void> => {
     for (let index = 0; index < times; index += 1) {
-      if (!response.write(piece)) await once(response, 'drain')
-      if (index % 7 === 0) await sleep(2)
+      if (!to.write(piece)) await once(to, 'drain')
+      if (index % 3 === 0) await sleep(1)
     }
-    response.end()
+    to.end()
   }
   const http = createHttpServer((request, response) => {
-    const piece = pieces[Number(request.url?.split('/').at(-1))]
-    if (piece !== undefined) void sendPieces(response, piece)
+    const piece = pieces[Number(request.url?.split('/').at(-1))] ?? Buffer.alloc(0)
+    void (async () => {
+      response.setHeader('x-received', await hashOf(request))
+      await sendPieces(response, piece)
+    })()
   })
   t.teardown(() => http.close())
   const proxy = await startProxy(t)
@@ -87,12 +91,13 @@ test('bodies from an agent arrive whole, several at once, whatever their pieces'
   const to = route('e3', { kind: 'psk', host: '127.0.0.1', port: await listen(t, tls), identity: 'e3' })
   await proxy.hub.put(to)
 
-  const get = async (index: number): Promise<string> => {
-    const asking = httpRequest(`${proxy.url}${to.prefix}${index}`, { headers: { cookie: proxy.entry(to) } }).end()
-    const [response] = (await once(asking, 'response')) as [AsyncIterable<Buffer>]
-    const got = createHash('sha256')
-    for await (const chunk of response) got.update(chunk)
-    return got.digest('hex')
+  const putAndGet = async (piece: Buffer, index: number): Promise<readonly unknown[]> => {
+    const options = { method: 'PUT', headers: { cookie: proxy.entry(to) } }
+    const asking = httpRequest(`${proxy.url}${to.prefix}${index}`, options)
+    const answered = once(asking, 'response')
+    await sendPieces(asking, piece)
+    const [response] = (await answered) as [IncomingMessage]
+    return [response.headers['x-received'], await hashOf(response)]
   }
   const sent = pieces.map((piece) => {
     const hash = createHash('sha256')
@@ -100,9 +105,18 @@ test('bodies from an agent arrive whole, several at once, whatever their pieces'
     return hash.digest('hex')
   })
   for (let round = 0; round < 3; round += 1) {
-    t.deepEqual(await Promise.all(pieces.map((_piece, index) => get(index))), sent)
+    t.deepEqual(
+      await Promise.all(pieces.map(putAndGet)),
+      sent.map((hash) => [hash, hash]),
+    )
   }
 })
+
+async function hashOf(body: AsyncIterable<Buffer>): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of body) hash.update(chunk)
+  return hash.digest('hex')
+}
 
 test('a reader that stops makes the sender stop, within a fixed bound of memory', async (t) => {
   let sent = 0
