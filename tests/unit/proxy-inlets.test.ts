@@ -10,7 +10,7 @@ const record = 16_384
 interface Reading {
   readonly inlet: Inlet
   /** As Node does: what the kernel gives goes into the buffer that was named last, and another is asked for. */
-  arrives(length: number, fill: number): void
+  readonly arrives: (length: number, fill: number) => void
   readonly taken: Buffer[]
 }
 
