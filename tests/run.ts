@@ -25,10 +25,10 @@ const checks: readonly (readonly [title: string, ...argv: string[]])[] = [
   ['dead code', 'knip'],
 ]
 
-/** Browsers, databases and clusters share the machine: two files at a time, and one where thousands of things are. */
+/** Most tests wait more than they compute. Browsers and clusters need more of the machine; thousands of things all. */
 const tiers: Readonly<Record<string, readonly string[]>> = {
-  fast: ['--timeout=3m', 'tests/unit/**', 'tests/contract/**', 'tests/integration/**'],
-  e2e: ['--timeout=10m', '--concurrency=2', 'tests/e2e/**'],
+  fast: ['--timeout=3m', '--concurrency=4', 'tests/unit/**', 'tests/contract/**', 'tests/integration/**'],
+  e2e: ['--timeout=10m', '--concurrency=3', 'tests/e2e/**'],
   scale: ['--timeout=40m', '--concurrency=1', 'tests/scale/**'],
 }
 
