@@ -5,7 +5,21 @@ import type { MountRule } from './schema.ts'
 import { either } from './text.ts'
 import { unknownName } from './words.ts'
 
-export const mountPlaceholders = ['proposal', 'instrument', 'session', 'year', 'user'] as const
+export const mountPlaceholders = [
+  'proposal',
+  'instrument',
+  'session',
+  'year',
+  'user',
+  'dataset',
+  'datasetId',
+  'folder',
+] as const
+
+const ofDatasets: readonly string[] = ['dataset', 'datasetId', 'folder']
+
+/** A path of its own: what is before it can be a server, or folders. */
+const withoutFolder = (text: string): string => text.replaceAll('{folder}', '/{folder}')
 
 export function mountFindings(rules: readonly MountRule[]): Finding[] {
   const found = rules.flatMap((rule, index) => ruleFindings(rule, ['mounts', index]))
@@ -30,18 +44,31 @@ function ruleFindings(rule: MountRule, path: Path): Finding[] {
   return [
     ...placeholderFindings(rule.source, rule.for, source),
     ...placeholderFindings(rule.target, rule.for, target),
-    ...pathFindings(splitServer(rule.source).path, source),
+    ...pathFindings(splitServer(withoutFolder(rule.source)).path, source),
     ...pathFindings(rule.target, target),
     ...(rule.group === undefined ? [] : placeholderFindings(rule.group, rule.for, [...path, 'group'])),
     ...(rule.mostGroups !== undefined && rule.group === undefined
       ? [{ path: [...path, 'group'], atKey: true, message: 'is missing; mostGroups needs it to know which come first' }]
       : []),
     ...roots,
-    ...(roots.length === 0 ? beneathFindings(rule, source) : []),
+    ...(roots.length === 0 ? beneathFindings({ ...rule, source: withoutFolder(rule.source) }, source) : []),
+    ...datasetFindings(rule, path),
     ...(rule.for === 'proposal' && !rule.target.includes('{proposal}')
       ? [{ path: target, message: 'must contain {proposal}: two chosen proposals would be mounted over each other' }]
       : []),
   ]
+}
+
+function datasetFindings({ for: once, target, wholeOnly }: MountRule, path: Path): Finding[] {
+  if (once !== 'proposal' && wholeOnly) {
+    return [{ path: [...path, 'wholeOnly'], message: 'is for rules with for: proposal; take it out' }]
+  }
+  if (target.includes('{folder}')) {
+    return [{ path: [...path, 'target'], message: 'must not contain {folder}, a whole path; write {dataset}' }]
+  }
+  if (once !== 'dataset' || /\{dataset(Id)?\}/.test(target)) return []
+  const message = 'must contain {dataset} or {datasetId}: two chosen datasets would be mounted over each other'
+  return [{ path: [...path, 'target'], message }]
 }
 
 function placeholderFindings(text: string, once: MountRule['for'], path: Path): Finding[] {
@@ -49,6 +76,8 @@ function placeholderFindings(text: string, once: MountRule['for'], path: Path): 
   for (const [, name = ''] of text.matchAll(/\{([^{}]*)\}/g)) {
     if (!mountPlaceholders.some((known) => known === name)) {
       found.push({ path, message: unknownName('placeholder', name, mountPlaceholders) })
+    } else if (once !== 'dataset' && ofDatasets.includes(name)) {
+      found.push({ path, message: `{${name}} is unknown here: the rule is for: ${once}; write for: dataset` })
     } else if (once === 'user' && name !== 'user') {
       found.push({ path, message: `{${name}} is unknown here: the rule is for: user; write for: proposal` })
     }

@@ -405,17 +405,27 @@ const mountRule = z.strictObject({
   name: z.string().describe("What users are told when it fails, such as 'raw data'."),
   source: z
     .string()
-    .describe('Host path or server:/path; placeholders {proposal}, {instrument}, {session}, {year}, {user}.'),
-  target: z.string().describe('The path in the environment; the same placeholders.'),
+    .describe(
+      'Host path or server:/path; placeholders {proposal}, {instrument}, {session}, {year}, {user}; with for: dataset also {dataset} (its name), {datasetId}, and {folder}, the whole path that the catalogue says.',
+    ),
+  target: z.string().describe('The path in the environment; the same placeholders, without {folder}.'),
   allowedRoots: z
     .array(z.string())
     .min(1)
     .describe('The source must lie beneath one of these after placeholders are filled in.'),
   readOnly: z.boolean().default(true).describe('Whether the environment may only read there.'),
   for: z
-    .enum(['proposal', 'user'])
+    .enum(['proposal', 'dataset', 'user'])
     .default('proposal')
-    .describe('Once for each chosen proposal, or once for each environment.'),
+    .describe(
+      'Once for each chosen proposal, for each dataset that was chosen by itself, or once for each environment.',
+    ),
+  wholeOnly: z
+    .boolean()
+    .default(false)
+    .describe(
+      'With for: proposal: not for proposals of which single datasets are chosen; rules with for: dataset are there for those.',
+    ),
   mostGroups: z
     .int()
     .min(1)

@@ -26,6 +26,7 @@ import { launchRouter } from './http/launch.ts'
 import { metrics, requestMetrics } from './http/metrics.ts'
 import { ownEnvironments } from './http/own-environments.ts'
 import { createPages } from './http/pages.ts'
+import { proposalRouter } from './http/proposal.ts'
 import { quotaApiRouter, quotaPagesRouter } from './http/quota.ts'
 import { recordsApiRouter, recordsPagesRouter, type ReadRecords } from './http/records.ts'
 import { requestLog } from './http/request-log.ts'
@@ -149,7 +150,8 @@ export function createApp(options: AppOptions): Koa {
   use(app, [
     homeRouter({ environments, own, catalogue, pages, notices, log }),
     timeRouter({ environments, own, launches, pages, now }),
-    launchRouter({ own, launches, catalogue, pages, notices, log }),
+    launchRouter({ configuration, own, launches, catalogue, pages, notices, log }),
+    proposalRouter({ configuration, catalogue, pages, log }),
     waitingRouter({ configuration, publicUrl, environments, own, launches, pages }),
     tokensRouter({ tokens: identity.tokens, audit, pages, now }),
     jupyterHubPages({ pages, environments }),

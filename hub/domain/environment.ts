@@ -32,9 +32,13 @@ export interface Choices {
   /** Of those that the spawner leaves to the user: name → value. */
   readonly options?: Readonly<Record<string, string>>
   readonly proposals: readonly string[]
+  /** Of proposals that were not chosen whole: the datasets that were, as hub/domain/dataset-id.ts writes them. */
+  readonly datasets?: readonly string[]
   readonly title?: string
   /** A path below the prefix's file browser to open first, e.g. a notebook. */
   readonly open?: string
+  /** To open first: a path below the folder of the first proposal. */
+  readonly notebook?: string
 }
 
 /** The catalogue said so of a proposal of its; `since` then, ms since the epoch. */

@@ -74,6 +74,14 @@ export function apiRouter({ environments, own, launches, catalogue }: ApiOptions
     ctx.body = { items: await launches.offers(permitted(visitorOf(ctx), 'read:servers'), []) }
   })
 
+  router.get('/proposals/:id/datasets', async (ctx) => {
+    const visitor = permitted(visitorOf(ctx), 'read:servers')
+    const { search, offset, limit } = parse(searchSchema, ctx.query)
+    const wanted = { ...(search ? { search } : {}), offset, limit }
+    const signal = AbortSignal.timeout(answerDeadlineMs)
+    ctx.body = await catalogue.datasets(visitor.user, ctx.params['id'] ?? '', wanted, signal)
+  })
+
   router.get('/proposals', async (ctx) => {
     const visitor = permitted(visitorOf(ctx), 'read:servers')
     const { search, offset, limit } = parse(searchSchema, ctx.query)

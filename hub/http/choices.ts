@@ -1,5 +1,6 @@
 /** The launch form's fields to Choices. What a field may hold is hub/launch's to say. */
 import type { Choices } from '../domain/environment.ts'
+import { readDatasetReference } from '../domain/dataset-id.ts'
 import { Problem } from '../domain/problem.ts'
 import { readChoices } from '../launch/choices.ts'
 
@@ -12,15 +13,18 @@ export function choicesOfForm(form: Readonly<Record<string, unknown>>): Choices 
   if (!profile) throw new Problem('badRequest', 'Choose what to launch first.', { field: 'profile' })
   const flavour = first(form[`flavour:${profile}`]) ?? first(form['flavour'])
   const spawner = first(form[`spawner:${profile}`]) || first(form['spawner'])
-  const [title, open] = [first(form['title']), first(form['open'])]
+  const [title, open, notebook] = [first(form['title']), first(form['open']), first(form['notebook'])]
+  const datasets = all(form['datasets'])
   return readChoices({
     profile,
     flavour,
     proposals: all(form['proposals']),
     ...(spawner ? { spawner } : {}),
     ...optionsOf(form, profile),
+    ...(datasets.length === 0 ? {} : { datasets }),
     ...(title ? { title } : {}),
     ...(open ? { open } : {}),
+    ...(notebook ? { notebook } : {}),
   })
 }
 
@@ -29,15 +33,29 @@ export function draftOfForm(form: Readonly<Record<string, unknown>>): Partial<Ch
   const profile = first(form['profile'])?.slice(0, 64)
   const flavour = profile === undefined ? undefined : (first(form[`flavour:${profile}`]) ?? first(form['flavour']))
   const spawner = profile === undefined ? undefined : (first(form[`spawner:${profile}`]) ?? first(form['spawner']))
+  const datasets = datasetsOf(form)
+  const theirs = datasets.flatMap((each) => readDatasetReference(each)?.proposal ?? [])
+  const proposals = [...all(form['proposals']), ...all(form['proposal']), ...theirs]
   return {
-    proposals: [...new Set(all(form['proposals']))].slice(0, 50).filter((id) => id.length <= 128),
+    proposals: [...new Set(proposals)].slice(0, 50).filter((id) => id.length <= 128),
+    ...(datasets.length === 0 ? {} : { datasets }),
     ...(profile ? { profile } : {}),
     ...(flavour ? { flavour: flavour.slice(0, 64) } : {}),
     ...(spawner ? { spawner: spawner.slice(0, 64) } : {}),
     ...optionsOf(form, profile),
     ...(first(form['title']) ? { title: first(form['title'])?.slice(0, 120) ?? '' } : {}),
+    ...(first(form['notebook']) ? { notebook: first(form['notebook'])?.slice(0, 512) ?? '' } : {}),
     ...(first(form['open']) ? { open: first(form['open'])?.slice(0, 1_024) ?? '' } : {}),
   }
+}
+
+/** A link from a portal says `dataset`, which belongs to its `proposal` unless that is written before it. */
+function datasetsOf(form: Readonly<Record<string, unknown>>): string[] {
+  const proposal = first(form['proposal'])
+  const linked = all(form['dataset']).map((id) =>
+    proposal === undefined || id.startsWith(`${proposal}/`) ? id : `${proposal}/${id}`,
+  )
+  return [...new Set([...all(form['datasets']), ...linked])].slice(0, 100).filter((id) => id.length <= 400)
 }
 
 /** Fields such as `option:lab:partition`; where the form is drawn again, what is too long is left out. */

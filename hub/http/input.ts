@@ -34,6 +34,13 @@ export const searchSchema = z.object({
   limit: z.coerce.number().int().min(1).max(100).default(20),
 })
 
+/** Of the datasets of a proposal. */
+export const findSchema = z.object({
+  find: line(200).optional(),
+  offset: z.coerce.number().int().min(0).max(1_000_000).default(0),
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+})
+
 export const enterSchema = z.object({
   environment: z.string().max(64),
   /** The hash of the proxy's nonce cookie; issueTicket looks at its shape. */

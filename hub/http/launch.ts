@@ -1,20 +1,25 @@
 /** The launch page and what it sends; also "launch again". A refusal shows the form again, with what was chosen. */
 import { Router } from '@koa/router'
 import type { Context } from 'koa'
+import type { Configuration } from '../../config/schema.ts'
 import type { Choices } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
-import type { Catalogue, Launches, Proposal, Visitor } from '../domain/services.ts'
+import type { Catalogue, Launches, Visitor } from '../domain/services.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import { answerDeadlineMs } from './api.ts'
 import { formBody } from './body.ts'
 import { choicesOfForm, draftOfForm } from './choices.ts'
 import { pathWithin } from '../web/environment-url.ts'
-import { belowSchema, parse, searchSchema } from './input.ts'
+import { belowSchema, parse } from './input.ts'
+import { checkDraft } from './draft.ts'
 import type { OwnEnvironments } from './own-environments.ts'
 import type { Pages } from './pages.ts'
+import { hasDatasetRules } from './proposal.ts'
+import { proposalChoices } from './proposal-choices.ts'
 import { visitorOf } from './visitor.ts'
 
 export interface LaunchOptions {
+  readonly configuration: Pick<Configuration, 'mounts'>
   readonly own: OwnEnvironments
   readonly launches: Launches
   readonly catalogue: Catalogue
@@ -33,7 +38,8 @@ export function launchRouter(options: LaunchOptions): Router {
 
   router.get('/hub/launch/proposals', async (ctx) => {
     const draft = draftOfForm(ctx.query)
-    pages.show(ctx, 'parts/proposal-choices', await proposalChoices(options, ctx, draft))
+    const choosable = hasDatasetRules(options.configuration)
+    pages.show(ctx, 'parts/proposal-choices', { ...(await proposalChoices(options, ctx, draft)), choosable })
   })
 
   router.post('/hub/launch', async (ctx) => {
@@ -80,11 +86,12 @@ async function orFormAgain(
 async function showForm(
   options: LaunchOptions,
   ctx: Context,
-  draft: Partial<Choices>,
+  wanted: Partial<Choices>,
   problem?: Problem,
 ): Promise<void> {
-  const proposals = await proposalChoices(options, ctx, draft)
+  const proposals = await proposalChoices(options, ctx, wanted)
   const offers = await options.launches.offers(visitorOf(ctx), proposals.chosen)
+  const { draft, notes } = checkDraft(wanted, offers)
   const usable = offers.filter((each) => each.unavailable === undefined)
   const chosen = usable.find((each) => each.profile === draft.profile) ?? usable[0]
   options.pages.show(ctx, 'launch', {
@@ -93,42 +100,9 @@ async function showForm(
     chosen: chosen?.profile,
     proposals,
     problem,
+    // What a refusal says is said by it.
+    notes: problem === undefined ? [...notes, ...proposals.notes] : [],
+    choosable: hasDatasetRules(options.configuration),
     notices: options.notices(),
   })
-}
-
-interface ProposalChoices {
-  /** Those that are chosen, whatever the search says. */
-  readonly chosen: readonly Proposal[]
-  readonly found: readonly Proposal[]
-  readonly total: number
-  readonly search: string
-  readonly limit: number
-  readonly unavailable?: string
-  /** The catalogue does not answer: this is what it said then. */
-  readonly asOf?: Date
-}
-
-async function proposalChoices(
-  { catalogue, log }: LaunchOptions,
-  ctx: Context,
-  draft: Partial<Choices>,
-): Promise<ProposalChoices> {
-  const { user } = visitorOf(ctx)
-  const { search = '', limit } = parse(searchSchema, { search: ctx.query['search'], limit: ctx.query['limit'] ?? 8 })
-  const ids = draft.proposals ?? []
-  const signal = AbortSignal.timeout(answerDeadlineMs)
-  try {
-    const [chosen, page] = await Promise.all([
-      ids.length === 0 ? [] : catalogue.entitled(user, ids, signal),
-      catalogue.proposals(user, { ...(search ? { search } : {}), offset: 0, limit }, signal),
-    ])
-    const found = page.items.filter((each) => !ids.includes(each.id))
-    const { total, asOf } = page
-    return { chosen, found, total, search, limit, ...(asOf === undefined ? {} : { asOf }) }
-  } catch (error) {
-    log.warn({ request: ctx.state['requestId'], err: error }, 'the catalogue does not answer')
-    const unavailable = error instanceof Problem ? error.detail : 'The catalogue does not answer just now.'
-    return { chosen: [], found: [], total: 0, search, limit, unavailable }
-  }
 }

@@ -16,6 +16,8 @@ export interface ApplicationRequest {
   readonly mounts: readonly DerivedMount[]
   /** From the choices, checked as text: an absolute path as the environment sees it. */
   readonly open?: string
+  /** From the choices, checked as text: below the first proposal's folder. */
+  readonly notebook?: string
 }
 
 /** @throws Problem launchRefused when the profile names no command and its kind has none of its own. */
@@ -56,15 +58,19 @@ export function proposalFolders(proposal: Proposal, mounts: readonly DerivedMoun
 function landingPath(request: ApplicationRequest, usual: string): string {
   // Its own root decides what such a server calls which path.
   if (request.profile.kind !== 'notebook' || request.profile.protocol === 'jupyterhub') return usual
-  const path = request.open ?? demoNotebook(request) ?? startFolder(request)
+  const path = request.open ?? notebookOf(request) ?? startFolder(request)
   return `${usual}/tree${path.split('/').map(encodeURIComponent).join('/')}`
 }
 
-function demoNotebook({ proposals, mounts }: ApplicationRequest): string | undefined {
-  const [proposal] = proposals
-  const [folder, ...others] = proposal === undefined ? [] : proposalFolders(proposal, mounts)
-  if (proposal?.notebook === undefined || folder === undefined || others.length > 0) return undefined
-  const path = posix.join(folder, proposal.notebook)
+/** The one that was chosen, else the one that the catalogue says. */
+function notebookOf(request: ApplicationRequest): string | undefined {
+  const [proposal] = request.proposals
+  const [found, ...others] = proposal === undefined ? [] : proposalFolders(proposal, request.mounts)
+  const notebook = request.notebook ?? proposal?.notebook
+  if (notebook === undefined) return undefined
+  const folder = request.notebook !== undefined && others.length > 0 ? startFolder(request) : found
+  if (folder === undefined || (request.notebook === undefined && others.length > 0)) return undefined
+  const path = posix.join(folder, notebook)
   return isPlainPath(path) && path.startsWith(`${folder}/`) ? path : undefined
 }
 

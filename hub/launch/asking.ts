@@ -1,6 +1,6 @@
 /** What a launch asks of the catalogue and of the limits, in each size that its profile has. */
 import type { Configuration, FlavourConfiguration, ProfileConfiguration } from '../../config/schema.ts'
-import { Problem } from '../domain/problem.ts'
+import { notOpen } from '../catalogue/not-open.ts'
 import type { Catalogue, Launcher, Proposal, User } from '../domain/services.ts'
 import type { Ask } from '../quota/admit.ts'
 import type { Alternative } from '../quota/admission.ts'
@@ -58,11 +58,6 @@ export async function entitledTo(
   return ids.map((id) => {
     const proposal = entitled.get(id)
     if (proposal !== undefined) return proposal
-    // The same for one that is somebody else's and for one that is not there: neither is told.
-    throw new Problem(
-      'notEntitled',
-      `There is no proposal ${id} that is open to you. Choose one of yours, or ask its principal investigator to add you.`,
-      { field: 'proposals' },
-    )
+    throw notOpen(id)
   })
 }

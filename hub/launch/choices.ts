@@ -3,10 +3,12 @@ import { z } from 'zod'
 import { nearest } from '../../config/nearest.ts'
 import type { Choices } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
+import { readDatasetReference } from '../domain/dataset-id.ts'
 import { proposalIdPattern } from '../domain/proposal-id.ts'
 import { isPlainPath } from './paths.ts'
 
 const mostProposals = 50
+const mostDatasets = 100
 
 /** Control characters, halves of characters, and what turns the writing direction. */
 const unprintable = /[\p{Cc}\p{Cs}\u202A-\u202E\u2066-\u2069]/u
@@ -27,6 +29,25 @@ const path = z
   .transform((text) => `/${text.replace(/^\/|\/$/g, '')}`)
   .refine(isPlainPath, "must be a plain path, without '..' and empty parts")
 
+const dataset = z
+  .string('must be text')
+  .max(400, 'must have at most 400 characters')
+  .refine(
+    (text) => readDatasetReference(text) !== undefined,
+    "is not a dataset: write its proposal's number, a slash, its id",
+  )
+
+/** Also what a data portal's link may say. */
+export const notebookSchema = z
+  .string('must be text')
+  .max(512, 'must have at most 512 characters')
+  .refine((text) => !unprintable.test(text), 'must be printable text on one line')
+  .refine((text) => !/%(2e|2f|5c|00)/i.test(text), 'must be a plain path, not an encoded one')
+  .refine(
+    (text) => text.split('/').every((part) => !['', '.', '..'].includes(part)),
+    "must be a path below the proposal's folder, without '..' and empty parts",
+  )
+
 const choicesSchema = z.strictObject({
   profile: name,
   flavour: name,
@@ -42,6 +63,12 @@ const choicesSchema = z.strictObject({
     .array(proposalId, 'must be a list of proposals')
     .max(mostProposals, `must have at most ${mostProposals} proposals`)
     .transform((ids) => [...new Set(ids)]),
+  datasets: z
+    .array(dataset, 'must be a list of datasets')
+    .max(mostDatasets, `must have at most ${mostDatasets} datasets`)
+    .transform((ids) => [...new Set(ids)])
+    .optional(),
+  notebook: notebookSchema.optional(),
   title: z
     .string('must be text')
     .max(120, 'must have at most 120 characters')
@@ -55,9 +82,12 @@ const choicesSchema = z.strictObject({
 export function readChoices(input: unknown): Choices {
   const result = choicesSchema.safeParse(input)
   if (result.success) {
-    const { spawner, options, title, open, ...rest } = result.data
+    const { spawner, options, title, open, notebook, datasets = [], proposals, ...rest } = result.data
     return {
       ...rest,
+      proposals: withProposalsOf(datasets, proposals),
+      ...(datasets.length === 0 ? {} : { datasets }),
+      ...(notebook === undefined ? {} : { notebook }),
       ...(spawner === undefined ? {} : { spawner }),
       ...(options === undefined || Object.keys(options).length === 0 ? {} : { options }),
       ...(title === undefined || title === '' ? {} : { title }),
@@ -71,6 +101,14 @@ export function readChoices(input: unknown): Choices {
   const words =
     field === '' ? 'What was chosen is not understood' : `${field}: ${issue?.message ?? 'is not understood'}`
   throw new Problem('badRequest', `${words}.`, { cause: result.error, ...(field === '' ? {} : { field }) })
+}
+
+/** A dataset brings its proposal along. @throws Problem badRequest */
+function withProposalsOf(datasets: readonly string[], proposals: readonly string[]): string[] {
+  const theirs = datasets.flatMap((text) => readDatasetReference(text)?.proposal ?? [])
+  const all = [...new Set([...proposals, ...theirs])]
+  if (all.length <= mostProposals) return all
+  throw new Problem('badRequest', `proposals: must have at most ${mostProposals} proposals.`, { field: 'proposals' })
 }
 
 function unknownField(field: string): Problem {

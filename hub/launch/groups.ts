@@ -5,8 +5,7 @@
  */
 import type { MountRule } from '../../config/schema.ts'
 import type { Account } from '../../spawners/spawner.ts'
-import type { Proposal } from '../domain/services.ts'
-import { fillFor } from './mounts.ts'
+import { fillFor, type MountRequest, subjectsOf } from './mounts.ts'
 
 interface CarriedGroups {
   readonly account: Account
@@ -18,16 +17,14 @@ interface CarriedGroups {
 export function carryGroups(
   account: Account,
   rules: readonly MountRule[],
-  proposals: readonly Proposal[],
+  chosen: Pick<MountRequest, 'proposals' | 'datasets'>,
 ): CarriedGroups {
-  const each = rules.flatMap((rule) =>
-    (rule.for === 'user' ? [undefined] : proposals).map((proposal) => ({ rule, proposal })),
-  )
+  const each = rules.flatMap((rule) => subjectsOf(rule, chosen).map((subject) => ({ rule, subject })))
   const most = Math.min(...each.map(({ rule }) => rule.mostGroups ?? Infinity))
   const has = account.groups.length
   if (has <= most) return { account }
-  const wanted = each.flatMap(({ rule, proposal }) =>
-    rule.group === undefined ? [] : [fillFor(rule.group, rule.name, proposal, account)],
+  const wanted = each.flatMap(({ rule, subject }) =>
+    rule.group === undefined ? [] : [fillFor(rule.group, rule.name, subject, account)],
   )
   const place = ({ name }: Account['groups'][number]): number => {
     const index = wanted.indexOf(name)

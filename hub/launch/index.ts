@@ -12,9 +12,10 @@ import type { Admitting, QuotaAdmission } from '../quota/admission.ts'
 import type { Usage } from '../quota/usage.ts'
 import type { Asker } from '../quota/rules.ts'
 import type { NewEnvironment } from '../store/schema.ts'
-import { alternatives, askFor, askerOf, entitledTo, withinLife } from './asking.ts'
+import { alternatives, askFor, askerOf, withinLife } from './asking.ts'
 import { environmentOrigin } from '../web/environment-url.ts'
 import { checkServer, readChoices } from './choices.ts'
+import { chosenData } from './chosen-data.ts'
 import { carryGroups } from './groups.ts'
 import { createExtending } from './extend.ts'
 import { deriveMounts } from './mounts.ts'
@@ -27,7 +28,7 @@ export interface LaunchesOptions extends PlacementOptions {
   /** As loaded: paths are absolute, and each spawner has checked its part of the profiles. */
   readonly configuration: Configuration
   readonly environments: Pick<Environments, 'launch' | 'extend'>
-  readonly catalogue: Pick<Catalogue, 'entitled'>
+  readonly catalogue: Pick<Catalogue, 'entitled' | 'datasetsOf'>
   readonly accounts: Accounts
   readonly authorisation: Pick<Authorisation, 'require'>
   readonly audit: Pick<Audit, 'write' | 'note'>
@@ -52,16 +53,17 @@ export function createLaunches(options: LaunchesOptions): Launches {
     const spawner = await placement.choose(choices, profile)
     const usual = flavourFor(configuration, profile, choices)
     const { own, flavour } = withOptions(options.spawners.get(spawner), profile.on[spawner], usual, choices)
-    const [proposals, whole] = await Promise.all([
-      entitledTo(catalogue, user, choices.proposals, signal),
+    const [{ proposals, datasets }, whole] = await Promise.all([
+      chosenData(catalogue, user, choices, signal),
       accounts.of(user, signal),
     ])
-    const { account, warning } = carryGroups(whole, configuration.mounts, proposals)
+    const { account, warning } = carryGroups(whole, configuration.mounts, { proposals, datasets })
     const mounts = deriveMounts({
       rules: configuration.mounts,
       account,
       homeSource: homeSource(configuration.accounts.source, configuration.state, account),
       proposals,
+      datasets,
       stateFolder: configuration.state,
     })
     const asker = askerOf(visitor, proposals)
@@ -81,6 +83,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
       own,
       account,
       proposals,
+      datasets,
       mounts,
       ...(warning === undefined ? {} : { warning }),
       asker,
@@ -191,6 +194,12 @@ export function createLaunches(options: LaunchesOptions): Launches {
   }
 }
 
-function facts({ profile, flavour, proposals, spawner }: Choices): AuditEntry['detail'] {
-  return { profile, flavour, proposals, ...(spawner === undefined ? {} : { spawner }) }
+function facts({ profile, flavour, proposals, datasets, spawner }: Choices): AuditEntry['detail'] {
+  return {
+    profile,
+    flavour,
+    proposals,
+    ...(datasets === undefined ? {} : { datasets }),
+    ...(spawner === undefined ? {} : { spawner }),
+  }
 }

@@ -9,7 +9,7 @@ import { checkMounts, isWithin } from '../../spawners/common/checkMounts.ts'
 import type { Account, Mount } from '../../spawners/spawner.ts'
 import { Problem } from '../domain/problem.ts'
 import { refusingAsProblem } from '../domain/refusal.ts'
-import type { Proposal } from '../domain/services.ts'
+import type { Dataset, Proposal } from '../domain/services.ts'
 import { isBeneath, isPlainPath, parseSource } from './paths.ts'
 
 export interface MountRequest {
@@ -18,6 +18,8 @@ export interface MountRequest {
   /** Where the account's home lies on the host. */
   readonly homeSource: string
   readonly proposals: readonly Proposal[]
+  /** Those that were chosen of proposals which are not wanted whole. */
+  readonly datasets: readonly Dataset[]
   /** The hub's own state, absolute: never shown, but for the homes and demo proposals in it. */
   readonly stateFolder: string
 }
@@ -38,9 +40,7 @@ const mostMounts = 256
 export function deriveMounts(request: MountRequest): readonly DerivedMount[] {
   const derived = [homeOf(request)]
   for (const rule of request.rules) {
-    for (const proposal of rule.for === 'user' ? [undefined] : request.proposals) {
-      derived.push(derive(rule, proposal, request))
-    }
+    for (const subject of subjectsOf(rule, request)) derived.push(derive(rule, subject, request))
   }
   if (derived.length > mostMounts) {
     throw refused(`These proposals need ${derived.length} directories; at most ${mostMounts} can be there at once.`)
@@ -57,9 +57,40 @@ function homeOf({ account, homeSource, stateFolder }: MountRequest): DerivedMoun
   return { mount: { name: 'home', source, target: account.home, readOnly: false } }
 }
 
-function derive(rule: MountRule, proposal: Proposal | undefined, request: MountRequest): DerivedMount {
-  const name = proposal === undefined ? rule.name : `proposal ${proposal.id}, ${rule.name}`
-  const fill = (text: string) => fillFor(text, name, proposal, request.account)
+/** What a rule makes one directory for. */
+export interface MountSubject {
+  readonly proposal?: Proposal
+  readonly dataset?: Dataset
+}
+
+export function subjectsOf(
+  rule: MountRule,
+  { proposals, datasets }: Pick<MountRequest, 'proposals' | 'datasets'>,
+): readonly MountSubject[] {
+  switch (rule.for) {
+    case 'user':
+      return [{}]
+    case 'proposal': {
+      const inPart = new Set(rule.wholeOnly ? datasets.map(({ proposal }) => proposal) : [])
+      return proposals.filter(({ id }) => !inPart.has(id)).map((proposal) => ({ proposal }))
+    }
+    case 'dataset':
+      return datasets.flatMap((dataset) => {
+        const proposal = proposals.find(({ id }) => id === dataset.proposal)
+        return proposal === undefined ? [] : [{ proposal, dataset }]
+      })
+  }
+}
+
+function nameOf(rule: MountRule, { proposal, dataset }: MountSubject): string {
+  if (dataset !== undefined) return `dataset ${dataset.name}, ${rule.name}`
+  return proposal === undefined ? rule.name : `proposal ${proposal.id}, ${rule.name}`
+}
+
+function derive(rule: MountRule, subject: MountSubject, request: MountRequest): DerivedMount {
+  const { proposal } = subject
+  const name = nameOf(rule, subject)
+  const fill = (text: string) => fillFor(text, name, subject, request.account)
   const source = parseSource(fill(rule.source))
   const target = fill(rule.target)
   if (source === undefined || !isPlainPath(source.path)) throw refused(`${name}: its source is not a plain path.`)
@@ -74,19 +105,23 @@ function derive(rule: MountRule, proposal: Proposal | undefined, request: MountR
 }
 
 /** The text of a rule for this proposal and account. @throws Problem launchRefused when a value can't be had. */
-export function fillFor(text: string, name: string, proposal: Proposal | undefined, account: Account): string {
-  return fillIn(text, name, values(proposal, account))
+export function fillFor(text: string, name: string, subject: MountSubject, account: Account): string {
+  return fillIn(text, name, values(subject, account))
 }
 
 type Values = Readonly<Record<(typeof mountPlaceholders)[number], string | undefined>>
 
-function values(proposal: Proposal | undefined, account: Account): Values {
+function values({ proposal, dataset }: MountSubject, account: Account): Values {
   return {
     proposal: proposal?.id,
     instrument: proposal?.instrument,
     session: proposal?.fields['session'],
     year: proposal?.fields['year'] ?? proposal?.startsAt?.getUTCFullYear().toString(),
     user: account.name,
+    dataset: dataset?.name,
+    // Handles have slashes.
+    datasetId: dataset?.id.replaceAll('/', '-'),
+    folder: dataset?.folder,
   }
 }
 
@@ -96,7 +131,8 @@ function fillIn(text: string, name: string, values: Values): string {
     const known = mountPlaceholders.find((each) => each === key)
     const value = known === undefined ? undefined : values[known]
     if (value === undefined) throw refused(`${name}: the catalogue has no {${key}} for it.`)
-    if (!isPlainValue(value)) throw refused(`${name}: its {${key}} can't be part of a path.`)
+    if (known === 'folder' ? !isPlainPath(value) : !isPlainValue(value))
+      throw refused(`${name}: its {${key}} can't be part of a path.`)
     return value
   })
 }

@@ -3,7 +3,7 @@ import type { Configuration, FlavourConfiguration, ProfileConfiguration } from '
 import { specDigest } from '../../spawners/common/specDigest.ts'
 import type { Account, EnvironmentId, EnvironmentSpec, Resources } from '../../spawners/spawner.ts'
 import type { Choices } from '../domain/environment.ts'
-import type { Proposal, User } from '../domain/services.ts'
+import type { Dataset, Proposal, User } from '../domain/services.ts'
 import type { NewEnvironment } from '../store/schema.ts'
 import { callbackOf, clientIdOf } from '../oauth/clients.ts'
 import { serverNameOf } from '../roles/server-name.ts'
@@ -29,6 +29,8 @@ export interface Plan {
   readonly account: Account
   /** In the order in which they were chosen. */
   readonly proposals: readonly Proposal[]
+  /** Those that were chosen of proposals which are not wanted whole. */
+  readonly datasets: readonly Dataset[]
   readonly mounts: readonly DerivedMount[]
   /** What the user is told. */
   readonly warning?: string
@@ -115,13 +117,14 @@ const unknownYet = {
 } as const
 
 /** For scripts and notebooks inside. Ids hold no comma; folders are joined as PATH is. */
-function variablesOf({ id, hub, user, choices, proposals, mounts }: Plan): Record<string, string> {
+function variablesOf({ id, hub, user, choices, proposals, datasets, mounts }: Plan): Record<string, string> {
   return {
     HUTCH_HUB: hub.id,
     HUTCH_ENVIRONMENT: id,
     HUTCH_USER: user.name,
     HUTCH_PROFILE: choices.profile,
     HUTCH_PROPOSALS: proposals.map((proposal) => proposal.id).join(','),
+    ...(datasets.length === 0 ? {} : { HUTCH_DATASETS: datasets.map((dataset) => dataset.id).join(',') }),
     HUTCH_DATA: proposals.flatMap((proposal) => proposalFolders(proposal, mounts)).join(':'),
   }
 }
@@ -160,6 +163,6 @@ function titleOf(profile: ProfileConfiguration, proposals: readonly Proposal[]):
   return first === undefined ? profile.title : `${profile.title}, ${first.id}`
 }
 
-function openOf({ open }: Choices): { open?: string } {
-  return open === undefined ? {} : { open }
+function openOf({ open, notebook }: Choices): { open?: string; notebook?: string } {
+  return { ...(open === undefined ? {} : { open }), ...(notebook === undefined ? {} : { notebook }) }
 }

@@ -9,6 +9,7 @@ export type PageName =
   | 'login'
   | 'home'
   | 'launch'
+  | 'proposal'
   | 'waiting'
   | 'enter'
   | 'open'

@@ -59,6 +59,14 @@ const scenes: readonly Scene[] = [
   { name: 'home-menu', path: '/hub/home', as: 'alice', arrange: fillHome, act: (page) => page.click('.who-button') },
   { name: 'home-search', path: '/hub/home?search=nothing+such', as: 'alice' },
   { name: 'launch', path: '/hub/launch?proposals=20261042', as: 'alice' },
+  {
+    name: 'launch-datasets',
+    path: '/hub/launch?proposals=20261042&datasets=20261042/20.500.12345/fa0&notebook=processed/plot.ipynb',
+    as: 'alice',
+  },
+  { name: 'launch-link', path: '/hub/launch?profile=matlab&proposal=20269999&notebook=../../.bashrc', as: 'alice' },
+  { name: 'proposal', path: '/hub/proposals/20261042?offset=20', as: 'alice' },
+  { name: 'proposal-none', path: '/hub/proposals/20261035', as: 'alice' },
   { name: 'launch-terminal', path: '/hub/launch?profile=terminal', as: 'bob' },
   {
     name: 'launch-refused',
@@ -141,7 +149,7 @@ async function picture(page: Page, name: string): Promise<void> {
   if (pictures === undefined) return
   await mkdir(pictures, { recursive: true })
   // What sticks to the bottom of the window would cover a picture of the whole page.
-  if (name.startsWith('launch')) await page.setViewportSize({ width: page.viewportSize()?.width ?? 0, height: 2_000 })
+  if (/^(launch|proposal-1|proposal-3)/.test(name)) await page.setViewportSize({ width: page.viewportSize()?.width ?? 0, height: 2_000 })
   await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: !/menu|stop|rename/.test(name) })
 }
 

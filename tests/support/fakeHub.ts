@@ -75,7 +75,7 @@ export async function fakeHub(
     users,
     offers: [...fakeOffers],
     proposals: [...fakeProposals],
-    datasets: [] as Dataset[],
+    datasets: [...fakeDatasets],
     lines: [] as FakeHub['lines'],
     notices: [] as string[],
     revoked: [] as string[],
@@ -388,6 +388,15 @@ const fakeConfiguration: ConfigurationInput = {
     terminal: { title: 'Terminal', kind: 'terminal', flavours: ['small'], on: { local: {} } },
   },
   spawners: { local: { type: 'local' } },
+  mounts: [
+    {
+      name: 'dataset',
+      for: 'dataset',
+      source: '{folder}',
+      target: '/data/{proposal}/{dataset}',
+      allowedRoots: ['/instruments'],
+    },
+  ],
 }
 
 const hour = 3_600_000
@@ -446,3 +455,14 @@ const fakeProposals: readonly Proposal[] = Array.from({ length: 14 }, (_, index)
     ...(index === 0 ? { origin: 'Measured at ISIS; shipped with sasdata, BSD-3-Clause' } : {}),
   }
 })
+
+const fakeDatasets: readonly Dataset[] = Array.from({ length: 47 }, (_, index) => ({
+  id: `20.500.12345/${(index + 4_000).toString(16)}`,
+  proposal: '20261042',
+  name: `scan ${String(47 - index).padStart(4, '0')}`,
+  folder: `/instruments/loq/2026/20261042/raw/scan${index}`,
+  sizeBytes: (index + 1) * 2 ** 30,
+  files: 1_800 + index,
+  startsAt: new Date(Date.UTC(2026, 9, 20, 23 - (index % 20))),
+  ...(index % 5 === 3 ? { archived: true } : {}),
+}))

@@ -15,6 +15,7 @@ const rule: MountRule = {
   allowedRoots: ['nfs1:/export'],
   readOnly: true,
   for: 'proposal',
+  wholeOnly: false,
   mostGroups: 16,
   group: 'p{proposal}',
 }
@@ -46,7 +47,7 @@ const rows: readonly (readonly [
 ]
 for (const [what, rules, count, chosen, kept, warning] of rows) {
   test(`groups: ${what}`, (t) => {
-    const carried = carryGroups(account(numbered(count)), rules, chosen.map(proposal))
+    const carried = carryGroups(account(numbered(count)), rules, { proposals: chosen.map(proposal), datasets: [] })
     const names = carried.account.groups.map(({ name }) => name)
     t.is(names.length, kept)
     if (warning === undefined) t.is(carried.warning, undefined)
@@ -61,7 +62,10 @@ test('groups: what is carried is the account’s, and nothing of a chosen propos
   fc.assert(
     fc.property(ids, ids, fc.integer({ min: 1, max: 20 }), (own, chosen, mostGroups) => {
       const whole = account(own.map((id) => `p${id}`))
-      const { account: carried, warning } = carryGroups(whole, [{ ...rule, mostGroups }], chosen.map(proposal))
+      const { account: carried, warning } = carryGroups(whole, [{ ...rule, mostGroups }], {
+        proposals: chosen.map(proposal),
+        datasets: [],
+      })
       const most = chosen.length === 0 ? own.length : mostGroups
       t.is(carried.groups.length, Math.min(own.length, most))
       t.is(warning === undefined, own.length <= most)
@@ -74,6 +78,7 @@ test('groups: what is carried is the account’s, and nothing of a chosen propos
 })
 
 test('groups: a value that the catalogue does not have is refused', (t) => {
-  const call = () => carryGroups(account(numbered(17)), [{ ...rule, group: 's{session}' }], [proposal('1')])
+  const call = () =>
+    carryGroups(account(numbered(17)), [{ ...rule, group: 's{session}' }], { proposals: [proposal('1')], datasets: [] })
   t.throws(call, { instanceOf: Problem, message: /has no \{session\}/ })
 })

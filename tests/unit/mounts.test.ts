@@ -4,7 +4,7 @@ import test from 'ava'
 import * as fc from 'fast-check'
 import type { MountRule } from '../../config/schema.ts'
 import { Problem } from '../../hub/domain/problem.ts'
-import type { Proposal } from '../../hub/domain/services.ts'
+import type { Dataset, Proposal } from '../../hub/domain/services.ts'
 import { deriveMounts, isPlainValue, type MountRequest } from '../../hub/launch/mounts.ts'
 import { isBeneath, isPlainPath, parseSource } from '../../hub/launch/paths.ts'
 import type { Account } from '../../spawners/spawner.ts'
@@ -31,12 +31,14 @@ const raw: MountRule = {
   allowedRoots: ['/srv/data'],
   readOnly: true,
   for: 'proposal',
+  wholeOnly: false,
 }
 const base: MountRequest = {
   rules: [raw],
   account,
   homeSource: '/srv/homes/ada',
   proposals: [proposal],
+  datasets: [],
   stateFolder: '/var/lib/hutch',
 }
 
@@ -103,6 +105,7 @@ test('rules for the user come once, also without a proposal, and parents before 
     allowedRoots: ['/opt'],
     readOnly: true,
     for: 'user',
+    wholeOnly: false,
   }
   const inner = { ...software, name: 'licence', source: '/opt/licences/{user}', target: '/opt/facility/licence' }
   t.deepEqual(
@@ -246,6 +249,92 @@ const piece = fc.constantFrom(
   'x-{user}',
 )
 const path = fc.array(piece, { minLength: 1, maxLength: 5 }).map((pieces) => pieces.join('/'))
+
+const scan: Dataset = {
+  id: '20.500.12345/8a7f',
+  proposal: '20260042',
+  name: 'scan 0042',
+  folder: '/srv/data/visitor/20260042/LOQ/20260310/raw/scan0042',
+}
+const each: MountRule = {
+  ...raw,
+  name: 'scan',
+  for: 'dataset',
+  source: '{folder}',
+  target: '/data/{proposal}/scans/{dataset}',
+}
+const all: MountRule = { ...raw, wholeOnly: true }
+const processed: MountRule = { ...raw, name: 'processed', target: '/data/{proposal}/processed' }
+
+test('datasets: chosen singly they are mounted by their rules, and not what is for whole proposals', (t) => {
+  const targets = (datasets: readonly Dataset[]) =>
+    derive({ rules: [all, each, processed], datasets }).map(({ target }) => target)
+  t.deepEqual(targets([]), ['/home/ada', '/data/20260042/raw', '/data/20260042/processed'])
+  t.deepEqual(targets([scan]), ['/home/ada', '/data/20260042/processed', '/data/20260042/scans/scan 0042'])
+  const [, , mount] = derive({ rules: [each, processed], datasets: [scan] })
+  t.deepEqual(mount?.source, { kind: 'host', path: scan.folder ?? '' })
+  t.is(mount?.name, 'dataset scan 0042, scan')
+})
+
+const otherDatasets: readonly (readonly [
+  what: string,
+  rule: Partial<MountRule>,
+  dataset: Partial<Dataset>,
+  expected: RegExp | string,
+])[] = [
+  ['by its id, whose slashes go', { target: '/data/{proposal}/{datasetId}' }, {}, '/data/20260042/20.500.12345-8a7f'],
+  [
+    'beneath a file server',
+    { source: 'nas:{folder}', allowedRoots: ['nas:/srv'] },
+    {},
+    '/data/20260042/scans/scan 0042',
+  ],
+  ['outside the roots', {}, { folder: '/etc' }, /outside the roots/],
+  ['the root itself named otherwise', {}, { folder: '/srv/data2/x' }, /outside the roots/],
+  ['a folder that climbs', {}, { folder: '/srv/data/../../etc' }, /its \{folder\} can't be part/],
+  ['a folder that is not absolute', {}, { folder: 'etc' }, /its \{folder\} can't be part/],
+  ['the hub’s own state', { allowedRoots: ['/var'] }, { folder: '/var/lib/hutch/run' }, /holds files of the hub/],
+  ['no folder', {}, { folder: undefined }, /the catalogue has no \{folder\}/],
+  ['a name that is a path', {}, { name: '../../etc' }, /its \{dataset\} can't be part/],
+  ['a name with a placeholder', {}, { name: '{folder}' }, /its \{dataset\} can't be part/],
+  ['an id that begins like an option', { target: '/data/{proposal}/{datasetId}' }, { id: '-rf' }, /its \{datasetId\}/],
+]
+for (const [what, rule, dataset, expected] of otherDatasets) {
+  test(`datasets: ${what}`, (t) => {
+    const call = () => derive({ rules: [{ ...each, ...rule }], datasets: [{ ...scan, ...dataset } as Dataset] })
+    if (typeof expected === 'string') t.is(call()[1]?.target, expected)
+    else t.regex(t.throws(call, { instanceOf: Problem }).detail, expected)
+  })
+}
+
+test('datasets: two with one name are not mounted over each other', (t) => {
+  const twin = { ...scan, id: '20.500.12345/other' }
+  const refused = t.throws(() => derive({ rules: [each], datasets: [scan, twin] }), { instanceOf: Problem })
+  t.regex(refused.detail, /would both be at/)
+})
+
+test('law: whatever a dataset says, its source lies in an allowed root', (t) => {
+  let derived = 0
+  const inside = path.map((rest) => `/srv/data/${rest}`)
+  const law = fc.property(
+    fc.oneof(hostile, path, inside),
+    hostile,
+    fc.constantFrom('', 'nas:'),
+    (folder, name, server) => {
+      const rule = { ...each, source: `${server}{folder}`, allowedRoots: [`${server}/srv/data`] }
+      try {
+        const [, mount] = derive({ rules: [rule], datasets: [{ ...scan, folder, name }] })
+        derived += 1
+        const { path: made = '' } = mount?.source ?? {}
+        return posix.resolve('/elsewhere', made) === made && (made === '/srv/data' || made.startsWith('/srv/data/'))
+      } catch (error) {
+        return error instanceof Problem
+      }
+    },
+  )
+  t.notThrows(() => fc.assert(law, { numRuns: 500 }))
+  t.true(derived > 0)
+})
 
 test('law: whatever the values, a source lies in an allowed root, as text and as the kernel walks it', (t) => {
   let derived = 0

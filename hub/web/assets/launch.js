@@ -11,7 +11,7 @@ async function find() {
   asked += 1
   const mine = asked
   const query = new URLSearchParams({ search: search.value })
-  for (const each of choices.querySelectorAll('input:checked')) query.append('proposals', each.value)
+  for (const each of choices.querySelectorAll('input:checked')) query.append(each.name, each.value)
   const answer = await fetch(`/hub/launch/proposals?${query}`, { headers: { Accept: 'text/html' } })
   if (!answer.ok || answer.redirected || mine !== asked) return
   choices.innerHTML = await answer.text()
