@@ -37,8 +37,7 @@ const dataset = z
     "is not a dataset: write its proposal's number, a slash, its id",
   )
 
-/** Also what a data portal's link may say. */
-export const notebookSchema = z
+const notebookSchema = z
   .string('must be text')
   .max(512, 'must have at most 512 characters')
   .refine((text) => !unprintable.test(text), 'must be printable text on one line')

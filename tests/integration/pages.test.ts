@@ -149,7 +149,8 @@ async function picture(page: Page, name: string): Promise<void> {
   if (pictures === undefined) return
   await mkdir(pictures, { recursive: true })
   // What sticks to the bottom of the window would cover a picture of the whole page.
-  if (/^(launch|proposal-1|proposal-3)/.test(name)) await page.setViewportSize({ width: page.viewportSize()?.width ?? 0, height: 2_000 })
+  if (/^(launch|proposal-1|proposal-3)/.test(name))
+    await page.setViewportSize({ width: page.viewportSize()?.width ?? 0, height: 2_000 })
   await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: !/menu|stop|rename/.test(name) })
 }
 

@@ -301,7 +301,7 @@ const otherDatasets: readonly (readonly [
 ]
 for (const [what, rule, dataset, expected] of otherDatasets) {
   test(`datasets: ${what}`, (t) => {
-    const call = () => derive({ rules: [{ ...each, ...rule }], datasets: [{ ...scan, ...dataset } as Dataset] })
+    const call = () => derive({ rules: [{ ...each, ...rule }], datasets: [{ ...scan, ...dataset }] })
     if (typeof expected === 'string') t.is(call()[1]?.target, expected)
     else t.regex(t.throws(call, { instanceOf: Problem }).detail, expected)
   })
