@@ -1,6 +1,6 @@
 /** An unmodified JupyterHub starts the proxy in place of its own, and its own tests of the proxy pass. */
 import { execFile } from 'node:child_process'
-import { symlink, writeFile } from 'node:fs/promises'
+import { readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import test from 'ava'
@@ -25,6 +25,8 @@ test("JupyterHub's own tests of its proxy pass with this one", async (t) => {
     'asyncio_default_test_loop_scope = module',
   ]
   await writeFile(join(folder, 'pytest.ini'), settings.join('\n'))
+  // Its tests leave servers behind, in sessions of their own.
+  t.teardown(() => endStartedFrom(folder))
   const args = ['-m', 'pytest', '-q', '-c', join(folder, 'pytest.ini'), '--pyargs', ...suites]
   const env = { ...process.env, PATH: [folder, bin, process.env['PATH']].join(':') }
   const { stdout } = await run(join(bin, 'python'), args, {
@@ -38,3 +40,13 @@ test("JupyterHub's own tests of its proxy pass with this one", async (t) => {
   t.notRegex(summary, /failed|error/)
   t.log(summary)
 })
+
+/** Whatever has this folder first on its path: all that JupyterHub passes on. */
+async function endStartedFrom(folder: string): Promise<void> {
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const variables = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')
+    if (variables.split('\0').some((variable) => variable.startsWith(`PATH=${folder}:`))) {
+      process.kill(Number(pid), 'SIGKILL')
+    }
+  }
+}
