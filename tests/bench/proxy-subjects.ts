@@ -11,6 +11,7 @@ import { WebSocketServer } from 'ws'
 import type { HubMessage, Route, Target } from '../../proxy/feed.ts'
 import { proxyNodeFlags } from '../../proxy/node-flags.ts'
 import { signEntry } from '../../proxy/ticket.ts'
+import { compatiblePlaces } from '../support/compatible.ts'
 import { program } from '../support/component.ts'
 import { freePort } from '../support/hutch.ts'
 import { until } from '../support/until.ts'
@@ -130,18 +131,7 @@ backend b
 export async function compatible(kind: 'chp' | 'hutch as chp', upstream: number): Promise<Subject> {
   const [port, apiPort] = [await freePort(), await freePort()]
   const script = kind === 'chp' ? chp : join(project, 'bin/hutch-proxy.js')
-  const args = [
-    '--ip',
-    '127.0.0.1',
-    '--port',
-    `${port}`,
-    '--api-ip',
-    '127.0.0.1',
-    '--api-port',
-    `${apiPort}`,
-    '--log-level',
-    'error',
-  ]
+  const args = [...compatiblePlaces(port, apiPort), '--log-level', 'error']
   const flags = kind === 'chp' ? [] : proxyNodeFlags
   const child = pinned(process.execPath, [...flags, script, ...args], { CONFIGPROXY_AUTH_TOKEN: 'bench' })
   await listens(port)

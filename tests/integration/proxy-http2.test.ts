@@ -13,7 +13,7 @@ import { block, flags, frame, frameTypes, openRaw, type RawHttp2 } from '../supp
 import { freePort } from '../support/hutch.ts'
 import { route, startProxy, upstream, type RunningProxy } from '../support/proxy.ts'
 import { temporaryFolder } from '../support/temporary.ts'
-import { until } from '../support/until.ts'
+import { until, untilStill } from '../support/until.ts'
 import type { Route } from '../../proxy/feed.ts'
 import type { ProxyConfigurationInput } from '../../proxy/config.ts'
 
@@ -199,17 +199,7 @@ test('64 MiB each way beside a reader that stops: whole, and within a fixed boun
   stopped.on('error', () => {})
   await once(stopped, 'data')
   stopped.pause()
-  let before = -1
-  await until(
-    'nothing more is sent',
-    async () => {
-      const same = sent === before
-      before = sent
-      await sleep(500)
-      return same && sent === before
-    },
-    { timeoutMs: 60_000 },
-  )
+  await untilStill('nothing more is sent', () => sent)
   t.true(sent < 32 * mebibyte, `${sent} bytes were taken from the sender`)
 
   const [up, down] = [createHash('sha256'), createHash('sha256')]

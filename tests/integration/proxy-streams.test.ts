@@ -12,7 +12,7 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { agentKey, pskServer } from '../../images/agent/link.ts'
 import { ask, raw, route, startProxy, upstream } from '../support/proxy.ts'
 import { temporaryFolder } from '../support/temporary.ts'
-import { until } from '../support/until.ts'
+import { until, untilStill } from '../support/until.ts'
 
 const mebibyte = 2 ** 20
 
@@ -136,17 +136,7 @@ test('a reader that stops makes the sender stop, within a fixed bound of memory'
   socket.write(`GET ${to.prefix} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: ${proxy.entry(to)}\r\n\r\n`)
   await once(socket, 'data')
   socket.pause()
-  let before = -1
-  await until(
-    'nothing more is sent',
-    async () => {
-      const same = sent === before
-      before = sent
-      await sleep(500)
-      return same && sent === before
-    },
-    { timeoutMs: 60_000 },
-  )
+  await untilStill('nothing more is sent', () => sent)
   // The kernel's buffers on four ends, and one block on its way.
   t.true(sent < 64 * mebibyte, `${sent} bytes were taken from the sender`)
   const metrics = await proxy.control('/metrics')

@@ -21,23 +21,18 @@ export interface Compatible {
   restart(): Promise<void>
 }
 
+/** The arguments of configurable-http-proxy, and of ours in its place, that say where it listens. */
+export function compatiblePlaces(port: number, apiPort: number): string[] {
+  return ['--ip', '127.0.0.1', '--port', `${port}`, '--api-ip', '127.0.0.1', '--api-port', `${apiPort}`]
+}
+
 export async function startCompatible(
   t: ExecutionContext,
   options: readonly string[] = [],
   env: NodeJS.ProcessEnv = {},
 ): Promise<Compatible> {
   const [port, apiPort] = [await freePort(), await freePort()]
-  const args = [
-    '--ip',
-    '127.0.0.1',
-    '--port',
-    `${port}`,
-    '--api-ip',
-    '127.0.0.1',
-    '--api-port',
-    `${apiPort}`,
-    ...options,
-  ]
+  const args = [...compatiblePlaces(port, apiPort), ...options]
   let output = ''
   let child: ChildProcess
   const begin = async (): Promise<void> => {

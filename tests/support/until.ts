@@ -14,3 +14,15 @@ export async function until<T>(
     await sleep(everyMs)
   }
 }
+
+/** Waits until a number stays the same for a second: what was to flow has stopped. */
+export async function untilStill(what: string, read: () => number): Promise<void> {
+  let before = Number.NaN
+  const isStill = async (): Promise<boolean> => {
+    const same = read() === before
+    before = read()
+    await sleep(500)
+    return same && read() === before
+  }
+  await until(what, isStill, { timeoutMs: 60_000 })
+}
