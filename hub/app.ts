@@ -42,6 +42,7 @@ import type { Quota } from './quota/index.ts'
 import type { Requests } from './quota/requests.ts'
 import type { Logins } from './identity/logins.ts'
 import type { Tokens } from './identity/tokens.ts'
+import { environmentOrigin } from './web/environment-url.ts'
 import { createWeb } from './web/render.ts'
 
 export interface AppOptions {
@@ -117,6 +118,7 @@ export function createApp(options: AppOptions): Koa {
     now,
   })
   const notices = options.setup
+  const originOf = (owner: string): string => environmentOrigin(owner, configuration, publicUrl)
   // The proxy alone reaches the hub. What it says is the browser's address, whatever proxies of the facility are in
   // front; X-Forwarded-For ends with the last of those.
   const app = new Koa({ proxy: true, proxyIpHeader: 'X-Real-IP', maxIpsCount: 1 })
@@ -149,7 +151,7 @@ export function createApp(options: AppOptions): Koa {
   app.use(browsersOnly())
   use(app, [
     homeRouter({ environments, own, catalogue, pages, notices, log }),
-    timeRouter({ environments, own, launches, pages, now }),
+    timeRouter({ environments, own, launches, pages, originOf, now }),
     launchRouter({ configuration, own, launches, catalogue, pages, notices, log }),
     proposalRouter({ configuration, catalogue, pages, log }),
     waitingRouter({ configuration, publicUrl, environments, own, launches, pages }),

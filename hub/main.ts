@@ -18,6 +18,7 @@ import { instrumentsOf } from './catalogue/instruments.ts'
 import type { User } from './domain/services.ts'
 import { createJupyterHubApi } from './http/jupyterhub/create.ts'
 import { createLoginPages } from './http/login.ts'
+import { createNotices } from './http/notices.ts'
 import type { createDemoProvider, DemoProvider } from './identity/demo/index.ts'
 import { createIdentity, type Identity } from './identity/index.ts'
 import { createServerTokens } from './identity/server-tokens.ts'
@@ -141,7 +142,7 @@ async function makeRooms(
   { environments, routes }: Reconciled,
   spawners: ReadonlyMap<string, NamedSpawner>,
   jupyter: Jupyter,
-): Promise<Pick<Rooms, 'identity' | 'app' | 'quota' | 'notifier' | 'lifetimes' | 'demo'>> {
+): Promise<Pick<Rooms, 'identity' | 'app' | 'quota' | 'notifier' | 'lifetimes' | 'notices' | 'demo'>> {
   const { configuration, publicUrl, folder, secrets, store, audit, registry, log } = ground
   const shared = { configuration, publicUrl, environments, audit, now, log }
   const inState = { stateFolder: folder.path, now, log }
@@ -242,7 +243,8 @@ async function makeRooms(
     setup: () => ('missing' in jupyter ? [jupyter.missing] : []),
     newId: randomUUID,
   })
-  return { identity, app, quota, notifier, lifetimes, demo }
+  const notices = createNotices({ ...shared, launches, quota, loginWarnMs: configuration.login.warn })
+  return { identity, app, quota, notifier, lifetimes, notices, demo }
 }
 
 /** As the providers said at the last login, and those that the hub keeps. */

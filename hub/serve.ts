@@ -14,6 +14,7 @@ import { block } from './identity/blocking.ts'
 import { createTokenMaker } from './identity/token-maker.ts'
 import { closer, listenOn, listenOnSocket } from './listeners.ts'
 import type { Ground } from './main.ts'
+import type { NoticesFor } from './http/notices.ts'
 import type { Notifier } from './notify/index.ts'
 import type { Lifetimes } from './quota/lifetimes.ts'
 import type { Quota } from './quota/index.ts'
@@ -27,6 +28,7 @@ export interface Rooms {
   readonly quota: Quota
   readonly notifier: Notifier
   readonly lifetimes: Lifetimes
+  readonly notices: NoticesFor
   readonly demo: DemoProvider | undefined
   /** Kept over restarts: agents that outlive this hub report to it. */
   readonly agentsPort: number
@@ -35,7 +37,7 @@ export interface Rooms {
 /** Returns when browsers can come. What it opens is closed with `opened`, the last first. */
 export async function serve(ground: Ground, rooms: Rooms, opened: AsyncDisposableStack): Promise<void> {
   const { configuration, publicUrl, folder, secrets, registry, store, audit, log } = ground
-  const { reconciler, identity, app, quota, notifier, lifetimes, demo, agentsPort } = rooms
+  const { reconciler, identity, app, quota, notifier, lifetimes, notices, demo, agentsPort } = rooms
   await reconciler.start()
   notifier.start()
   opened.defer(() => notifier.close())
@@ -43,7 +45,7 @@ export async function serve(ground: Ground, rooms: Rooms, opened: AsyncDisposabl
   opened.defer(() => lifetimes.close())
   identity.refresher.start()
   opened.defer(() => identity.refresher.close())
-  const agents = agentsServer({ ...reconciler, log })
+  const agents = agentsServer({ ...reconciler, notices, log })
   opened.defer(closer(agents))
   await listenOn(agents, configuration.agents.listen.host, agentsPort)
 

@@ -13,10 +13,13 @@ import { pskServer } from '../../images/agent/link.ts'
 import { type EnvironmentId, isEnvironmentId, type Log } from '../../spawners/spawner.ts'
 import { Problem } from '../domain/problem.ts'
 import type { Environments } from '../domain/services.ts'
+import type { NoticesFor } from './notices.ts'
 
 export interface AgentsOptions {
   readonly environments: Pick<Environments, 'reported'>
   readonly claims: AgentClaims
+  /** What an agent is told in answer; undefined: nothing. */
+  readonly notices: NoticesFor
   /** Undefined: no live environment has this id, so nobody with it gets a connection. */
   readonly agentKeyOf: (id: string) => Buffer | undefined
   readonly log: Log
@@ -96,7 +99,7 @@ interface Answer {
 async function answer(
   request: IncomingMessage,
   caller: Caller | undefined,
-  { environments, claims }: AgentsOptions,
+  { environments, claims, notices }: AgentsOptions,
 ): Promise<Answer> {
   if (caller === undefined) return { status: 403, detail: 'This connection belongs to no environment.' }
   const path = caller.by === 'agent' ? '/agent/report' : '/agent/claim'
@@ -107,10 +110,14 @@ async function answer(
   switch (caller.by) {
     case 'agent':
       await environments.reported(caller.id, await readReport(request), remoteAddress)
-      return { status: 204, detail: '' }
+      return noticeOf(await notices.of(caller.id))
     case 'claim':
       return { status: 200, detail: '', json: await claims.claimed(caller.id, remoteAddress) }
   }
+}
+
+function noticeOf(word: object | undefined): Answer {
+  return word === undefined ? { status: 204, detail: '' } : { status: 200, detail: '', json: word }
 }
 
 async function readReport(request: IncomingMessage): Promise<AgentReport> {

@@ -15,6 +15,8 @@ export interface TimeOptions {
   readonly own: OwnEnvironments
   readonly launches: Pick<Launches, 'extend'>
   readonly pages: Pages
+  /** Where a user's environments are, as browsers see it. */
+  readonly originOf: (owner: string) => string
   readonly now: () => Date
 }
 
@@ -42,7 +44,7 @@ const wantedOf = ({ by, ends }: Wanted) => ({
   ...(ends === undefined ? {} : { endsAt: new Date(ends) }),
 })
 
-export function timeApiRouter(options: Omit<TimeOptions, 'pages'>): Router {
+export function timeApiRouter(options: Omit<TimeOptions, 'pages' | 'originOf'>): Router {
   const { environments, own, launches, now } = options
   const router = new Router({ prefix: '/hub/api/v1' })
 
@@ -65,12 +67,19 @@ export function timeApiRouter(options: Omit<TimeOptions, 'pages'>): Router {
   return router
 }
 
-export function timeRouter({ environments, own, launches, pages, now }: TimeOptions): Router {
+export function timeRouter({ environments, own, launches, pages, originOf, now }: TimeOptions): Router {
   const router = new Router()
 
   router.get('/hub/environments/:id/time', async (ctx) => {
     const each = own.view(await own.get(ctx, ctx.params['id']))
     pages.show(ctx, 'time', { each, here: ctx.path })
+  })
+
+  /** The login was renewed in a window that a page inside opened: its entry is made anew, and the window closes. */
+  router.get('/hub/environments/:id/renewed', async (ctx) => {
+    const { owner, spec } = await own.get(ctx, ctx.params['id'])
+    ctx.status = 303
+    ctx.redirect(`${originOf(owner)}${spec.prefix}_hutch/enter?again`)
   })
 
   /** One click to stay: somebody is there, whatever the programs inside do. */

@@ -4,6 +4,7 @@ import { Router } from '@koa/router'
 import type { Context, Middleware } from 'koa'
 import type { Audit } from '../audit/index.ts'
 import type { Log } from '../../spawners/spawner.ts'
+import { isEnvironmentId } from '../../spawners/spawner.ts'
 import { Problem } from '../domain/problem.ts'
 import type { Visitor } from '../domain/services.ts'
 import { LoginFailure } from './failure.ts'
@@ -64,7 +65,11 @@ export function loginRoutes(options: RoutesOptions): Router {
   router.get('/hub/login/renew', async (ctx) => {
     const { user, provider = '' } = visitorAt(ctx)
     const purpose = { for: 'renew', userId: user.id, silent: true } as const
-    await begin(ctx, providers.get(provider), { next: renewedPath, purpose })
+    // From within an environment, whose entry ends with the login: it is made anew as well.
+    const id = ctx.query['environment']
+    const isEnvironment = typeof id === 'string' && isEnvironmentId(id)
+    const next = isEnvironment ? `/hub/environments/${id}/renewed` : renewedPath
+    await begin(ctx, providers.get(provider), { next, purpose })
   })
   router.get(renewedPath, (ctx) => options.renewedPage(ctx, visitorAt(ctx)))
   // It leads to a page that asks: nothing is linked by coming here.

@@ -112,27 +112,31 @@ export function createLifetimes(options: LifetimesOptions): Lifetimes {
     const long = formatDuration(idleForMs)
     await stop(each.id, 'idle', `It was stopped because it was not used for ${long}. Saved files stay.`)
     log.info({ environment: each.id, idleForMs }, 'an environment that was not used is stopped')
-    const text = `“${each.title}” was stopped: nothing happened in it for ${long}. Saved files stay.\n\n${home()}\n`
+    const text = `“${each.title}” was stopped: nothing happened in it for ${long}. Saved files stay.\n\n${page('/hub/home')}\n`
     await mail(each, `reclaimed ${each.id}`, `“${each.title}” was stopped`, text)
   }
 
   async function tellEnd(each: Told, endsAt: number): Promise<void> {
     const when = formatMoment(new Date(endsAt))
-    const text = `The time of “${each.title}” is over at ${when}. Save what you need by then.\n\n${home()}\n`
+    const text = `The time of “${each.title}” is over at ${when}. Save what you need by then, or ask for more time: ${timeOf(each)}\n`
     await mail(each, `end ${each.id} ${endsAt}`, `“${each.title}” ends at ${when}`, text)
   }
 
-  function idleText({ title }: Told, usedAt: number, stopsAt: number): string {
+  function idleText(each: Told, usedAt: number, stopsAt: number): string {
     const [last, end] = [formatMoment(new Date(usedAt)), formatMoment(new Date(stopsAt))]
-    return `Nothing has happened in “${title}” since ${last}: no kernel was busy, nobody typed. It is stopped at ${end} unless it is used. An open page alone is not use.\n\nTo keep it: ${home()}\n`
+    return `Nothing has happened in “${each.title}” since ${last}: no kernel was busy, nobody typed. It is stopped at ${end} unless it is used. An open page alone is not use.\n\nTo keep it: ${timeOf(each)}\n`
   }
 
   async function mail({ email: to }: Told, id: string, subject: string, text: string): Promise<void> {
     await notifier.queue(db, [{ id, to, subject, text } satisfies Mail])
   }
 
-  function home(): string {
-    return new URL('/hub/home', publicUrl).href
+  function timeOf({ id }: Told): string {
+    return page(`/hub/environments/${id}/time`)
+  }
+
+  function page(path: string): string {
+    return new URL(path, publicUrl).href
   }
 
   function tick(): void {

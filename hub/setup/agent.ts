@@ -39,7 +39,7 @@ async function bundleInto(folder: string): Promise<void> {
 
 async function sourceDigest(): Promise<string> {
   const names: string[] = []
-  for await (const name of glob('**/*.{ts,js,css,html}', { cwd: source })) names.push(name)
+  for await (const name of glob('**/*.{ts,js,css,html,json}', { cwd: source })) names.push(name)
   const hash = createHash('sha256').update(process.version)
   for (const name of names.toSorted()) hash.update(name).update(await readFile(join(source, name)))
   return hash.digest('hex').slice(0, 16)

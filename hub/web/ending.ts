@@ -11,15 +11,40 @@ export interface Ending {
   readonly why: string
 }
 
-export interface EndingContext {
-  /** When it is stopped for want of use, if nothing happens; undefined: it is not. */
-  readonly idleStopsAt: Date | undefined
-  /** What limits allow it to live; undefined: for ever. */
-  readonly longestMs: number | undefined
+/** What its owner's limits are. */
+export interface TimeLimits {
+  /** How long it may be unused; undefined: for ever. */
+  readonly idleMs?: number | undefined
+  /** How long it may live; undefined: for ever. */
+  readonly longestMs?: number | undefined
 }
 
-/** The first of what will end it; undefined: nothing that is known now. */
-export function endingOf(environment: Environment, { idleStopsAt, longestMs }: EndingContext): Ending | undefined {
+/** By evidence of use: since when it is unused, and when it is stopped for that if nothing happens. */
+export interface Idle {
+  readonly since: Date
+  readonly stopsAt: Date
+}
+
+/** Of what runs. `ending`: the first of what will end it; absent: nothing that is known now. */
+export function endsOf(environment: Environment, limits: TimeLimits): { idle?: Idle; ending?: Ending } {
+  const { is } = environment.state
+  if (is !== 'ready' && is !== 'unreachable') return {}
+  const idle = idleOf(environment, limits.idleMs)
+  const ending = endingOf(environment, idle?.stopsAt, limits.longestMs)
+  return { ...(idle === undefined ? {} : { idle }), ...(ending === undefined ? {} : { ending }) }
+}
+
+function idleOf({ state, readyAt, lastActivityAt }: Environment, idleMs: number | undefined): Idle | undefined {
+  if (idleMs === undefined || state.is !== 'ready') return undefined
+  const since = new Date(Math.max(readyAt?.getTime() ?? 0, lastActivityAt?.getTime() ?? 0))
+  return { since, stopsAt: new Date(since.getTime() + idleMs) }
+}
+
+function endingOf(
+  environment: Environment,
+  idleStopsAt: Date | undefined,
+  longestMs: number | undefined,
+): Ending | undefined {
   const { endsAt, startedAt, unentitled } = environment
   const endings: Ending[] = []
   if (endsAt !== undefined) {

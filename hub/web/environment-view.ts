@@ -5,7 +5,7 @@ import type { EndReason, Stage } from '../../spawners/spawner.ts'
 import type { AgentReport } from '../../images/agent/bootstrap.ts'
 import type { Environment, State } from '../domain/environment.ts'
 import type { PossibleExtension } from '../domain/services.ts'
-import { endingOf, type Ending } from './ending.ts'
+import { endsOf, type Ending, type Idle, type TimeLimits } from './ending.ts'
 import { environmentUrl } from './environment-url.ts'
 
 export interface EnvironmentView {
@@ -42,7 +42,7 @@ export interface EnvironmentView {
   readonly endsAt?: Date
   readonly endedAt?: Date
   /** By evidence of use, not by open pages: since when it is unused, and when it is stopped for that. */
-  readonly idle?: Readonly<{ since: Date; stopsAt: Date }>
+  readonly idle?: Idle
   /** What ends it next, as far as it is known. */
   readonly ending?: Ending
   /** Whether its time can be made longer. Absent: it has no end, or is not running. */
@@ -106,14 +106,10 @@ export function versionOf(views: readonly EnvironmentView[]): string {
   return createHash('sha256').update(JSON.stringify(drawn)).digest('base64url').slice(0, 16)
 }
 
-export interface ViewContext {
+export interface ViewContext extends TimeLimits {
   readonly configuration: Configuration
   readonly publicUrl: URL
   readonly usage: AgentReport['usage']
-  /** How long it may be unused; undefined: for ever. */
-  readonly idleMs?: number | undefined
-  /** What limits allow it to live at most; undefined: for ever. */
-  readonly longestMs?: number | undefined
   readonly extension?: PossibleExtension
 }
 
@@ -141,7 +137,7 @@ export function environmentView(environment: Environment, context: ViewContext):
     ...(environment.spec.warning === undefined ? {} : { warning: environment.spec.warning }),
     requestedAt: environment.requestedAt,
     ...(environment.startedAt ? { startedAt: environment.startedAt } : {}),
-    ...endsOf(environment, context),
+    ...timeView(environment, context),
     ...(environment.endsAt ? { endsAt: environment.endsAt } : {}),
     url: environmentUrl(environment, configuration, publicUrl),
     ...(usage ? { usage: usageView(usage) } : {}),
@@ -189,16 +185,13 @@ function isStage(text: string): text is Stage {
 
 type Ends = Pick<EnvironmentView, 'idle' | 'ending' | 'extension' | 'notExtended'>
 
-function endsOf(environment: Environment, { idleMs, longestMs, extension }: ViewContext): Ends {
+function timeView(environment: Environment, context: ViewContext): Ends {
   const { state, extensions } = environment
-  const isRunning = state.is === 'ready' || state.is === 'unreachable'
-  if (!isRunning) return {}
-  const idle = idleOf(environment, idleMs)
-  const ending = endingOf(environment, { idleStopsAt: idle?.stopsAt, longestMs })
+  if (state.is !== 'ready' && state.is !== 'unreachable') return {}
+  const { extension } = context
   const refused = extensions.at(-1)?.refused
   return {
-    ...(idle === undefined ? {} : { idle }),
-    ...(ending === undefined ? {} : { ending }),
+    ...endsOf(environment, context),
     ...(extension === undefined ? {} : extensionView(extension)),
     ...(refused === undefined ? {} : { notExtended: refused }),
   }
@@ -213,10 +206,4 @@ function extensionView(extension: PossibleExtension): Pick<EnvironmentView, 'ext
     case 'impossible':
       return extension.why === undefined ? {} : { extension: { why: extension.why } }
   }
-}
-
-function idleOf({ state, readyAt, lastActivityAt }: Environment, idleMs: number | undefined): EnvironmentView['idle'] {
-  if (idleMs === undefined || state.is !== 'ready') return undefined
-  const since = new Date(Math.max(readyAt?.getTime() ?? 0, lastActivityAt?.getTime() ?? 0))
-  return { since, stopsAt: new Date(since.getTime() + idleMs) }
 }

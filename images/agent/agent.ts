@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Server } from 'node:https'
 import { homedir } from 'node:os'
+import { delimiter } from 'node:path'
 import type { Writable } from 'node:stream'
 import { startApplication, type RunningApplication } from './application.ts'
 import type { AgentBootstrap } from './bootstrap.ts'
@@ -17,6 +18,7 @@ import { endStragglers } from './processes.ts'
 import { createReporter, type Reporter } from './reporter.ts'
 import { isSafePrefix } from './route.ts'
 import { serve } from './serve.ts'
+import { createNoticeKeeper, type NoticeKeeper } from './notices.ts'
 import { makeSocketFolder, type SocketFolder } from './socket-folder.ts'
 import { createStateKeeper, type StateKeeper } from './state.ts'
 import { createAssets } from './terminal/assets.ts'
@@ -30,6 +32,8 @@ export interface AgentOptions {
   readonly out: Writable
   readonly now: () => Date
   readonly locateAsset: (name: string) => string
+  /** A folder for JUPYTER_PATH: what JupyterLab is to have besides its own. */
+  readonly jupyterFolder: string
 }
 
 export interface Agent {
@@ -51,6 +55,8 @@ interface Life {
   readonly state: StateKeeper
   readonly evidence: Evidence
   readonly lines: LastLines
+  readonly notices: NoticeKeeper
+  readonly jupyterFolder: string
   readonly sessions: Sessions
   readonly site: TerminalSite
   readonly server: Server
@@ -69,7 +75,7 @@ export function startAgent(options: AgentOptions): Agent {
   return { stop: () => life.stopping.abort(), done: live(life) }
 }
 
-function begin({ bootstrap, environment, out, now, locateAsset }: AgentOptions): Life {
+function begin({ bootstrap, environment, out, now, locateAsset, jupyterFolder }: AgentOptions): Life {
   const { id, prefix } = bootstrap
   const run = randomBytes(9).toString('base64url')
   const say = (line: string): void => void out.write(`hutch-agent: ${line}\n`)
@@ -78,8 +84,11 @@ function begin({ bootstrap, environment, out, now, locateAsset }: AgentOptions):
   const marked = { ...environment, HUTCH_ENVIRONMENT: id, HUTCH_RUN: run }
   const evidence = createEvidence({ id, now })
   const sessions = createSessions({ directory: start, environment: marked, now })
+  const notices = createNoticeKeeper({ now })
   const life: Life = {
     bootstrap,
+    notices,
+    jupyterFolder,
     run,
     home,
     start,
@@ -98,7 +107,13 @@ function begin({ bootstrap, environment, out, now, locateAsset }: AgentOptions):
       sessions,
       assets: createAssets(locateAsset),
       user: bootstrap.user,
+      notices: (loginEndsAt) => notices.now(loginEndsAt),
       onInput: () => evidence.activity.touch(),
+      // Somebody is there, and the hub hears of it now: until when it may stay comes with the answer.
+      onStay() {
+        evidence.activity.touch()
+        life.reporter?.nudge()
+      },
     }),
     server: createPskServer({ id, key: Buffer.from(bootstrap.key, 'base64url') }),
   }
@@ -133,6 +148,7 @@ async function live(life: Life): Promise<number> {
   life.reporter = createReporter({
     bootstrap,
     say,
+    heard: (text) => life.notices.heard(text),
     snapshot: async (isUrgent) => {
       const figures = isUrgent ? evidence.latest() : await evidence.read()
       return { version: 1, port, run, ...state.now(), ...figures }
@@ -169,13 +185,18 @@ function startIn(life: Life, { socket, runtime }: SocketFolder): RunningApplicat
   life.application = startApplication({
     argv: argv.map((argument) => fillIn(argument, values)),
     directory: start,
-    environment: { ...environment, JUPYTER_RUNTIME_DIR: runtime },
+    environment: { ...environment, JUPYTER_RUNTIME_DIR: runtime, ...jupyterPath(life) },
     socket,
     readyUrl: bootstrap.prefix + readyPath.replace(/^\/+/, ''),
     startTimeoutMs: bootstrap.startTimeoutMs,
     lines,
   })
   return life.application
+}
+
+/** The user's own paths come first; other applications than Jupyter make nothing of it. */
+function jupyterPath({ environment, jupyterFolder }: Life): { JUPYTER_PATH: string } {
+  return { JUPYTER_PATH: [environment['JUPYTER_PATH'], jupyterFolder].filter(Boolean).join(delimiter) }
 }
 
 async function follow(life: Life, application: RunningApplication, socket: string): Promise<number> {

@@ -2,7 +2,7 @@
  * The agent as one file with its few assets beside it. It starts faster and takes 40 MB less than the checkout's
  * TypeScript, shows an environment nothing of the rest of the project, and can be copied.
  */
-import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -19,7 +19,9 @@ export interface Bundle {
 const here = import.meta.dirname
 const require = createRequire(import.meta.url)
 const assets: readonly (readonly [name: string, from: string])[] = [
-  ...['terminal.html', 'terminal.css', 'terminal.js'].map((name) => [name, join(here, 'assets', name)] as const),
+  ...['terminal.html', 'terminal.css', 'terminal.js', 'notices.js', 'renewed.html', 'renewed.js'].map(
+    (name) => [name, join(here, 'assets', name)] as const,
+  ),
   ['xterm.js', require.resolve('@xterm/xterm/lib/xterm.js')],
   ['xterm.css', require.resolve('@xterm/xterm/css/xterm.css')],
   ['addon-fit.js', require.resolve('@xterm/addon-fit/lib/addon-fit.js')],
@@ -52,6 +54,13 @@ export async function bundleAgent(folder: string): Promise<Bundle> {
   await copyFile(ptyBinary(), join(folder, 'pty.node'))
   for (const [name, from] of assets) {
     await writeFile(join(folder, 'assets', `${name}.gz`), await promisify(gzip)(await readFile(from), { level: 9 }))
+  }
+  // JupyterLab reads it, as it is.
+  const jupyter = join(folder, 'assets', 'jupyter')
+  await cp(join(here, 'assets', 'jupyter'), jupyter, { recursive: true })
+  await chmod(jupyter, 0o755)
+  for (const entry of await readdir(jupyter, { recursive: true, withFileTypes: true })) {
+    await chmod(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644)
   }
   for (const name of ['agent.cjs', 'pty.node', ...assets.map(([name]) => join('assets', `${name}.gz`))]) {
     await chmod(join(folder, name), 0o644)

@@ -36,6 +36,7 @@ async function main(): Promise<number> {
       out: process.stdout,
       now: () => new Date(),
       locateAsset,
+      jupyterFolder: join(import.meta.dirname, 'assets', 'jupyter'),
     })
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => agent.stop())
     return await agent.done

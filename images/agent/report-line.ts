@@ -10,11 +10,14 @@ export interface ReportLine {
 }
 
 const timeoutMs = 10_000
-/** What the hub says is of no use beyond its status; a peer that says more is hung up on. */
+/** What the hub says is short; a peer that says more is hung up on. */
 const longestAnswerBytes = 4_096
 
-/** Whoever answers must hold the key, at each new connection; nothing of an earlier one is resumed. */
-export function createReportLine({ id, key, report }: Pick<AgentBootstrap, 'id' | 'key' | 'report'>): ReportLine {
+/** `heard`: what the hub answers. Whoever answers must hold the key, at each new connection; nothing of an earlier one is resumed. */
+export function createReportLine(
+  { id, key, report }: Pick<AgentBootstrap, 'id' | 'key' | 'report'>,
+  heard: (text: string) => void,
+): ReportLine {
   const psk = pskClient(id, Buffer.from(key, 'base64url'))
   // Given with a request instead of here, a check of the peer's identity keeps Node from keeping the connection.
   const agent = new Agent({ ...psk, keepAlive: true, maxSockets: 1, maxFreeSockets: 1, maxCachedSessions: 0 })
@@ -34,10 +37,13 @@ export function createReportLine({ id, key, report }: Pick<AgentBootstrap, 'id' 
         const status = answer.statusCode ?? 0
         settle(status >= 200 && status < 300 ? undefined : `it answers ${status}`, true)
         let bytes = 0
+        const chunks: Buffer[] = []
         answer.on('data', (data: Buffer) => {
           bytes += data.length
           if (bytes > longestAnswerBytes) sending.destroy()
+          else chunks.push(data)
         })
+        answer.on('end', () => status === 200 && heard(Buffer.concat(chunks).toString()))
         answer.on('error', () => sending.destroy())
       })
       sending.on('error', (error: NodeJS.ErrnoException) => settle(error.code ?? error.message))

@@ -15,6 +15,8 @@ export interface ReporterOptions {
   /** Urgent: the state changed, and somebody waits for it; figures may be old. */
   readonly snapshot: (isUrgent: boolean) => Promise<AgentReport>
   readonly say: (line: string) => void
+  /** What the hub answers. */
+  readonly heard: (text: string) => void
   readonly intervalMs?: number
   readonly firstRetryMs?: number
   readonly lastRetryMs?: number
@@ -32,7 +34,7 @@ export function createReporter(options: ReporterOptions): Reporter {
     lastRetryMs = 60_000,
     random = Math.random,
   } = options
-  const line = createReportLine(options.bootstrap)
+  const line = createReportLine(options.bootstrap, options.heard)
   const over = new AbortController()
   const arrived = new Set<(begun: number) => void>()
   let wake = (): void => undefined

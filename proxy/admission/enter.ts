@@ -13,6 +13,8 @@ import { entryCookie } from './entries.ts'
 
 export const nonceCookie = 'hutch-nonce'
 export const enterPath = '_hutch/enter'
+/** The agent's page that closes the window in which a login was renewed. */
+export const renewedPath = '_hutch/static/renewed.html'
 export const longestFormBytes = 16_384
 const nonceLifetimeSeconds = 3_600
 
@@ -26,14 +28,21 @@ export interface Entering {
 }
 
 /** Sends the browser to the hub for a ticket, with a nonce that makes the ticket useless in any other browser. */
-export function askForTicket(request: Request, route: Route, publicUrl: URL, base: string): Answer {
+export function askForTicket(
+  request: Request,
+  route: Route,
+  publicUrl: URL,
+  base: string,
+  /** Below the route's prefix; absent: where the request was to go. */
+  then?: string,
+): Answer {
   // A second tab that opens at the same time keeps the nonce of the first, so that both tickets fit.
   const known = noncesOf(request)[0]
   const nonce = known ?? randomBytes(32).toString('base64url')
   const query = new URLSearchParams({
     environment: route.id,
     nonce: nonceHash(nonce),
-    next: request.path + request.query,
+    next: then === undefined ? request.path + request.query : route.prefix + then,
   })
   const location = `${publicUrl.origin}${base}hub/enter?${query.toString()}`
   return redirect(location, known === undefined ? [['Set-Cookie', nonceCookieField(nonce, route, request)]] : [])

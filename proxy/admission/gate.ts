@@ -10,7 +10,16 @@ import { isPlainPath } from '../http/path.ts'
 import { problemAnswer, type ProxyProblem } from '../pages.ts'
 import type { Pools, Tables } from '../tables.ts'
 import type { Entry } from '../ticket.ts'
-import { askForTicket, enter, enterPath, fits, longestFormBytes, nonceCookie, type Entering } from './enter.ts'
+import {
+  askForTicket,
+  enter,
+  enterPath,
+  fits,
+  longestFormBytes,
+  nonceCookie,
+  renewedPath,
+  type Entering,
+} from './enter.ts'
 import { entryCookie, type Entries } from './entries.ts'
 import { changesState, isForeign, isNavigation } from './origin.ts'
 import { overridesMethod, viewOf } from './viewers.ts'
@@ -125,7 +134,11 @@ export function createGate(options: GateOptions): Gate {
   }
 
   function atDoor(request: Request, route: Route): Decision {
-    if (request.method !== 'POST') return answer(redirect(route.prefix))
+    if (request.method !== 'POST') {
+      // After its login was renewed, a browser that is in asks for an entry that lasts as long.
+      const isAgain = request.query === '?again' && isNavigation(request)
+      return answer(isAgain ? askForTicket(request, route, publicUrl, base, renewedPath) : redirect(route.prefix))
+    }
     const found = entries.find(request, route.id)
     const isIn = found !== undefined && fits(found.entry, route) && !tables.revocations.isRevoked(found.entry)
     return {
@@ -192,8 +205,9 @@ function foreign(request: Request): Decision {
   return no(request, 'foreignOrigin', 'Open the page from its own address.')
 }
 
-function whoEnters({ user, role }: Entry): string {
-  return `X-Hutch-User: ${encodeURIComponent(user.name)}\r\nX-Hutch-Role: ${role}\r\n`
+function whoEnters({ user, role, expiresAt }: Entry): string {
+  const login = `X-Hutch-Login-Ends: ${Math.floor(expiresAt)}\r\n`
+  return `X-Hutch-User: ${encodeURIComponent(user.name)}\r\nX-Hutch-Role: ${role}\r\n${login}`
 }
 
 /** {user}.envs.example.org → whether a host is one of these. */

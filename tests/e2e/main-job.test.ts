@@ -1,4 +1,5 @@
 /** The main job, as a scientist does it: the real hub, proxy and agent, a real Chromium, JupyterLab and kernel. */
+import assert from 'node:assert/strict'
 import { mkdir } from 'node:fs/promises'
 import test from 'ava'
 import type { Page } from 'playwright-core'
@@ -46,6 +47,7 @@ test('log in, launch with a proposal, plot its data, use a terminal, stop, delet
   await screen.getByText('P123_D2O_10_percent.xml').waitFor()
   t.is((await screen.locator('> div').allTextContents()).filter((line) => line.trim() === 'ada').length, 2)
   await picture(page, 'terminal')
+  await staysLoggedIn(page, `${environment}/`)
 
   await page.goto(`${hutch.url}/hub/home`)
   await page.getByRole('link', { name: 'Open First look' }).waitFor()
@@ -59,6 +61,29 @@ test('log in, launch with a proposal, plot its data, use a terminal, stop, delet
   t.deepEqual(errors, [])
   t.is(await hutch.stop(), 0)
 })
+
+interface Notices {
+  readonly ends: { inMs: number; cause: string }
+  readonly login: { inMs: number }
+  readonly renewUrl: string
+}
+
+/** What a page inside is told, and the window that it opens: the login and the entry last longer, and it closes. */
+async function staysLoggedIn(page: Page, prefix: string): Promise<void> {
+  const ask = async (): Promise<Notices> =>
+    await page.evaluate(`fetch('${prefix}_hutch/notices').then((answer) => answer.json())`)
+  const before = await ask()
+  assert.equal(before.ends.cause, 'walltime')
+  assert.ok(before.ends.inMs > 7 * 3_600_000 && before.ends.inMs <= 8 * 3_600_000)
+  const opening = page.waitForEvent('popup')
+  await page.evaluate(
+    `void window.open(${JSON.stringify(before.renewUrl)}, 'hutch-renew', 'popup,width=520,height=680')`,
+  )
+  const popup = await opening
+  if (!popup.isClosed()) await popup.waitForEvent('close', { timeout: 60_000 })
+  const after = await ask()
+  assert.ok(after.login.inMs > before.login.inMs, `${before.login.inMs} → ${after.login.inMs}`)
+}
 
 async function logIn(page: Page, url: string, name: string, password: string): Promise<void> {
   await page.goto(url)

@@ -5,8 +5,9 @@ import test, { type ExecutionContext } from 'ava'
 import { defaultApplication } from '../../images/agent/applications.ts'
 import { agentStatusSchema } from '../../images/agent/health.ts'
 import { readProcesses, treeOf } from '../../images/agent/processes.ts'
-import { startAgent, type RunningAgent } from '../support/agent.ts'
+import { startAgent, wordOf, type RunningAgent } from '../support/agent.ts'
 import { bridgeTo, type Bridge } from '../support/agent-bridge.ts'
+import { browser, visitor } from '../support/browser.ts'
 import { jupyterBin } from '../support/jupyter.ts'
 import { openKernelAt } from '../support/kernel.ts'
 import { temporaryFolder } from '../support/temporary.ts'
@@ -112,6 +113,42 @@ test.serial('the page works behind another host name, and foreign pages get noth
   await t.throwsAsync(agent.webSocket(channels, { headers: { host }, origin: 'https://bob.envs.example.org' }), {
     message: /403/,
   })
+})
+
+test.serial('JupyterLab warns of the end, and what is not saved is saved before it', async (t) => {
+  t.timeout(300_000)
+  const opened = await browser(t)
+  const notebook = await startNotebook(t, async (home) => {
+    const cell = { cell_type: 'code', id: 'one', execution_count: null, metadata: {}, outputs: [], source: '' }
+    const kernelspec = { display_name: 'Python 3 (ipykernel)', language: 'python', name: 'python3' }
+    const content = { cells: [cell], metadata: { kernelspec }, nbformat: 4, nbformat_minor: 5 }
+    await writeFile(join(home, 'work.ipynb'), JSON.stringify(content))
+  })
+  if (!notebook || !opened) return
+  const { agent, url, home } = notebook
+  const tell = async (inMs: number): Promise<void> => {
+    agent.hub.word = wordOf({ inMs, cause: 'walltime', why: 'Its time is over then.', canExtend: true })
+    await agent.ask(`${agent.prefix}_hutch/stay`, { method: 'POST' })
+  }
+  await tell(900_000)
+  const { page, errors } = await visitor(opened)
+  await page.goto(`${url}lab/tree${home}/work.ipynb?reset`)
+  await page.locator('.jp-Notebook .cm-content').first().click()
+  await page.keyboard.insertText('answer = 6 * 7')
+  const bar = page.getByRole('region', { name: 'Time of this environment' })
+  await bar
+    .getByText(/^This environment ends in 15 min\. Its time is over then\.$/)
+    .first()
+    .waitFor()
+  const folder = process.env['HUTCH_SCREENSHOTS']
+  if (folder) await page.screenshot({ path: join(folder, 'notices-jupyterlab.png') })
+  t.notRegex(await readFile(join(home, 'work.ipynb'), 'utf8'), /answer = 6/)
+  await tell(110_000)
+  await page.evaluate('dispatchEvent(new Event("focus"))')
+  await until('it is saved', async () => (await readFile(join(home, 'work.ipynb'), 'utf8')).includes('answer = 6'), {
+    timeoutMs: 60_000,
+  })
+  t.deepEqual(errors, [])
 })
 
 test.serial("configuration in the user's home neither breaks the start nor opens a door", async (t) => {

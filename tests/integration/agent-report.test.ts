@@ -57,11 +57,14 @@ async function closed({ server, sockets }: Listener): Promise<void> {
 }
 
 function lineTo(t: ExecutionContext, { port }: Listener): ReportLine {
-  const line = createReportLine({
-    id: 'e1',
-    key: agentKey(agentsKey, 'e1').toString('base64url'),
-    report: { host: '127.0.0.1', port },
-  })
+  const line = createReportLine(
+    {
+      id: 'e1',
+      key: agentKey(agentsKey, 'e1').toString('base64url'),
+      report: { host: '127.0.0.1', port },
+    },
+    () => undefined,
+  )
   t.teardown(() => line.close())
   return line
 }

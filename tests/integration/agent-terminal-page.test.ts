@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import type { Page } from 'playwright-core'
-import { startAgent, type RunningAgent } from '../support/agent.ts'
+import { startAgent, wordOf, type RunningAgent } from '../support/agent.ts'
 import { bridgeTo, type Bridge } from '../support/agent-bridge.ts'
 import { browser, visitor } from '../support/browser.ts'
 import { until } from '../support/until.ts'
@@ -16,12 +16,16 @@ interface Opened {
   readonly see: (pattern: RegExp) => Promise<void>
 }
 
-async function openPage(t: ExecutionContext, options: Parameters<typeof visitor>[1] = {}): Promise<Opened | undefined> {
+async function openPage(
+  t: ExecutionContext,
+  { prepare, ...options }: Parameters<typeof visitor>[1] & { prepare?: (agent: RunningAgent) => Promise<void> } = {},
+): Promise<Opened | undefined> {
   t.timeout(240_000)
   const opened = await browser(t)
   if (!opened) return undefined
   const agent = await startAgent(t, { env: { SHELL: '/bin/bash', PS1: '$ ' } })
   const port = await agent.untilReady()
+  await prepare?.(agent)
   const bridge = await bridgeTo(t, { id: agent.id, key: agent.key, port })
   const { page, errors } = await visitor(opened, options)
   page.on('console', (message) => {
@@ -117,6 +121,78 @@ test.serial('the window decides the size; who comes later takes over, and gives 
   await page.getByRole('button', { name: 'Use it here' }).click()
   await until('the other one is told', () => thief.readyState === thief.CLOSED)
   t.not(await size(), '')
+})
+
+/** The agent hears it with its next report, which a click to stay makes it send. */
+async function tell(agent: RunningAgent, word: ReturnType<typeof wordOf>): Promise<void> {
+  agent.hub.word = word
+  const before = agent.hub.reports.length
+  const { status } = await agent.ask(`${agent.prefix}_hutch/stay`, { method: 'POST' })
+  if (status !== 204) throw new Error(`stay was answered with ${status}`)
+  await until('it reported', () => agent.hub.reports.length > before, { timeoutMs: 30_000 })
+}
+
+const idleFor = (inMs: number) => wordOf({ inMs, cause: 'idle', why: 'It is not being used.', canExtend: true })
+
+test.serial('the page says what ends it; one click keeps it, whatever else is open', async (t) => {
+  const headers = { 'x-hutch-login-ends': String(Date.now() + 300_000) }
+  const opened = await openPage(t, {
+    extraHTTPHeaders: headers,
+    prepare: (agent) => tell(agent, idleFor(700_000)),
+  })
+  if (!opened) return
+  const { page, agent, errors } = opened
+  const bar = page.getByRole('region', { name: 'Time of this environment' })
+  await bar
+    .getByText(/^Unused, this environment is stopped in 12 min\.$/)
+    .first()
+    .waitFor()
+  await bar
+    .getByText(/^Your login ends in 5 min\.$/)
+    .first()
+    .waitFor()
+  t.is(await bar.getByRole('link', { name: 'Stay logged in' }).getAttribute('href'), 'http://hub.invalid/renew')
+  const folder = process.env['HUTCH_SCREENSHOTS']
+  if (folder) await page.screenshot({ path: join(folder, 'notices.png') })
+  const before = agent.hub.reports.length
+  agent.hub.word = idleFor(7_200_000)
+  await bar.getByRole('button', { name: 'Keep it running' }).click()
+  await bar.getByRole('button', { name: 'Keep it running' }).waitFor({ state: 'detached' })
+  await until('the hub hears of it', () => agent.hub.reports.length > before)
+  t.true(Date.now() - Date.parse(agent.hub.reports.at(-1)?.lastActivityAt ?? '') < 60_000)
+  // Asked again, it is far away; then it is to end for another reason, and the last minutes are told anew.
+  await page.waitForResponse((answer) => answer.url().endsWith('_hutch/notices'))
+  await tell(
+    agent,
+    wordOf({ inMs: 1_000_000, cause: 'entitlement', why: 'You are no longer on it.', canExtend: false }),
+  )
+  await page.evaluate('dispatchEvent(new Event("focus"))')
+  await bar
+    .getByText(/^This environment ends in 17 min\. You are no longer on it\.$/)
+    .first()
+    .waitFor()
+  await bar.getByRole('button', { name: 'Close' }).first().click()
+  await bar
+    .getByText(/You are no longer on it/)
+    .first()
+    .waitFor({ state: 'detached' })
+  await tell(agent, wordOf({ inMs: 500_000, cause: 'walltime', why: 'Its time is over then.', canExtend: true }))
+  await page.evaluate('dispatchEvent(new Event("focus"))')
+  t.is(await bar.getByRole('link', { name: 'Make its time longer' }).getAttribute('href'), 'http://hub.invalid/time')
+  t.deepEqual(errors, [])
+})
+
+test.serial('who comes from elsewhere, may only look, or asks in another way keeps nothing running', async (t) => {
+  const agent = await startAgent(t, { env: { SHELL: '/bin/bash' } })
+  await agent.untilReady()
+  const stay = async (method: string, headers: Record<string, string>) =>
+    (await agent.ask(`${agent.prefix}_hutch/stay`, { method, headers })).status
+  t.is(await stay('POST', { origin: 'https://evil.example', host: 'hub.example' }), 403)
+  t.is(await stay('POST', { 'x-hutch-role': 'viewer' }), 403)
+  t.is(await stay('GET', {}), 405)
+  t.is(await stay('POST', { origin: 'https://hub.example', host: 'hub.example' }), 204)
+  const asked = JSON.parse((await agent.ask(`${agent.prefix}_hutch/notices`)).body) as object
+  t.deepEqual(asked, { warnMs: 600_000, loginWarnMs: 600_000 }, 'an earlier hub says nothing')
 })
 
 for (const colorScheme of ['light', 'dark'] as const) {

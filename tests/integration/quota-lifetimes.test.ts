@@ -93,7 +93,7 @@ test('the unused is warned of and stopped; who works, who is silent and who has 
     )
     t.regex(
       about('idle')[0]?.text ?? '',
-      /An open page alone is not use[\s\S]*https:\/\/hutch\.example\.org\/hub\/home/,
+      /An open page alone is not use[\s\S]*https:\/\/hutch\.example\.org\/hub\/environments\/unused\/time/,
     )
     t.is(about('reclaimed').length, 1)
     t.is(about('end free').length, 1, 'a day before the end, once')

@@ -129,6 +129,7 @@ async function startAgents(t: ExecutionContext) {
   const reports: { id: string; port: number; remoteAddress: string }[] = []
   const alive = new Set(['live', 'refused', 'broken', 'gone'])
   const server = agentsServer({
+    notices: { of: () => Promise.resolve(undefined) },
     agentKeyOf: (id) => (alive.has(id) ? agentKey(agentsKey, id) : undefined),
     environments: {
       async reported(id, { port }, remoteAddress) {

@@ -17,6 +17,7 @@ import { defaultApplication } from '../../images/agent/applications.ts'
 import { bundleAgent } from '../../images/agent/bundle.ts'
 import { agentReportSchema, type AgentBootstrap, type AgentReport } from '../../images/agent/bootstrap.ts'
 import { agentKey, pskClient, pskServer } from '../../images/agent/link.ts'
+import type { HubWord } from '../../images/agent/notices.ts'
 import { temporaryFolder } from './temporary.ts'
 import { until } from './until.ts'
 
@@ -29,6 +30,8 @@ export interface FakeHub {
   readonly problems: string[]
   /** True: it hangs up on everybody. */
   isAway: boolean
+  /** What it answers to reports; undefined: nothing. */
+  word: HubWord | undefined
 }
 
 /** The hub's listener for agents, and nothing else of a hub. */
@@ -39,7 +42,8 @@ export async function fakeHub(t: ExecutionContext, agentsKey: Buffer): Promise<F
     const read = agentReportSchema.safeParse(JSON.parse(await text(incoming)))
     if (read.success) reports.push(read.data)
     else problems.push(read.error.message)
-    response.writeHead(read.success ? 204 : 400).end()
+    if (read.success && hub.word !== undefined) response.writeHead(200).end(JSON.stringify(hub.word))
+    else response.writeHead(read.success ? 204 : 400).end()
   }
   const server = createServer(
     pskServer((id) => agentKey(agentsKey, id)),
@@ -52,7 +56,13 @@ export async function fakeHub(t: ExecutionContext, agentsKey: Buffer): Promise<F
     server.closeAllConnections()
     await new Promise((resolve) => server.close(resolve))
   })
-  const hub: FakeHub = { port: (server.address() as AddressInfo).port, reports, problems, isAway: false }
+  const hub: FakeHub = {
+    port: (server.address() as AddressInfo).port,
+    reports,
+    problems,
+    isAway: false,
+    word: undefined,
+  }
   return hub
 }
 
@@ -88,6 +98,12 @@ export interface Answer {
   readonly headers: IncomingMessage['headers']
   readonly body: string
   readonly bytes: Buffer
+}
+
+/** What a hub would say of one that ends soon. */
+export function wordOf(ends: HubWord['ends']): HubWord {
+  const pages = { timeUrl: 'http://hub.invalid/time', renewUrl: 'http://hub.invalid/renew' }
+  return { version: 1, ...pages, ...(ends === undefined ? {} : { ends }), warnMs: 1_800_000, loginWarnMs: 600_000 }
 }
 
 export interface StartAgentOptions {

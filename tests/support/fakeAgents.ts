@@ -55,7 +55,10 @@ export async function startFakeAgents(): Promise<FakeAgents> {
     add(bootstrap) {
       lines.get(bootstrap.id)?.close()
       bootstraps.set(bootstrap.id, bootstrap)
-      lines.set(bootstrap.id, createReportLine(bootstrap))
+      lines.set(
+        bootstrap.id,
+        createReportLine(bootstrap, () => undefined),
+      )
     },
     delete(id) {
       lines.get(id)?.close()

@@ -64,7 +64,7 @@ export async function startReconciler(
     metrics: new Registry(),
   })
   await reconciled.start()
-  const server = agentsServer({ ...reconciled, log: silentLog })
+  const server = agentsServer({ ...reconciled, notices: { of: () => Promise.resolve(undefined) }, log: silentLog })
   server.listen(agentsPort, '127.0.0.1')
   await once(server, 'listening')
   return {

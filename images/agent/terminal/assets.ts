@@ -1,4 +1,4 @@
-/** The terminal page's files: beside the bundled agent, or in a checkout its own and xterm.js's. */
+/** The files of the pages that the agent itself has: beside the bundled agent, or in a checkout its own and xterm.js's. */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { gunzipSync, gzipSync } from 'node:zlib'
@@ -23,6 +23,9 @@ const types: Readonly<Record<string, string>> = {
   'xterm.css': 'text/css; charset=utf-8',
   'xterm.js': 'text/javascript; charset=utf-8',
   'addon-fit.js': 'text/javascript; charset=utf-8',
+  'notices.js': 'text/javascript; charset=utf-8',
+  'renewed.html': 'text/html; charset=utf-8',
+  'renewed.js': 'text/javascript; charset=utf-8',
 }
 
 /**

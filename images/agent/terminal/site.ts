@@ -1,8 +1,9 @@
-/** What browsers find below {prefix}_hutch/: the terminal's page, its files, its list and its WebSocket. */
+/** What browsers find below {prefix}_hutch/: the terminal with its WebSocket, and notices for every page inside. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { WebSocketServer } from 'ws'
 import { refuse, responseOn } from '../forward.ts'
+import type { Notices } from '../notices.ts'
 import type { Asset, Assets } from './assets.ts'
 import { closeCodes, connect } from './connection.ts'
 import type { Sessions } from './sessions.ts'
@@ -19,6 +20,10 @@ export interface TerminalSiteOptions {
   readonly assets: Assets
   readonly user: string
   readonly onInput: () => void
+  /** `loginEndsAt`: as the proxy says, ms since the epoch. */
+  readonly notices: (loginEndsAt: number | undefined) => Notices
+  /** Somebody said that it is still wanted. */
+  readonly onStay: () => void
 }
 
 /** xterm.js makes style elements of its own; scripts come from here and from nowhere else. */
@@ -35,16 +40,19 @@ const contentSecurityPolicy = [
 
 const largestMessageBytes = 1024 * 1024
 
-export function createTerminalSite({ sessions, assets, user, onInput }: TerminalSiteOptions): TerminalSite {
+export function createTerminalSite(options: TerminalSiteOptions): TerminalSite {
+  const { sessions, assets, user, onInput } = options
   let server: WebSocketServer | undefined
 
   return {
     async request(path, incoming, response) {
+      if (path === 'stay') return stay(incoming, response, options.onStay)
       if (incoming.method !== 'GET' && incoming.method !== 'HEAD') {
         return refuse(response, 405, 'Only GET and HEAD here.', { Allow: 'GET, HEAD' })
       }
       if (path === 'terminal') return redirect(response, 'terminal/')
       if (path === 'terminal/sessions') return sendList(sessions, response)
+      if (path === 'notices') return sendJson(options.notices(loginEndOf(incoming)), response)
       const asset = path === 'terminal/' ? await assets.page(user) : await assets.find(path.replace(/^static\//, ''))
       if (!asset || (path !== 'terminal/' && !path.startsWith('static/'))) return refuse(response, 404, 'Not found.')
       sendAsset(asset, incoming, response)
@@ -102,8 +110,27 @@ function sendList(sessions: Sessions, response: ServerResponse): void {
     isWatched: each.isWatched,
     startedAt: each.startedAt.toISOString(),
   }))
+  sendJson(list, response)
+}
+
+function sendJson(value: object, response: ServerResponse): void {
   response.writeHead(200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
-  response.end(JSON.stringify(list))
+  response.end(JSON.stringify(value))
+}
+
+/** One click to stay. What another site's page sends counts for nothing; nor does it for who may only look. */
+function stay(incoming: IncomingMessage, response: ServerResponse, onStay: () => void): void {
+  if (incoming.method !== 'POST') return refuse(response, 405, 'Only POST here.', { Allow: 'POST' })
+  if (!isSameOrigin(incoming)) return refuse(response, 403, 'This page is from elsewhere.')
+  if (incoming.headers['x-hutch-role'] === 'viewer') return refuse(response, 403, 'You may only look here.')
+  onStay()
+  response.writeHead(204).end()
+}
+
+/** When the login of who asks ends, as the proxy says, which lets no browser say it. */
+function loginEndOf({ headers }: IncomingMessage): number | undefined {
+  const text = headers['x-hutch-login-ends']
+  return typeof text === 'string' && /^\d{1,15}$/.test(text) ? Number(text) : undefined
 }
 
 function sendAsset(asset: Asset, incoming: IncomingMessage, response: ServerResponse): void {
