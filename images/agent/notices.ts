@@ -2,7 +2,7 @@
 import { z } from 'zod'
 
 /** The hub's answer to a report. A hub of an earlier release says nothing. */
-export const hubWordSchema = z.object({
+const hubWordSchema = z.object({
   version: z.literal(1),
   /** The hub's pages for it: how long it lives, and a login that is renewed. */
   timeUrl: z.url({ protocol: /^https?$/ }),

@@ -206,7 +206,7 @@ function foreign(request: Request): Decision {
 }
 
 function whoEnters({ user, role, expiresAt }: Entry): string {
-  const login = `X-Hutch-Login-Ends: ${Math.floor(expiresAt)}\r\n`
+  const login = `X-Hutch-Until: ${Math.floor(expiresAt)}\r\n`
   return `X-Hutch-User: ${encodeURIComponent(user.name)}\r\nX-Hutch-Role: ${role}\r\n${login}`
 }
 

@@ -135,7 +135,7 @@ async function tell(agent: RunningAgent, word: ReturnType<typeof wordOf>): Promi
 const idleFor = (inMs: number) => wordOf({ inMs, cause: 'idle', why: 'It is not being used.', canExtend: true })
 
 test.serial('the page says what ends it; one click keeps it, whatever else is open', async (t) => {
-  const headers = { 'x-hutch-login-ends': String(Date.now() + 300_000) }
+  const headers = { 'x-hutch-until': String(Date.now() + 300_000) }
   const opened = await openPage(t, {
     extraHTTPHeaders: headers,
     prepare: (agent) => tell(agent, idleFor(700_000)),

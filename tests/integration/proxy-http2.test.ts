@@ -121,7 +121,8 @@ test('requests go through the same gate, with bodies, trailers, interim answers 
   const { proxy, to, cookie, origin, port } = secure
   const on = await session(t, origin)
   const get = { ':path': `${to.prefix}x?y=1`, cookie }
-  const one = await ask(on, { ...get, authorization: 'Bearer x', 'x-forwarded-for': '6.6.6.6', 'x-hutch-role': 'root' })
+  const forged = { 'x-forwarded-for': '6.6.6.6', 'x-hutch-role': 'root', 'x-hutch-until': '1' }
+  const one = await ask(on, { ...get, authorization: 'Bearer x', ...forged })
   t.is(one.headers[':status'], 200)
   t.deepEqual(one.headers['set-cookie'], ['good=1; Path=/user/alice/e1/', 'also=1'])
   t.is(one.trailers['x-end'], 'done')
@@ -134,6 +135,7 @@ test('requests go through the same gate, with bodies, trailers, interim answers 
     'x-forwarded-proto': 'https',
   })
   t.like(seen.headers, { 'x-hutch-user': 'alice', 'x-hutch-role': 'owner' })
+  t.true(Number(seen.headers['x-hutch-until']) > Date.now())
   t.is(seen.headers['cookie'], undefined)
 
   const crumbs = await ask(on, { ...get, cookie: ['a=1', cookie, 'b=2'] })

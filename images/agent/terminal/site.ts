@@ -129,7 +129,7 @@ function stay(incoming: IncomingMessage, response: ServerResponse, onStay: () =>
 
 /** When the login of who asks ends, as the proxy says, which lets no browser say it. */
 function loginEndOf({ headers }: IncomingMessage): number | undefined {
-  const text = headers['x-hutch-login-ends']
+  const text = headers['x-hutch-until']
   return typeof text === 'string' && /^\d{1,15}$/.test(text) ? Number(text) : undefined
 }
 
