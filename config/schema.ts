@@ -602,7 +602,14 @@ const proxy = z
     managed: z
       .boolean()
       .default(true)
-      .describe('The hub starts the proxy and keeps it running. False: you run hutch-proxy yourself.'),
+      .describe(
+        'The hub starts the proxy and keeps it running. False: you run hutch-proxy --config STATE/run/proxy.json, which the hub writes.',
+      ),
+    control: listenAddress
+      .optional()
+      .describe(
+        'Where a proxy that is not managed answers GET /health and /metrics: not public. Absent: a unix socket in STATE/run.',
+      ),
     workers: z
       .int()
       .min(1)

@@ -19,7 +19,7 @@ import type { Notifier } from './notify/index.ts'
 import type { Lifetimes } from './quota/lifetimes.ts'
 import type { Quota } from './quota/index.ts'
 import type { Reconciled } from './reconcile/index.ts'
-import { startProxy } from './supervise/start-proxy.ts'
+import { startProxy, writeProxyFiles } from './supervise/start-proxy.ts'
 
 export interface Rooms {
   readonly reconciler: Reconciled
@@ -74,8 +74,9 @@ export async function serve(ground: Ground, rooms: Rooms, opened: AsyncDisposabl
       pseudonymise({ store, audit, routes: reconciler.routes, now: () => new Date() }, user, { who: 'hub' }),
   })
   opened.defer(closer(control))
-  if (!configuration.proxy.managed) return
-  const proxy = await startProxy({ configuration, publicUrl, folder, secrets, hubSocket, feedSocket, log })
+  const places = { configuration, publicUrl, folder, secrets, hubSocket, feedSocket, log }
+  if (!configuration.proxy.managed) return await writeProxyFiles(places)
+  const proxy = await startProxy(places)
   opened.defer(() => proxy.stop())
 }
 

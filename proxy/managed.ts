@@ -1,4 +1,4 @@
-/** What the hub writes for the proxy that it manages. */
+/** What the hub writes for its proxy. */
 import type { Configuration } from '../config/schema.ts'
 import type { ProxyConfigurationInput } from './config.ts'
 
@@ -15,7 +15,7 @@ export interface ManagedPlaces {
   readonly controlSocket: string
 }
 
-export function managedProxyConfiguration(
+export function proxyConfiguration(
   configuration: Configuration,
   publicUrl: URL,
   places: ManagedPlaces,
@@ -38,7 +38,8 @@ export function managedProxyConfiguration(
     ...(proxy.tls === undefined ? {} : { tls: proxy.tls }),
     trustedProxies: proxy.trustedProxies,
     drainMs: proxy.drain,
-    control: { socket: places.controlSocket },
+    // The hub asks a proxy that it manages by the socket.
+    control: proxy.managed || proxy.control === undefined ? { socket: places.controlSocket } : proxy.control,
     log: { level: log.level },
   }
 }

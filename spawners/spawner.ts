@@ -156,6 +156,8 @@ export interface Spawner<Profile = unknown> {
   watch?(changed: (id: EnvironmentId) => void, signal: AbortSignal): Promise<void>
   /** Is the backend there, may we use it, what is free: for doctor, placement and the pages. */
   check?(signal: AbortSignal): Promise<Health>
+  /** ms since a backend that is followed was last heard of: a metric. Undefined: never yet. */
+  watchAgeMs?(): number | undefined
   /** How long after an accepted action an observation may still miss it. Default 0. */
   readonly visibilityLagMs?: number
   /** For the curious, on the environment's page: what there is of it in the backend's own words. Pure. */

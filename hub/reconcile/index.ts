@@ -71,7 +71,7 @@ export function createEnvironments(options: ReconcileOptions): Reconciled {
   }
   const routes = createRouteTable({ save: (revocation) => saveRevocation(store, revocation), now })
   const board = createBoard({ routes, hosts: options.settings.hosts })
-  const metrics = createMetrics(options.metrics, board, now)
+  const metrics = createMetrics({ registry: options.metrics, board, spawners, now })
   const keyOf = agentKeys(agentsKey)
   const probe = options.probe ?? createProbe(keyOf)
   const { hub } = options.settings

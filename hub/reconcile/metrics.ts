@@ -1,6 +1,6 @@
 /** What the loops show to Prometheus. */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import type { EndReason } from '../../spawners/spawner.ts'
+import type { EndReason, Spawner } from '../../spawners/spawner.ts'
 import type { Board } from './board.ts'
 
 export interface ReconcileMetrics {
@@ -21,7 +21,14 @@ export interface ReconcileMetrics {
   claimed(spawner: string, result: 'given' | 'refused'): void
 }
 
-export function createMetrics(registry: Registry, board: Board, now: () => Date): ReconcileMetrics {
+interface MetricsOptions {
+  readonly registry: Registry
+  readonly board: Board
+  readonly spawners: ReadonlyMap<string, Pick<Spawner, 'watchAgeMs'>>
+  readonly now: () => Date
+}
+
+export function createMetrics({ registry, board, spawners, now }: MetricsOptions): ReconcileMetrics {
   const registers = [registry]
   const launches = new Histogram({
     name: 'hutch_launch_seconds',
@@ -76,6 +83,7 @@ export function createMetrics(registry: Registry, board: Board, now: () => Date)
   })
   const observedAt = new Map<string, Date>()
   registerAge(registers, observedAt, now)
+  registerWatchAge(registers, spawners)
   registerStates(registers, board)
   return {
     claimed: (spawner, result) => claims.inc({ spawner, result }),
@@ -103,6 +111,21 @@ function registerAge(registers: Registry[], observedAt: ReadonlyMap<string, Date
     registers,
     collect() {
       for (const [spawner, at] of observedAt) gauge.set({ spawner }, (now().getTime() - at.getTime()) / 1_000)
+    },
+  })
+}
+
+function registerWatchAge(registers: Registry[], spawners: MetricsOptions['spawners']): void {
+  const gauge: Gauge<'spawner'> = new Gauge({
+    name: 'hutch_watch_age_seconds',
+    help: 'How long ago a backend that tells its changes by itself was last heard of.',
+    labelNames: ['spawner'],
+    registers,
+    collect() {
+      for (const [spawner, each] of spawners) {
+        const ageMs = each.watchAgeMs?.()
+        if (ageMs !== undefined) gauge.set({ spawner }, ageMs / 1_000)
+      }
     },
   })
 }

@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { RequestOptions } from 'node:https'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Agent, ProxyAgent, request, type Dispatcher } from 'undici'
 import { z } from 'zod'
 
@@ -23,9 +24,8 @@ type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE'
 interface CallOptions {
   readonly signal: AbortSignal
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>
+  /** Of a PATCH: what is merged (RFC 7396). */
   readonly body?: object
-  /** Of a PATCH. */
-  readonly contentType?: string
 }
 
 interface StreamOptions extends CallOptions {
@@ -41,11 +41,14 @@ export class ApiError extends Error {
   /** NotFound, AlreadyExists, Invalid, Forbidden, Expired … */
   readonly reason: string
   readonly causes: readonly Readonly<{ field: string; message: string }>[]
-  constructor(status: number, body: z.output<typeof statusSchema>) {
+  /** When the server wants to be asked again. ms; absent: it does not say. */
+  readonly retryAfterMs: number | undefined
+  constructor(status: number, body: z.output<typeof statusSchema>, retryAfter?: string) {
     super(body.message)
     this.status = status
     this.reason = body.reason
     this.causes = body.details?.causes ?? []
+    this.retryAfterMs = retryAfter !== undefined && /^\d+$/.test(retryAfter) ? Number(retryAfter) * 1_000 : undefined
   }
 }
 
@@ -68,6 +71,9 @@ export interface ClusterLogin {
 const mostBodyBytes = 512 * 2 ** 20
 const mostTextBytes = 2 ** 20
 const callTimeoutMs = 30_000
+/** A server that has too much to do says when to ask again (429): then the call itself does, so often and no longer. */
+const mostTries = 4
+const longestRetryAfterMs = 10_000
 
 export function createApi(login: ClusterLogin): Api {
   const cluster = login.getCurrentCluster()
@@ -105,29 +111,39 @@ export function createApi(login: ClusterLogin): Api {
   }
 
   async function send(method: Method, path: string, options: CallOptions, accept = 'application/json') {
-    options.signal.throwIfAborted()
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await sendOnce(method, path, options, accept)
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.status !== 429 || tries === mostTries) throw error
+        const waitMs = Math.min(error.retryAfterMs ?? 1_000, longestRetryAfterMs)
+        await sleep(waitMs, undefined, { signal: options.signal, ref: false })
+      }
+    }
+  }
+
+  async function sendOnce(method: Method, path: string, { signal, query, body }: CallOptions, accept: string) {
+    signal.throwIfAborted()
     const { headers, dispatcher } = await prepared()
     const url = new URL(server + path)
-    for (const [name, value] of Object.entries(options.query ?? {})) {
+    for (const [name, value] of Object.entries(query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, String(value))
     }
+    const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json'
     const answer = await request(url, {
       method,
       dispatcher,
-      signal: options.signal,
+      signal,
       headersTimeout: callTimeoutMs,
-      headers: {
-        ...headers,
-        accept,
-        ...(options.body !== undefined && { 'content-type': options.contentType ?? 'application/json' }),
-      },
-      ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
+      headers: { ...headers, accept, ...(body !== undefined && { 'content-type': type }) },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
     })
     if (answer.statusCode < 300) return answer
     const text = await bounded(answer.body, mostTextBytes)
     throw new ApiError(
       answer.statusCode,
       statusSchema.catch({ message: text.slice(0, 300), reason: '' }).parse(json(text)),
+      String(answer.headers['retry-after'] ?? ''),
     )
   }
 

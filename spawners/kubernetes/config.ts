@@ -31,7 +31,7 @@ const agent = z
   ])
   .describe('How the agent comes into a pod.')
 
-export const configSchema = z.strictObject({
+const fields = z.strictObject({
   kubeconfig: absolutePath
     .optional()
     .describe('The kubeconfig file of the hub’s account. Absent: the service account of the pod that the hub runs in.'),
@@ -39,6 +39,7 @@ export const configSchema = z.strictObject({
   namespace: z
     .string()
     .regex(/^([-a-z0-9]|\{hub\}|\{owner\}|\{gid\}){1,120}$/, 'must be a name with {hub}, {owner} or {gid} in it')
+    .refine((name) => !name.startsWith('{owner}'), 'must begin with a word: a user may be called kube-system')
     .default('hutch')
     .describe(
       'Where pods are made: one namespace, or one for each user ({owner}) or primary group ({gid}). With these, the hub’s account needs a ClusterRole. Default: hutch.',
@@ -46,7 +47,13 @@ export const configSchema = z.strictObject({
   createNamespaces: z
     .boolean()
     .default(false)
-    .describe('Make a missing namespace, with Pod Security “restricted” and the network policy. Default: refuse.'),
+    .describe('Make a missing namespace, with `podSecurity` and the network policies. Default: refuse.'),
+  podSecurity: z
+    .enum(['restricted', 'baseline', 'privileged'])
+    .default('restricted')
+    .describe(
+      'Pod Security of namespaces that are made. The other two only where `agent.from: node` or `hostPathRoots` need it: directories of nodes are allowed in privileged alone. Default: restricted.',
+    ),
   agent,
   agentArchitecture: z
     .enum(['x64', 'arm64'])
@@ -66,11 +73,17 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('Who may reach agents: hub and proxy, as the network policy names them.'),
-  supplementalGroupsPolicy: z
-    .enum(['Strict', 'Merge'])
-    .default('Merge')
+  reachable: z
+    .array(z.string())
+    .default([])
     .describe(
-      'Strict: groups that an image gives to the uid are ignored; needs Kubernetes 1.33 or later and a runtime that has it. Default: Merge.',
+      'Private addresses (CIDR) that environments may reach, such as licence servers and mirrors. Public ones they may, other private ones not. Default: none.',
+    ),
+  supplementalGroupsPolicy: z
+    .enum(['auto', 'Strict', 'Merge'])
+    .default('auto')
+    .describe(
+      'Strict: groups that an image gives to the uid are ignored; needs Kubernetes 1.33 or later and a runtime that has it. Merge: they are added. auto: Strict where every node says that it can, which needs the right to list nodes. Default: auto.',
     ),
   umask: z
     .string()
@@ -99,5 +112,12 @@ export const configSchema = z.strictObject({
     .prefault('100s')
     .describe('A watch that says nothing for so long, bookmarks included, is opened anew. Default: 100s.'),
 })
+
+/** A policy without a peer lets nobody in, and one whose peer is anybody would be none. */
+export const configSchema = fields.refine(
+  ({ createNamespaces, proxySelector: { namespace, pod, addresses } }) =>
+    !createNamespaces || addresses.length + Object.keys(namespace).length + Object.keys(pod).length > 0,
+  { path: ['proxySelector'], message: 'must say who hub and proxy are: with createNamespaces it is in the policies' },
+)
 
 export type KubernetesConfig = z.output<typeof configSchema>

@@ -3,7 +3,7 @@
  * Kept until the hub has removed the environment, and never for long.
  */
 import { isEnvironmentId, type EnvironmentId, type Found } from '../spawner.ts'
-import { annotation } from './names.ts'
+import { foundOf } from './found.ts'
 import { readGone } from './read.ts'
 import type { SeenPod } from './seen.ts'
 
@@ -31,14 +31,11 @@ export function createEndings(now: () => Date): Endings {
 
   return {
     gone(pod) {
-      const { name, annotations } = pod.metadata
+      const { name } = pod.metadata
       if (!isEnvironmentId(name) || ours.delete(name)) return
       const observation = readGone(pod)
       if (observation === undefined) return
-      const owner = annotations[annotation.owner]
-      const digest = annotations[annotation.digest]
-      const found = { observation, ...(owner !== undefined && { owner }), ...(digest !== undefined && { digest }) }
-      kept.set(name, { found, at: now().getTime() })
+      kept.set(name, { found: foundOf(pod, observation), at: now().getTime() })
       tidy()
     },
     has: (id) => kept.has(id),

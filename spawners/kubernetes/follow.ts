@@ -17,8 +17,10 @@ export interface Followed<Item> {
   list(signal: AbortSignal): Promise<void>
   /** What we did ourselves and the watch may not have told yet. */
   put(item: Item): void
-  /** How often it was listed, and how often a watch was opened. */
-  readonly counts: Readonly<{ lists: number; watches: number }>
+  /** Why the watch is not open; undefined: it is, or it was never tried. */
+  trouble(): string | undefined
+  /** Resolves when the signal has ended it. */
+  readonly done: Promise<void>
 }
 
 export interface FollowOptions<Item> {
@@ -56,15 +58,17 @@ const lastRetryMs = 15_000
 /** The server ends a watch after this; a new one is opened where it was. */
 const watchSeconds = 600
 
-export function follow<Item>(options: FollowOptions<Item>): Followed<Item> & { done: Promise<void> } {
+export function follow<Item>(options: FollowOptions<Item>): Followed<Item> {
   const { api, path, query, log, now, signal } = options
   let items = new Map<string, Item>()
   let version: string | undefined
   let heardAt: number | undefined
   let isOpen = false
-  /** Put while a list is read that may have been answered before. */
-  let putMeanwhile = new Map<string, Item>()
-  const counts = { lists: 0, watches: 0 }
+  /** Of each list that is being read: what was put meanwhile, as it may have been answered before. */
+  const reading = new Set<Map<string, Item>>()
+  let begun = 0
+  let newest = 0
+  let trouble: string | undefined
 
   const keep = (object: unknown, type: 'there' | 'gone'): void => {
     const item = options.read(object)
@@ -83,8 +87,25 @@ export function follow<Item>(options: FollowOptions<Item>): Followed<Item> & { d
   }
 
   async function list(until: AbortSignal): Promise<void> {
-    counts.lists += 1
-    putMeanwhile = new Map()
+    const number = (begun += 1)
+    const putMeanwhile = new Map<string, Item>()
+    reading.add(putMeanwhile)
+    try {
+      const { found, version: shown } = await readList(until)
+      // One that was begun later has been read already.
+      if (number < newest) return
+      newest = number
+      version = shown
+      heardAt = now()
+      for (const [key, item] of putMeanwhile) if (!found.has(key)) found.set(key, item)
+      replace(found)
+    } finally {
+      reading.delete(putMeanwhile)
+    }
+  }
+
+  /** Only a whole list is a place to go on from: what half of one left out would never be told. */
+  async function readList(until: AbortSignal): Promise<{ found: Map<string, Item>; version: string | undefined }> {
     const found = new Map<string, Item>()
     const unkept: Item[] = []
     let next: string | undefined
@@ -97,15 +118,17 @@ export function follow<Item>(options: FollowOptions<Item>): Followed<Item> & { d
         if (isKept(item)) found.set(options.keyOf(item), item)
         else unkept.push(item)
       }
-      version = answer.metadata.resourceVersion
       next = answer.metadata.continue ?? undefined
-      if (next === undefined || next === '') break
+      if (next !== undefined && next !== '') continue
+      for (const item of unkept) options.changed(item, 'there')
+      return { found, version: answer.metadata.resourceVersion }
     }
+    throw new Error(`${path} has more than ${mostPages * pageSize} objects`)
+  }
+
+  function replace(found: Map<string, Item>): void {
     const before = items
-    for (const [key, item] of putMeanwhile) if (!found.has(key)) found.set(key, item)
     items = found
-    for (const item of unkept) options.changed(item, 'there')
-    heardAt = now()
     for (const [key, item] of before) if (!found.has(key)) options.changed(item, 'gone')
     for (const [key, item] of found) {
       const old = before.get(key)
@@ -114,12 +137,12 @@ export function follow<Item>(options: FollowOptions<Item>): Followed<Item> & { d
   }
 
   async function watchOnce(): Promise<void> {
-    counts.watches += 1
     const stream = api.stream(path, {
       signal,
       silenceMs: options.silenceMs,
       opened: () => {
         isOpen = true
+        trouble = undefined
         heardAt = now()
       },
       query: {
@@ -152,8 +175,10 @@ export function follow<Item>(options: FollowOptions<Item>): Followed<Item> & { d
         if (version === undefined) await list(signal)
         await watchOnce().finally(() => (isOpen = false))
         retryMs = firstRetryMs
+        trouble = undefined
       } catch (error) {
         if (signal.aborted) return
+        trouble = error instanceof Error ? error.message : 'for no reason that is told'
         if (error instanceof ApiError && error.status === 410) version = undefined
         else log.warn({ err: error, path }, 'the watch was cut; it is opened anew')
         if (now() - beganAt > lastRetryMs) retryMs = firstRetryMs
@@ -167,14 +192,14 @@ export function follow<Item>(options: FollowOptions<Item>): Followed<Item> & { d
     get items() {
       return items
     },
-    counts,
     isCurrent: () => isOpen,
+    trouble: () => trouble,
     ageMs: () => (heardAt === undefined ? undefined : now() - heardAt),
     list,
     put(item) {
       const key = options.keyOf(item)
       items.set(key, newer(items.get(key), item))
-      putMeanwhile.set(key, item)
+      for (const putMeanwhile of reading) putMeanwhile.set(key, item)
     },
     done: run(),
   }

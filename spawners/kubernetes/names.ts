@@ -7,6 +7,7 @@ export const label = {
   environment: 'hutch.dev/environment',
   app: 'app.kubernetes.io/name',
   managedBy: 'app.kubernetes.io/managed-by',
+  network: 'hutch.dev/network',
 } as const
 
 export const annotation = {
@@ -15,6 +16,9 @@ export const annotation = {
   endsAt: 'hutch.dev/ends-at',
   walltime: 'hutch.dev/walltime-ms',
 } as const
+
+/** The value of `label.app`. */
+export const environmentApp = 'hutch-environment'
 
 /** The container that is the environment; others stand beside it. */
 export const mainContainer = 'environment'

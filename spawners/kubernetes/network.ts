@@ -1,40 +1,60 @@
 /**
- * The network policy of a namespace of environments: in come only hub and proxy, to the agent's port; out goes
+ * The network policies of a namespace of environments. In come only hub and proxy, to the agent's port. Out goes
  * everything but private addresses, so that environments reach neither each other, nor the hub's private ports, nor the
- * API server. A profile with a service account's token is let to the API server by `apiServer`. Pure.
+ * API server; a profile with `network: open` reaches these as well. Pure.
  */
-import type { V1NetworkPolicyPeer } from '@kubernetes/client-node'
+import type { V1NetworkPolicyEgressRule, V1NetworkPolicyPeer } from '@kubernetes/client-node'
 import type { KubernetesConfig } from './config.ts'
-import { label, selectorOf } from './names.ts'
+import { environmentApp, label, labelValue } from './names.ts'
+
+type Config = Pick<KubernetesConfig, 'proxySelector' | 'agentPort' | 'reachable'>
 
 /** `report`: where agents tell the hub how they are; the one private address that every environment needs. */
-export function networkPolicy(
+export function networkPolicies(
   hub: string,
-  config: Pick<KubernetesConfig, 'proxySelector' | 'agentPort'>,
+  config: Config,
   report: Readonly<{ host: string; port: number }>,
-): object {
-  const [, hubLabel = ''] = selectorOf(hub).split('=')
-  return {
+): readonly object[] {
+  const ours = { [label.hub]: labelValue(hub), [label.app]: environmentApp }
+  const policy = (name: string, spec: object): object => ({
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
-    metadata: { name: 'hutch-environments', labels: { [label.hub]: hubLabel, [label.managedBy]: 'hutch' } },
-    spec: {
-      podSelector: { matchLabels: { [label.hub]: hubLabel, [label.app]: 'hutch-environment' } },
+    metadata: { name, labels: { [label.hub]: labelValue(hub), [label.managedBy]: 'hutch' } },
+    spec,
+  })
+  return [
+    policy('hutch-environments', {
+      podSelector: { matchLabels: ours },
       policyTypes: ['Ingress', 'Egress'],
-      ingress: [{ from: peersOf(config.proxySelector), ports: [{ port: config.agentPort, protocol: 'TCP' }] }],
-      egress: [
-        // Names: UDP and TCP 53, wherever the cluster's resolver is.
-        { ports: ['UDP', 'TCP'].map((protocol) => ({ port: 53, protocol })) },
-        { to: reportPeers(report.host, config), ports: [{ port: report.port, protocol: 'TCP' }] },
-        {
-          to: [
-            { ipBlock: { cidr: '0.0.0.0/0', except: [...privateV4] } },
-            { ipBlock: { cidr: '::/0', except: [...privateV6] } },
-          ],
-        },
+      ingress: rule('from', peersOf(config.proxySelector), config.agentPort),
+      egress: egressOf(config, report),
+    }),
+    policy('hutch-open-environments', {
+      podSelector: { matchLabels: { ...ours, [label.network]: 'open' } },
+      policyTypes: ['Egress'],
+      egress: [{}],
+    }),
+  ]
+}
+
+function egressOf(config: Config, report: Readonly<{ host: string; port: number }>): V1NetworkPolicyEgressRule[] {
+  return [
+    // Names: UDP and TCP 53, wherever the cluster's resolver is.
+    { ports: ['UDP', 'TCP'].map((protocol) => ({ port: 53, protocol })) },
+    ...rule('to', reportPeers(report.host, config), report.port),
+    {
+      to: [
+        { ipBlock: { cidr: '0.0.0.0/0', except: [...privateV4] } },
+        { ipBlock: { cidr: '::/0', except: [...privateV6] } },
+        ...config.reachable.map((cidr) => ({ ipBlock: { cidr } })),
       ],
     },
-  }
+  ]
+}
+
+/** An empty list of peers would mean everybody: nobody is no rule at all. */
+function rule(side: 'from' | 'to', peers: readonly V1NetworkPolicyPeer[], port: number): object[] {
+  return peers.length === 0 ? [] : [{ [side]: peers, ports: [{ port, protocol: 'TCP' }] }]
 }
 
 /** RFC 1918, 6598, 3927 and loopback: clusters, nodes, metadata services and sites' insides. */

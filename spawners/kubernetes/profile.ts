@@ -91,6 +91,12 @@ export const profileSchema = z.strictObject({
   writableRoot: z.boolean().default(false).describe('Let the image’s own files be written. Default: read-only.'),
   initContainers: z.array(object).default([]).describe('Run before the environment, as the user.'),
   sidecars: z.array(object).default([]).describe('Run beside the environment, as the user.'),
+  network: z
+    .enum(['closed', 'open'])
+    .default('closed')
+    .describe(
+      'open: it may also reach private addresses: other pods, the hub’s and the API server’s. Needs the namespace’s network policies. Default: closed.',
+    ),
   lifecycle: object.optional().describe('postStart and preStop of the environment’s container.'),
   labels: labels.default({}).describe('More labels of the pod. Default: none.'),
   annotations: z.record(z.string(), z.string()).default({}).describe('More annotations of the pod. Default: none.'),

@@ -31,6 +31,9 @@ export function asRefusal(error: unknown): unknown {
         options,
       )
     }
+    case 404:
+      // Only a namespace can be missing where something is made.
+      return new LaunchRefused(`The place where it would run is not there: ${said}. Ask your administrator.`, options)
     case 403:
       // A namespace that is being deleted refuses everything new with this; a missing right may be given any time.
       return /is being terminated/.test(said)
@@ -41,6 +44,6 @@ export function asRefusal(error: unknown): unknown {
   }
 }
 
-export function isStatus(error: unknown, ...statuses: readonly number[]): boolean {
+export function isStatus(error: unknown, ...statuses: readonly number[]): error is ApiError {
   return error instanceof ApiError && statuses.includes(error.status)
 }

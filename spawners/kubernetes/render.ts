@@ -8,17 +8,21 @@ import { environmentVariables } from '../common/environmentVariables.ts'
 import { LaunchRefused, type Account, type EnvironmentSpec } from '../spawner.ts'
 import { agentInPod, agentVolume, bootstrapFile, type AgentInPod } from './agent.ts'
 import type { KubernetesConfig } from './config.ts'
+import type { GroupsPolicy } from './groups-policy.ts'
 import { merge } from './merge.ts'
-import { annotation, label, labelValue, mainContainer } from './names.ts'
+import { annotation, environmentApp, label, labelValue, mainContainer } from './names.ts'
 import type { KubernetesProfile } from './profile.ts'
 import { emptyDir, mountVolumes, profileVolumes } from './volumes.ts'
 
 type Spec = EnvironmentSpec<KubernetesProfile>
 
+/** What `auto` means on this cluster is known here. */
+export type RenderConfig = KubernetesConfig & { readonly supplementalGroupsPolicy: GroupsPolicy }
+
 const filesVolume = 'hutch-files'
 
 /** @throws LaunchRefused when it must not run here. */
-export function renderPod(spec: Spec, config: KubernetesConfig): V1Pod {
+export function renderPod(spec: Spec, config: RenderConfig): V1Pod {
   checkAccount(spec.account, { minimumUid: config.minimumUid })
   checkVariables(spec.variables)
   if (spec.image === undefined) {
@@ -29,7 +33,7 @@ export function renderPod(spec: Spec, config: KubernetesConfig): V1Pod {
     kind: 'Pod',
     metadata: {
       name: spec.id,
-      labels: { ...spec.profile.labels, ...ownLabels(spec), [label.app]: 'hutch-environment' },
+      labels: { ...spec.profile.labels, ...ownLabels(spec), ...networkLabels(spec.profile) },
       annotations: { ...spec.profile.annotations, ...ownAnnotations(spec) },
     },
     spec: podSpec(spec, spec.image, config),
@@ -61,6 +65,11 @@ function ownLabels(spec: Spec): Record<string, string> {
   return { [label.hub]: labelValue(spec.hub), [label.environment]: spec.id, [label.managedBy]: 'hutch' }
 }
 
+/** What the network policies select by. */
+function networkLabels({ network }: KubernetesProfile): Record<string, string> {
+  return { [label.app]: environmentApp, [label.network]: network }
+}
+
 function ownAnnotations(spec: Spec): Record<string, string> {
   const { walltimeMs } = spec.resources
   return {
@@ -70,7 +79,7 @@ function ownAnnotations(spec: Spec): Record<string, string> {
   }
 }
 
-function podSpec(spec: Spec, image: string, config: KubernetesConfig): V1PodSpec {
+function podSpec(spec: Spec, image: string, config: RenderConfig): V1PodSpec {
   const { profile, account } = spec
   const agent = agentInPod(config)
   const directories = mountVolumes(spec.mounts, config)
@@ -120,7 +129,7 @@ function podSpec(spec: Spec, image: string, config: KubernetesConfig): V1PodSpec
 interface ContainerParts {
   readonly image: string
   readonly agent: AgentInPod
-  readonly config: KubernetesConfig
+  readonly config: RenderConfig
   readonly secured: V1SecurityContext
   readonly mounts: NonNullable<V1Container['volumeMounts']>
 }
@@ -222,10 +231,12 @@ function patched(pod: V1Pod, patch: object, spec: Spec): V1Pod {
     const gid = own?.runAsGroup ?? wanted.runAsGroup
     return uid !== wanted.runAsUser || gid !== wanted.runAsGroup || own?.privileged === true
   })
-  const isOurs = Object.entries(ownLabels(spec)).every(([key, value]) => result.metadata?.labels?.[key] === value)
+  const isOurs = Object.entries({ ...ownLabels(spec), ...networkLabels(spec.profile) }).every(
+    ([key, value]) => result.metadata?.labels?.[key] === value,
+  )
   if (!isSame || asOther !== undefined || !isOurs || result.metadata?.name !== spec.id) {
     throw new LaunchRefused(
-      "The profile's patch would make the pod run as somebody else, or hide whose it is. Ask your administrator.",
+      "The profile's patch would make the pod run as somebody else, or hide whose it is and what it may reach. Ask your administrator.",
     )
   }
   return result

@@ -1,27 +1,36 @@
 import test from 'ava'
 import { spawnerContract } from '../../spawners/contract.ts'
 import { startKubernetes } from '../support/kubernetes.ts'
+import { clusterRows } from '../support/kubernetesClusterRows.ts'
+import { faultRows } from '../support/kubernetesFaultRows.ts'
+import { manyRights } from '../support/kubernetesRights.ts'
+import { runRow } from '../support/kubernetesRows.ts'
 import { kubernetesSite, kubernetesSubject } from '../support/kubernetesSubject.ts'
 
-/** As the hub's own account, with the rights of config/kubernetes/role.json. */
+/** As the hub's own account, with the rights that the chart gives it; then what clusters do to hubs. */
 test('kubernetes: the whole contract on a real cluster', async (t) => {
   t.timeout(55 * 60_000, 'the first run builds the cluster')
   const cluster = await startKubernetes(t)
   if (cluster === undefined) return
   const site = await kubernetesSite(t, cluster)
   const subject = kubernetesSubject(site)
-  const together = spawnerContract.filter(({ alone }) => !alone)
-  const alone = spawnerContract.filter((each) => each.alone)
-  const failed = await Promise.all(
-    together.map(
-      async ({ title, run }) =>
-        await run(subject).then(
-          () => [],
-          (error: unknown) => [[title, error]],
-        ),
-    ),
-  )
-  for (const [title, error] of failed.flat()) t.fail(`${String(title)}: ${String(error)}`)
-  for (const { title, run } of alone) await t.notThrowsAsync(run(subject), title)
+  const hub = 'hub-of-many'
+  const kubeconfig = await manyRights(cluster, { namespace: site.namespace, hub, port: site.faults.port })
+  const cases = [
+    ...spawnerContract.map(({ title, alone, run }) => ({ title, alone, run: async () => await run(subject) })),
+    ...[...clusterRows, ...faultRows].map((row) => ({
+      title: row.title,
+      alone: row.alone === true,
+      run: async () => await runRow(row, { site, many: { kubeconfig, hub } }),
+    })),
+  ]
+  const passes = async ({ title, run }: (typeof cases)[number]): Promise<void> => {
+    await run().catch((error: unknown) => {
+      t.log(error)
+      t.fail(title)
+    })
+  }
+  await Promise.all(cases.filter(({ alone }) => !alone).map(passes))
+  for (const each of cases.filter(({ alone }) => alone)) await passes(each)
   t.is((await cluster.kubectl('get', 'secrets', '-n', site.namespace, '-o', 'name')).trim(), '', 'a secret is left')
 })

@@ -2,6 +2,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
+import { control } from '../support/control.ts'
 import { openKernel } from '../support/kernel.ts'
 import { startKubernetes } from '../support/kubernetes.ts'
 import { people, startKubernetesHub, type KubernetesHub } from '../support/kubernetesHub.ts'
@@ -22,6 +23,7 @@ test('a notebook as a pod of the user; what goes wrong is said in words; nothing
   const ada = await logIn(hub, 'ada')
   await theUsersOwn(t, hub, ada)
   await inWords(t, hub, ada)
+  await oldDatabase(t, hub, ada)
   await outages(t, hub, ada)
   // What a pod owned is collected a moment after it.
   await until('nothing is left', async () => {
@@ -84,9 +86,10 @@ async function theUsersOwn(t: ExecutionContext, hub: KubernetesHub, ada: Scienti
 
   // The hub dies while the kernel runs: the next one finds the pod, and the kernel goes on.
   await kernel.run('kept = 41')
-  await hub.dieAndRestart()
+  await hub.dieAndRestart(async () => await hub.keepDatabase('old'))
   t.is(await kernel.run('print(kept + 1)'), '42')
   await until('the next hub knows it', async () => (await ada.state(launched.id)) === 'ready', { timeoutMs: 60_000 })
+  kernel.dispose()
   await ada.api('POST', `/environments/${launched.id}/stop`)
   await isOver(ada, launched)
 }
@@ -98,15 +101,45 @@ async function inWords(t: ExecutionContext, hub: KubernetesHub, ada: Scientist):
     ['rejected', 'tight', 'launchRefused', /spec\.dnsPolicy/],
     ['lab', 'vast', 'launchRefused', /No machine has room for it now: .*[Ii]nsufficient cpu/],
   ] as const
-  for (const [profile, flavour, reason, message] of rows) {
+  const all = rows.map(async ([profile, flavour, reason, message]) => {
     const told = await isOver(ada, await ada.launch({ profile, flavour, proposals: ['42'] }))
     t.is(told.reason, reason, profile)
     t.regex(told.message ?? '', message)
-  }
+  })
+  await Promise.all(all)
   const launched = await ada.launch({ profile: 'lab', flavour: 'small', proposals: [] })
   await ada.enter(launched)
   await hub.site.cluster.kubectl('delete', 'pod', launched.id, '-n', hub.site.namespace, '--grace-period=1')
   t.is((await isOver(ada, launched)).reason, 'vanished')
+}
+
+/** Law 4: a database from before the launches makes nobody's work an orphan that is taken away. */
+async function oldDatabase(t: ExecutionContext, hub: KubernetesHub, ada: Scientist): Promise<void> {
+  const launched: Launched[] = []
+  for (let count = 0; count < 4; count += 1) launched.push(await ada.launch({ profile: 'shell', flavour: 'tight' }))
+  const areReady = async (): Promise<void> => {
+    for (const { id } of launched) {
+      await until(`${id} is ready`, async () => (await ada.state(id)) === 'ready', { timeoutMs: 120_000 })
+    }
+  }
+  await areReady()
+  await hub.dieAndRestart(async () => {
+    await hub.keepDatabase('new')
+    await hub.keepDatabase('old', 'back')
+  })
+  const shown = async (series: string): Promise<number> => {
+    const text = await control(hub.hutch().state, 'control.sock', '/metrics')
+    return Number(new RegExp(`^${series}\\{spawner="cluster"\\} (.*)$`, 'm').exec(text)?.[1] ?? Number.NaN)
+  }
+  await until('there is an alarm', async () => (await shown('hutch_orphans')) === 4, { timeoutMs: 60_000 })
+  t.true((await shown('hutch_watch_age_seconds')) < 60)
+  const phases = ['get', 'pods', '-n', hub.site.namespace, '-o', 'jsonpath={.items[*].status.phase}']
+  t.is(await hub.site.cluster.kubectl(...phases), 'Running Running Running Running')
+  await hub.dieAndRestart(async () => await hub.keepDatabase('new', 'back'))
+  await areReady()
+  await until('nothing is an orphan', async () => !((await shown('hutch_orphans')) > 0), { timeoutMs: 60_000 })
+  for (const { id } of launched) await ada.api('POST', `/environments/${id}/stop`)
+  for (const each of launched) await isOver(ada, each)
 }
 
 /** The API server is away: notebooks go on and nothing is lost; it takes nothing new until it is back. */
@@ -115,7 +148,7 @@ async function outages(t: ExecutionContext, hub: KubernetesHub, ada: Scientist):
   await ada.enter(launched)
   const kernel = await openKernel(ada, launched)
   t.teardown(() => kernel.dispose())
-  const heal = await hub.site.cut()
+  const heal = await hub.site.faults.cut()
   const again = { profile: 'lab', flavour: 'small', proposals: [] }
   // How a backend is, is asked for at most every few seconds: until then a launch is accepted, and made afterwards.
   const patience = { timeoutMs: 60_000, everyMs: 500 }
@@ -134,6 +167,7 @@ async function outages(t: ExecutionContext, hub: KubernetesHub, ada: Scientist):
   // More than one person may have at once is another refusal than that of a cluster that does not answer.
   await until('it is back', async () => (await ada.api('POST', '/environments', again)).status !== 503, patience)
   t.is(await ada.state(launched.id), 'ready')
+  kernel.dispose()
   const { body } = await ada.api<{ items: readonly { id: string; state: string }[] }>('GET', '/environments')
   for (const { id, state } of body.items) {
     if (state === 'ended') continue

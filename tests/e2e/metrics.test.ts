@@ -3,8 +3,8 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { Client as HttpClient } from 'undici'
 import { agentKey } from '../../images/agent/link.ts'
+import { control } from '../support/control.ts'
 import { startFakeBackend } from '../support/fakeBackend.ts'
 import { fakeSite } from '../support/fakeSite.ts'
 import { runHutch, type RunningHutch } from '../support/hutch.ts'
@@ -84,23 +84,6 @@ async function useTicketAndToken(hutch: RunningHutch, ada: Scientist, launched: 
   const names = browser.names().filter((name) => name !== 'hutch-demo-interaction')
   const cookies = names.map((name) => ({ what: `the cookie ${name}`, value: browser.cookie(name) ?? '' }))
   return [{ what: 'the ticket', value: ticket }, { what: 'the token', value: token }, ...cookies]
-}
-
-/** Of a control socket; with a body: POST. */
-async function control(state: string, socket: string, path: string, body?: object): Promise<string> {
-  const client = new HttpClient('http://control', { socketPath: join(state, 'run', socket) })
-  try {
-    const answer = await client.request({
-      method: body === undefined ? 'GET' : 'POST',
-      path,
-      ...(body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
-    })
-    const text = await answer.body.text()
-    if (answer.statusCode >= 300) throw new Error(`${answer.statusCode}: ${text}`)
-    return text
-  } finally {
-    await client.close()
-  }
 }
 
 test('the hub counts launches, states, lag, observations and requests', async (t) => {

@@ -18,15 +18,17 @@ const scripts = join(import.meta.dirname, '../clusters/kubernetes')
 const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'hutch-tests')
 
 export interface Cluster {
+  /** Everything that it keeps: logs, certificates. */
+  readonly folder: string
   /** The administrator's. */
   readonly kubeconfig: string
   /** Where pods reach this machine. */
   readonly gateway: string
   readonly apiPort: number
   /** Runs kubectl and gives what it prints. */
-  kubectl(...args: readonly string[]): Promise<string>
+  readonly kubectl: (...args: readonly string[]) => Promise<string>
   /** With `input` on its standard input. */
-  apply(manifest: object): Promise<void>
+  readonly apply: (manifest: object) => Promise<void>
 }
 
 /** An image in every cluster: Debian's minimal system with python3. */
@@ -63,6 +65,7 @@ export async function startKubernetes(t: ExecutionContext): Promise<Cluster | un
   const kubectl = async (...args: readonly string[]): Promise<string> =>
     (await run(join(binaries, 'hyperkube'), ['kubectl', ...args], { env: kubectlEnv, timeout: 60_000 })).stdout
   return {
+    folder,
     kubeconfig,
     gateway: `10.${100 + slot}.0.1`,
     apiPort: 21_000 + slot * 20 + 2,

@@ -1,5 +1,5 @@
 /** A facility with one cluster: the real hub as an ordinary user, its account's least rights, two people, one proposal. */
-import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { ExecutionContext } from 'ava'
@@ -19,7 +19,9 @@ export interface KubernetesHub {
   readonly data: string
   hutch(): RunningHutch
   /** Kills it and starts the next one on the same state. */
-  dieAndRestart(): Promise<void>
+  dieAndRestart(meanwhile?: () => Promise<void>): Promise<void>
+  /** Puts what the database is into a place of this name; with `back`, puts it back. Only while no hub runs. */
+  keepDatabase(name: string, back?: 'back'): Promise<void>
 }
 
 export async function startKubernetesHub(t: ExecutionContext, cluster: Cluster): Promise<KubernetesHub> {
@@ -33,7 +35,7 @@ export async function startKubernetesHub(t: ExecutionContext, cluster: Cluster):
   t.teardown(() => rm(state, { recursive: true, force: true, maxRetries: 5 }))
   const file = join(state, 'hutch.json')
   await writeFile(file, JSON.stringify(configuration(site, data, jupyter.binFolder)))
-  await writeFile(join(state, 'hub.kubeconfig'), await site.kubeconfig(), { mode: 0o600 })
+  await writeFile(join(state, 'hub.kubeconfig'), await readFile(site.kubeconfig), { mode: 0o600 })
   const start = async (port?: number): Promise<RunningHutch> =>
     await startHutch(t, { state, args: ['--config', file], ...(port === undefined ? {} : { port }) })
   let hutch = await start()
@@ -41,9 +43,18 @@ export async function startKubernetesHub(t: ExecutionContext, cluster: Cluster):
     site,
     data,
     hutch: () => hutch,
-    async dieAndRestart() {
+    async dieAndRestart(meanwhile) {
       await hutch.kill()
+      await meanwhile?.()
       hutch = await start(Number(new URL(hutch.url).port))
+    },
+    async keepDatabase(name, back) {
+      const place = join(state, 'kept', name)
+      await mkdir(place, { recursive: true })
+      const [from, to] = back ? [place, state] : [state, place]
+      const files = (await readdir(from)).filter((file) => file.startsWith('hutch.sqlite'))
+      for (const file of (await readdir(to)).filter((each) => each.startsWith('hutch.sqlite'))) await rm(join(to, file))
+      for (const file of files) await cp(join(from, file), join(to, file))
     },
   }
 
@@ -98,7 +109,7 @@ export async function startKubernetesHub(t: ExecutionContext, cluster: Cluster):
           proxySelector: { addresses: [`${gateway}/32`] },
           umask: '0007',
           pullPatience: '2s',
-          unschedulablePatience: '20s',
+          unschedulablePatience: '8s',
         },
       },
       profiles: {
@@ -118,6 +129,7 @@ export async function startKubernetesHub(t: ExecutionContext, cluster: Cluster):
           flavours: ['tight'],
           on: on(),
         },
+        shell: { title: 'Shell', kind: 'terminal', image: baseImage, flavours: ['tight'], on: on() },
         lost: { title: 'Lost', kind: 'terminal', image: 'localhost/nobody-has-it:1', flavours: ['tight'], on: on() },
         rejected: {
           title: 'Rejected',

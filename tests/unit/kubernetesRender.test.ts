@@ -1,16 +1,19 @@
 import test from 'ava'
 import { assert as holds, object as anyObject, property, string } from 'fast-check'
-import { configSchema, type KubernetesConfig } from '../../spawners/kubernetes/config.ts'
+import { configSchema } from '../../spawners/kubernetes/config.ts'
+import { policyOf, type GroupsPolicy } from '../../spawners/kubernetes/groups-policy.ts'
 import { merge } from '../../spawners/kubernetes/merge.ts'
 import { dnsName, labelValue, namespaceOf } from '../../spawners/kubernetes/names.ts'
-import { networkPolicy } from '../../spawners/kubernetes/network.ts'
+import { networkPolicies } from '../../spawners/kubernetes/network.ts'
 import { profileSchema, type KubernetesProfile } from '../../spawners/kubernetes/profile.ts'
-import { renderPod, renderSecret } from '../../spawners/kubernetes/render.ts'
+import { renderPod, renderSecret, type RenderConfig } from '../../spawners/kubernetes/render.ts'
 import { LaunchRefused, type EnvironmentSpec } from '../../spawners/spawner.ts'
 import { contractSpec, spawnerContext } from '../support/spawnerSubject.ts'
 
-const config = (part: object = {}): KubernetesConfig =>
-  configSchema.parse({ agent: { from: 'node', path: '/opt/hutch' }, hostPathRoots: ['/srv'], ...part })
+const config = (part: object = {}, supplementalGroupsPolicy: GroupsPolicy = 'Merge'): RenderConfig => ({
+  ...configSchema.parse({ agent: { from: 'node', path: '/opt/hutch' }, hostPathRoots: ['/srv'], ...part }),
+  supplementalGroupsPolicy,
+})
 
 function spec(
   profile: object = {},
@@ -45,7 +48,7 @@ function spec(
 }
 
 test('a pod runs as the user: numbers, groups, nothing to gain', (t) => {
-  const pod = renderPod(spec(), config({ supplementalGroupsPolicy: 'Strict' }))
+  const pod = renderPod(spec(), config({}, 'Strict'))
   t.like(pod.spec?.securityContext, {
     runAsUser: 12_001,
     runAsGroup: 12_001,
@@ -153,6 +156,11 @@ const refusals: readonly (readonly [string, () => unknown, RegExp])[] = [
     () => renderPod(spec({ patch: { spec: { securityContext: { supplementalGroups: null } } } }), config()),
     /somebody else/,
   ],
+  [
+    'a patch of what it may reach',
+    () => renderPod(spec({ patch: { metadata: { labels: { 'hutch.dev/network': 'open' } } } }), config()),
+    /what it may reach/,
+  ],
   ['a patch of the name', () => renderPod(spec({ patch: { metadata: { name: 'other' } } }), config()), /somebody else/],
   [
     'a patch of whose it is',
@@ -218,17 +226,45 @@ test('names of anybody become names of the cluster, and stay different', (t) => 
   t.is(namespaceOf('hutch-{gid}', spec()), 'hutch-12001')
 })
 
-test('the network policy lets in only who is named, and out everywhere but to private addresses', (t) => {
-  const policy = networkPolicy('hub', config({ proxySelector: { addresses: ['10.9.0.1/32'] } }), {
-    host: '10.9.0.1',
-    port: 9,
+const report = { host: '10.9.0.1', port: 9 }
+
+test('the network policies let in only who is named, and out everywhere but to private addresses', (t) => {
+  const named = config({ proxySelector: { addresses: ['10.9.0.1/32'] }, reachable: ['10.1.2.3/32'] })
+  const [closed, open] = networkPolicies('hub', named, report) as readonly { spec: Record<string, unknown> }[]
+  const ours = { 'hutch.dev/hub': 'hub', 'app.kubernetes.io/name': 'hutch-environment' }
+  t.like(closed?.spec, {
+    podSelector: { matchLabels: ours },
+    policyTypes: ['Ingress', 'Egress'],
+    ingress: [{ from: [{ ipBlock: { cidr: '10.9.0.1/32' } }], ports: [{ port: 7_443, protocol: 'TCP' }] }],
   })
-  t.like(policy, {
-    spec: {
-      policyTypes: ['Ingress', 'Egress'],
-      ingress: [{ from: [{ ipBlock: { cidr: '10.9.0.1/32' } }], ports: [{ port: 7_443, protocol: 'TCP' }] }],
-    },
+  const [names, hub, world] = closed?.spec['egress'] as readonly object[]
+  t.like(names, { ports: [{ port: 53 }, { port: 53 }] })
+  t.deepEqual(hub, { to: [{ ipBlock: { cidr: '10.9.0.1/32' } }], ports: [{ port: 9, protocol: 'TCP' }] })
+  t.regex(JSON.stringify(world), /"0\.0\.0\.0\/0".*"10\.0\.0\.0\/8".*"fc00::\/7".*"cidr":"10\.1\.2\.3\/32"/)
+  t.deepEqual(open?.spec, {
+    podSelector: { matchLabels: { ...ours, 'hutch.dev/network': 'open' } },
+    policyTypes: ['Egress'],
+    egress: [{}],
   })
+})
+
+test('nobody named is nobody let in: an empty list of peers would be everybody', (t) => {
+  const [closed] = networkPolicies('hub', config(), { host: 'hub.example', port: 9 })
+  t.like(closed, { spec: { ingress: [] } })
+  t.is((closed as { spec: { egress: object[] } }).spec.egress.length, 2)
+  t.throws(() => config({ createNamespaces: true }), { message: /who hub and proxy are/ })
+})
+
+test('a user who is called like a namespace of the cluster gets another one', (t) => {
+  t.throws(() => config({ namespace: '{owner}' }), { message: /must begin with a word/ })
+})
+
+test('groups: strictly the account’s where every node can', (t) => {
+  const node = (can?: boolean) => ({
+    status: { features: can === undefined ? null : { supplementalGroupsPolicy: can } },
+  })
+  t.is(policyOf([node(true), node(true)]), 'Strict')
+  for (const nodes of [[], [node()], [node(true), node(false)], [node(true), node()]]) t.is(policyOf(nodes), 'Merge')
 })
 
 test('the agent: an image without a shell will do; each way in is a volume', (t) => {
