@@ -237,7 +237,7 @@ test('the network policies let in only who is named, and out everywhere but to p
     policyTypes: ['Ingress', 'Egress'],
     ingress: [{ from: [{ ipBlock: { cidr: '10.9.0.1/32' } }], ports: [{ port: 7_443, protocol: 'TCP' }] }],
   })
-  const [names, hub, world] = closed?.spec['egress'] as readonly object[]
+  const [names, hub, world] = (closed?.spec['egress'] ?? []) as readonly object[]
   t.like(names, { ports: [{ port: 53 }, { port: 53 }] })
   t.deepEqual(hub, { to: [{ ipBlock: { cidr: '10.9.0.1/32' } }], ports: [{ port: 9, protocol: 'TCP' }] })
   t.regex(JSON.stringify(world), /"0\.0\.0\.0\/0".*"10\.0\.0\.0\/8".*"fc00::\/7".*"cidr":"10\.1\.2\.3\/32"/)
