@@ -4,6 +4,7 @@ import type { Draft } from './draft.ts'
 import type { Finding } from './mistake.ts'
 import { accountMistakes } from './account-rules.ts'
 import { mountFindings } from './mount-rules.ts'
+import { offerMistakes } from './offer-rules.ts'
 import { roleMistakes } from './role-rules.ts'
 import { publicAddressFindings, isLoopbackHost, isLoopbackUrl, listensBeyondLoopback } from './addresses.ts'
 import { unknownName } from './words.ts'
@@ -24,6 +25,7 @@ export function checkRules(draft: Draft): Found {
       ...catalogueMistakes(draft),
       ...sandboxMistakes(draft),
       ...mountFindings(draft.mounts ?? []),
+      ...offerMistakes(draft),
       ...trustedProxyMistakes(draft),
       ...roleMistakes(draft),
       ...addresses.mistakes,

@@ -571,6 +571,57 @@ const service = z.strictObject({
   ),
 })
 
+const offerNames = (what: string) =>
+  z
+    .strictObject({
+      profiles: z.array(name).default([]).describe(`Profiles ${what}.`),
+      flavours: z.array(name).default([]).describe(`Flavours ${what}, of every profile that has them.`),
+      spawners: z.array(name).default([]).describe(`Spawners ${what}: an instrument's own workstation, say.`),
+      options: z
+        .record(z.string().regex(/^[a-z][A-Za-z0-9]{0,29}$/, 'is not a name of a choice'), z.array(z.string()))
+        .default({})
+        .describe(`Values ${what} of what a spawner leaves to its users, such as reservation: [beamtime] of slurm.`),
+    })
+    .prefault({})
+
+const someOf = z.array(z.string().min(1)).min(1)
+
+const offerRule = z.strictObject({
+  title: z
+    .string()
+    .min(1)
+    .max(60)
+    .describe("What the launch page writes beside the profiles that it puts first, such as 'First for imaging'."),
+  when: z
+    .strictObject({
+      users: someOf.optional().describe('It fits who is one of them.'),
+      groups: someOf.optional().describe('It fits who is in one of these groups: those with a licence, say.'),
+      instruments: someOf
+        .optional()
+        .describe("It fits proposals of one of these instruments, by the catalogue's names."),
+      techniques: someOf.optional().describe('It fits proposals of one of these techniques, in any case.'),
+      fields: z
+        .record(z.string(), someOf)
+        .optional()
+        .describe("It fits proposals whose further fields have one of these values each: { cycle: ['2026/1'] }."),
+      visit: z
+        .array(z.enum(['before', 'during', 'after']))
+        .min(1)
+        .optional()
+        .describe(
+          "It fits proposals whose visit is to come, goes on, or is over, by the catalogue's dates. An end that is a day alone counts to the end of that day.",
+        ),
+      around: duration.prefault('0s').describe('With visit: how much earlier it begins, and later it ends.'),
+    })
+    .describe('All of these must hold; those of proposals for one of the chosen ones.'),
+  opens: offerNames('that are offered only where a rule that opens them fits').describe(
+    'What it offers. Whatever any rule opens is closed to all others.',
+  ),
+  first: offerNames('that come first').describe(
+    'What it puts first: the first is what is chosen unless somebody chooses.',
+  ),
+})
+
 const database = z
   .discriminatedUnion('type', [
     z
@@ -801,6 +852,13 @@ export const configurationSchema = z.strictObject({
     .describe('Which directories an environment sees: the only way that anything is mounted.'),
   flavours: z.record(name, flavour).describe('Sizes of environments, by a short name.'),
   profiles: z.record(name, profile).describe('What users pick on the launch page, by a short name.'),
+  offers: z
+    .array(offerRule)
+    .max(200)
+    .default([])
+    .describe(
+      'Who is offered what, and what first, by who they are and what their proposals are about. Looked at for the launch page and at each launch.',
+    ),
   spawners: z.record(name, spawner).describe('Where environments run, by a short name that stays as it is.'),
   environments,
   roles: z
@@ -834,5 +892,6 @@ export type Configuration = z.output<typeof configurationSchema>
 export type ConfigurationInput = z.input<typeof configurationSchema>
 export type ProfileConfiguration = Configuration['profiles'][string]
 export type FlavourConfiguration = Configuration['flavours'][string]
+export type OfferRule = Configuration['offers'][number]
 export type MountRule = Configuration['mounts'][number]
 export type ProviderConfiguration = Configuration['login']['providers'][string]

@@ -209,6 +209,8 @@ export interface Offer {
   readonly title: string
   readonly description: string
   readonly kind: 'notebook' | 'terminal' | 'desktop' | 'web'
+  /** Why it comes first: 'First for imaging'. */
+  readonly first?: string
   readonly image?: string
   readonly flavours: readonly Readonly<{
     name: string
@@ -237,7 +239,7 @@ export type PossibleExtension =
 export interface Launches {
   /** What its spawner tells of it to the curious; nothing when it can't. */
   describe(environment: Environment): readonly Readonly<{ title: string; text: string }>[]
-  /** `proposals`: what would be chosen; then what is over a limit is marked. Absent: nothing is. */
+  /** `proposals`: what would be chosen, which rules look at; with it what is over a limit is marked. */
   offers(visitor: Launcher, proposals?: readonly Proposal[]): Promise<readonly Offer[]>
   /** Checks everything live (profile, flavour, proposals, account), makes the spec, launches. Throws Problems. */
   launch(visitor: Launcher, choices: Choices, signal: AbortSignal, options?: LaunchOptions): Promise<Environment>

@@ -4,7 +4,7 @@ import type { ScopeName } from '../../config/scopes.ts'
 import type { Catalogue, Environments, Launches, Visitor } from '../domain/services.ts'
 import { readChoices } from '../launch/choices.ts'
 import { jsonBody } from './body.ts'
-import { parse, renameSchema, searchSchema } from './input.ts'
+import { offersSchema, parse, renameSchema, searchSchema } from './input.ts'
 import type { OwnEnvironments } from './own-environments.ts'
 import { requireScope, visitorOf } from './visitor.ts'
 
@@ -71,7 +71,11 @@ export function apiRouter({ environments, own, launches, catalogue }: ApiOptions
   })
 
   router.get('/offers', async (ctx) => {
-    ctx.body = { items: await launches.offers(permitted(visitorOf(ctx), 'read:servers'), []) }
+    const visitor = permitted(visitorOf(ctx), 'read:servers')
+    const { proposals: ids } = parse(offersSchema, ctx.query)
+    const signal = AbortSignal.timeout(answerDeadlineMs)
+    const proposals = ids.length === 0 ? [] : await catalogue.entitled(visitor.user, ids, signal)
+    ctx.body = { items: await launches.offers(visitor, proposals) }
   })
 
   router.get('/proposals/:id/datasets', async (ctx) => {

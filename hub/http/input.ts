@@ -41,6 +41,14 @@ export const findSchema = z.object({
   limit: z.coerce.number().int().min(1).max(100).default(20),
 })
 
+/** With which proposals: may come many times in an address. */
+export const offersSchema = z.object({
+  proposals: z
+    .union([z.string().transform((id) => [id]), z.array(z.string())])
+    .default([])
+    .refine((ids) => ids.length <= 50 && ids.every((id) => id.length <= 64), 'must be at most 50 proposals'),
+})
+
 export const enterSchema = z.object({
   environment: z.string().max(64),
   /** The hash of the proxy's nonce cookie; issueTicket looks at its shape. */

@@ -4,7 +4,7 @@ import type { Context } from 'koa'
 import type { Configuration } from '../../config/schema.ts'
 import type { Choices } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
-import type { Catalogue, Launches, Visitor } from '../domain/services.ts'
+import type { Catalogue, Launches, Offer, Visitor } from '../domain/services.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import { answerDeadlineMs } from './api.ts'
 import { formBody } from './body.ts'
@@ -42,6 +42,15 @@ export function launchRouter(options: LaunchOptions): Router {
     pages.show(ctx, 'parts/proposal-choices', { ...(await proposalChoices(options, ctx, draft)), choosable })
   })
 
+  /** What is offered with the proposals that are ticked now. */
+  router.get('/hub/launch/offers', async (ctx) => {
+    const visitor = visitorOf(ctx)
+    const wanted = draftOfForm(ctx.query)
+    const ids = wanted.proposals ?? []
+    const chosen = ids.length === 0 ? [] : await options.catalogue.entitled(visitor.user, ids, deadline())
+    pages.show(ctx, 'parts/offers', offersShown(await launches.offers(visitor, chosen), wanted))
+  })
+
   router.post('/hub/launch', async (ctx) => {
     const visitor = visitorOf(ctx)
     const form = formBody(ctx)
@@ -57,7 +66,7 @@ export function launchRouter(options: LaunchOptions): Router {
 
   /** `below`: where in the environment the browser goes once it is ready. */
   async function launch(visitor: Visitor, choices: Choices, ctx: Context, below?: string): Promise<void> {
-    const environment = await launches.launch(visitor, choices, AbortSignal.timeout(answerDeadlineMs))
+    const environment = await launches.launch(visitor, choices, deadline())
     ctx.state['environmentId'] = environment.id
     ctx.status = 303
     const next = below === undefined ? undefined : pathWithin(environment.spec.prefix, environment.spec.prefix + below)
@@ -83,6 +92,14 @@ async function orFormAgain(
   }
 }
 
+const deadline = (): AbortSignal => AbortSignal.timeout(answerDeadlineMs)
+
+function offersShown(offers: readonly Offer[], draft: Partial<Choices>) {
+  const usable = offers.filter((each) => each.unavailable === undefined)
+  const chosen = usable.find((each) => each.profile === draft.profile) ?? usable[0]
+  return { offers, draft, chosen: chosen?.profile }
+}
+
 async function showForm(
   options: LaunchOptions,
   ctx: Context,
@@ -92,12 +109,8 @@ async function showForm(
   const proposals = await proposalChoices(options, ctx, wanted)
   const offers = await options.launches.offers(visitorOf(ctx), proposals.chosen)
   const { draft, notes } = checkDraft(wanted, offers)
-  const usable = offers.filter((each) => each.unavailable === undefined)
-  const chosen = usable.find((each) => each.profile === draft.profile) ?? usable[0]
   options.pages.show(ctx, 'launch', {
-    offers,
-    draft,
-    chosen: chosen?.profile,
+    ...offersShown(offers, draft),
     proposals,
     problem,
     // What a refusal says is said by it.

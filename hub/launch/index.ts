@@ -19,7 +19,8 @@ import { chosenData } from './chosen-data.ts'
 import { carryGroups } from './groups.ts'
 import { createExtending } from './extend.ts'
 import { deriveMounts } from './mounts.ts'
-import { flavourFor, offerOf, offeredProfiles, profileFor } from './offer.ts'
+import { flavourFor, offerOf, profileFor } from './offer.ts'
+import { standingOf } from './offer-rules.ts'
 import { offeredOptions, withOptions } from './options.ts'
 import { createPlacement, type PlacementOptions } from './placement.ts'
 import { type Plan, rowOf, specOf } from './spec.ts'
@@ -49,14 +50,15 @@ export function createLaunches(options: LaunchesOptions): Launches {
 
   async function plan(visitor: Launcher, choices: Choices, signal: AbortSignal, server?: string): Promise<Planned> {
     const { user } = visitor
-    const profile = profileFor(configuration, visitor, choices)
-    const spawner = await placement.choose(choices, profile)
-    const usual = flavourFor(configuration, profile, choices)
-    const { own, flavour } = withOptions(options.spawners.get(spawner), profile.on[spawner], usual, choices)
     const [{ proposals, datasets }, whole] = await Promise.all([
       chosenData(catalogue, user, choices, signal),
       accounts.of(user, signal),
     ])
+    const standing = standingOf(configuration, { ...visitor, proposals, now: now() })
+    const profile = profileFor(standing, choices)
+    const usual = flavourFor(configuration, profile, choices)
+    const spawner = await placement.choose(choices, profile)
+    const { own, flavour } = withOptions(options.spawners.get(spawner), profile.on[spawner], usual, choices, standing)
     const { account, warning } = carryGroups(whole, configuration.mounts, { proposals, datasets })
     const mounts = deriveMounts({
       rules: configuration.mounts,
@@ -155,14 +157,14 @@ export function createLaunches(options: LaunchesOptions): Launches {
     },
 
     async offers(visitor, proposals): Promise<readonly Offer[]> {
+      const standing = standingOf(configuration, { ...visitor, proposals: proposals ?? [], now: now() })
       const offered = await Promise.all(
-        offeredProfiles(configuration, visitor).map(async ([name, profile]) =>
+        standing.profiles.map(async (each) =>
           offerOf(
-            name,
-            profile,
+            each,
             configuration.flavours,
-            await placement.obstacles(profile),
-            offeredOptions(profile, options.spawners),
+            await placement.obstacles(each.profile),
+            offeredOptions(each.profile, options.spawners, standing),
           ),
         ),
       )

@@ -2,25 +2,16 @@
 import type { Configuration, FlavourConfiguration, ProfileConfiguration } from '../../config/schema.ts'
 import type { LaunchOption } from '../../spawners/spawner.ts'
 import type { Choices } from '../domain/environment.ts'
-import type { Launcher, Offer } from '../domain/services.ts'
+import type { Offer } from '../domain/services.ts'
 import { unknownChoice } from './choices.ts'
-
-/** By name, in the order of the configuration. */
-export function offeredProfiles(
-  { profiles }: Configuration,
-  { groups }: Pick<Launcher, 'groups'>,
-): readonly (readonly [string, ProfileConfiguration])[] {
-  return Object.entries(profiles).filter(
-    ([, profile]) => profile.groups.length === 0 || profile.groups.some((group) => groups.includes(group)),
-  )
-}
+import type { OfferedProfile, Standing } from './offer-rules.ts'
 
 /** @throws Problem badRequest; one that is for others is told apart from none at all by nothing. */
-export function profileFor(configuration: Configuration, visitor: Launcher, choices: Choices): ProfileConfiguration {
-  const offered = new Map(offeredProfiles(configuration, visitor))
-  const profile = offered.get(choices.profile)
-  if (profile === undefined) throw unknownChoice('profile', choices.profile, [...offered.keys()], 'You may choose')
-  return profile
+export function profileFor({ profiles }: Standing, { profile: name }: Choices): ProfileConfiguration {
+  const found = profiles.find((each) => each.name === name)
+  if (found !== undefined) return found.profile
+  const names = profiles.map((each) => each.name)
+  throw unknownChoice('profile', name, names, 'You may choose')
 }
 
 /** @throws Problem badRequest */
@@ -36,8 +27,7 @@ export function flavourFor(
 
 /** `obstacles`: for each of the profile's spawners why it can't run there now; undefined: it can. */
 export function offerOf(
-  name: string,
-  profile: ProfileConfiguration,
+  { name, profile, first }: OfferedProfile,
   flavours: Configuration['flavours'],
   obstacles: readonly (string | undefined)[],
   options: readonly LaunchOption[],
@@ -48,6 +38,7 @@ export function offerOf(
     title: profile.title,
     description: profile.description,
     kind: profile.kind,
+    ...(first === undefined ? {} : { first }),
     ...(profile.image === undefined ? {} : { image: profile.image }),
     flavours: profile.flavours.flatMap((flavour) => flavourOf(flavour, flavours[flavour])),
     spawners: Object.keys(profile.on),

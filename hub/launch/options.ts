@@ -2,6 +2,7 @@
 import type { FlavourConfiguration, ProfileConfiguration } from '../../config/schema.ts'
 import type { LaunchOption, SpawnerType } from '../../spawners/spawner.ts'
 import type { Choices } from '../domain/environment.ts'
+import type { Standing } from './offer-rules.ts'
 import { Problem } from '../domain/problem.ts'
 
 type OptionsOf = NonNullable<SpawnerType['launchOptions']>
@@ -14,10 +15,11 @@ export interface OptionSource {
 export function offeredOptions(
   { on }: ProfileConfiguration,
   spawners: ReadonlyMap<string, OptionSource>,
+  standing: Pick<Standing, 'options'>,
 ): readonly LaunchOption[] {
   const found = new Map<string, LaunchOption>()
   for (const [spawner, part] of Object.entries(on)) {
-    for (const option of spawners.get(spawner)?.launchOptions?.of(part) ?? []) {
+    for (const option of standing.options(spawners.get(spawner)?.launchOptions?.of(part) ?? [])) {
       const known = found.get(option.name)
       const values = [...(known?.values ?? []), ...option.values]
       const unique = values.filter(({ value }, index) => values.findIndex((each) => each.value === value) === index)
@@ -36,10 +38,11 @@ export function withOptions(
   part: unknown,
   flavour: FlavourConfiguration,
   { options = {} }: Choices,
+  standing: Pick<Standing, 'options'>,
 ): { own: unknown; flavour: FlavourConfiguration } {
   const offered = source?.launchOptions
   const chosen: Record<string, string> = {}
-  const known = offered?.of(part) ?? []
+  const known = standing.options(offered?.of(part) ?? [])
   for (const [name, value] of Object.entries(options)) {
     const option = known.find((each) => each.name === name)
     if (option === undefined) throw notOffered(name, known)

@@ -22,7 +22,7 @@ export type PageName =
 type QuotaPage = 'usage' | 'limits' | 'records' | 'time'
 type PeoplePage = 'link' | 'identities' | 'link-requests' | 'renewed'
 /** A part of a page that a script fetches to bring it up to date. */
-export type PartName = 'parts/environments' | 'parts/proposal-choices'
+export type PartName = 'parts/environments' | 'parts/proposal-choices' | 'parts/offers'
 
 export interface Asset {
   readonly body: Buffer

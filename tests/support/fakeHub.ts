@@ -408,6 +408,7 @@ const fakeOffers: readonly Offer[] = [
   {
     profile: 'notebook',
     title: 'JupyterLab',
+    first: 'First for imaging',
     description: 'Notebooks, a file browser and terminals, with the usual scientific Python packages.',
     kind: 'notebook',
     flavours: [small, large, graphics],

@@ -58,6 +58,41 @@ const rows: readonly (readonly [title: string, text: string, expected: RegExp])[
     base.replace('on: { here', 'on: { her'),
     /profiles\.lab\.on\.her: there is no spawner "her"; did you mean here\?$/,
   ],
+  [
+    'an offer of what there is not',
+    `${base}offers: [{ title: X, when: { groups: [a] }, first: { profiles: [lb] } }]`,
+    /offers\[0\]\.first\.profiles\[0\]: there is no profile "lb"; did you mean lab\?$/,
+  ],
+  [
+    'an offer for everybody',
+    `${base}offers: [{ title: X, when: { around: 1h }, first: { profiles: [lab] } }]`,
+    /offers\[0\]\.when: has no condition/,
+  ],
+  [
+    'an offer of nothing',
+    `${base}offers: [{ title: X, when: { visit: [during] } }]`,
+    /offers\[0\]: does nothing; say what it opens/,
+  ],
+  [
+    'a dataset’s folder where there is none',
+    mount("source: '{folder}', target: '/data/{proposal}', allowedRoots: [/data]"),
+    /mounts\[0\]\.source: \{folder\} is unknown here: the rule is for: proposal; write for: dataset$/,
+  ],
+  [
+    'a folder for a target',
+    mount("for: dataset, source: '{folder}', target: '/data/{folder}', allowedRoots: [/data]"),
+    /mounts\[0\]\.target: must not contain \{folder\}/,
+  ],
+  [
+    'two datasets over each other',
+    mount("for: dataset, source: '{folder}', target: '/data/{proposal}', allowedRoots: [/data]"),
+    /mounts\[0\]\.target: must contain \{dataset\} or \{datasetId\}/,
+  ],
+  [
+    'ICAT that nobody asks',
+    `${base}catalogue: { type: icat, url: https://icat.example.org/icat }`,
+    /catalogue\.reader: is missing; say who asks/,
+  ],
   ['no spawner', base.replace('on: { here: {} }', 'on: {}'), /profiles\.lab\.on: names no spawner/],
   ['a web application without command', base.replace('notebook', 'web'), /profiles\.lab\.argv: is missing; /],
   [

@@ -482,6 +482,34 @@ test('the first spawner that is well is taken, in the order of the profile, unle
   t.is(chosen.retryAfter, 60)
 })
 
+test('offers: rules hold at a launch too, with the proposals that are launched with', async (t) => {
+  const offers = [
+    { title: 'SANS', when: { techniques: ['sans'] }, opens: { profiles: ['own'] }, first: { profiles: ['own'] } },
+    { title: 'Beamtime', when: { techniques: ['sans'] }, opens: { spawners: ['cluster'] } },
+  ]
+  const spawners = { here: { type: 'local', check: well }, cluster: { type: 'kubernetes', check: well } }
+  const { launches, launch, rows } = await hub(t, { configuration: { ...two, offers }, spawners })
+  const own = { profile: 'own', flavour: 'small' }
+  const shut = await t.throwsAsync(launch('ada', { ...own, proposals: [] }), { instanceOf: Problem })
+  t.is(shut.field, 'profile')
+  const cluster = { profile: 'both', flavour: 'small', spawner: 'cluster', proposals: [] }
+  t.is((await t.throwsAsync(launch('ada', cluster), { instanceOf: Problem })).field, 'spawner')
+  await launch('ada', { ...own, proposals: ['20150042'] })
+  await launch('ada', { ...cluster, proposals: ['20150042'] })
+  await launch('ada', { profile: 'both', flavour: 'small', proposals: [] })
+  t.deepEqual(
+    rows.map(({ profile, spawner }) => [profile, spawner]),
+    [
+      ['own', 'here'],
+      ['both', 'cluster'],
+      ['both', 'here'],
+    ],
+  )
+  const chosen = { id: '1', title: '', instrument: '', technique: 'SANS', fields: {} }
+  const [first] = await launches.offers(visitor('ada'), [chosen])
+  t.like(first, { profile: 'own', first: 'SANS' })
+})
+
 test('offers: what the visitor’s groups may have, and why something can not be had now', async (t) => {
   const spawners = { here: { type: 'local', check: well }, cluster: { type: 'kubernetes', check: rejects } }
   const jupyter = { ok: false, message: 'JupyterLab is missing: install python3.' }

@@ -31,6 +31,26 @@ search.addEventListener('keydown', (event) => {
 })
 form.querySelector('[formaction="/hub/launch"]').hidden = true
 
+// What is offered follows from the proposals that are ticked.
+const offers = document.querySelector('#offers')
+const offersStatus = document.querySelector('#offers-status')
+const names = () => [...offers.querySelectorAll('input[name=profile]')].map((each) => each.value).join()
+let offersAsked = 0
+
+choices.addEventListener('change', async () => {
+  offersAsked += 1
+  const mine = offersAsked
+  const query = new URLSearchParams()
+  for (const [name, value] of new FormData(form))
+    if (typeof value === 'string' && name !== 'search') query.append(name, value)
+  const answer = await fetch(`/hub/launch/offers?${query}`, { headers: { Accept: 'text/html' } })
+  if (!answer.ok || answer.redirected || mine !== offersAsked) return
+  const before = names()
+  offers.innerHTML = await answer.text()
+  offersStatus.textContent =
+    names() === before ? '' : 'What is offered to you has changed with the data that you chose.'
+})
+
 form.addEventListener('submit', (event) => {
   if (form.dataset.sent) event.preventDefault()
   form.dataset.sent = 'yes'
