@@ -233,7 +233,7 @@ test('law: what comes first changes the order and nothing else, and whoever is n
     const context = { user: { name: 'eve' }, groups, proposals, now }
     const of = (each: Written) => standingOf(configurationSchema.parse({ ...written, offers: each }), context).profiles
     const ordered = of(offers as Written)
-    const unordered = of(offers.map(({ first: _, ...rest }) => rest) as Written)
+    const unordered = of(offers.map((rule) => ({ ...rule, first: {} })) as Written)
     const text = (list: typeof ordered) =>
       list
         .map(({ name, profile: { flavours, on } }) =>
