@@ -715,6 +715,11 @@ const environments = z
       .boolean()
       .default(false)
       .describe('Whether environments on this machine go on when the hub is stopped with Ctrl-C or SIGTERM.'),
+    staffVisits: duration
+      .prefault('1h')
+      .describe(
+        "Staff who may enter others' environments say why first; after this long they say it again. Their login's end ends it too.",
+      ),
     keepEnded: duration.prefault('30d').describe('How long ended environments stay on the home page.'),
     perUser: z.int().min(1).default(10).describe('Most environments that one user may have at once.'),
   })

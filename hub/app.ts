@@ -31,6 +31,8 @@ import { quotaApiRouter, quotaPagesRouter } from './http/quota.ts'
 import { recordsApiRouter, recordsPagesRouter, type ReadRecords } from './http/records.ts'
 import { requestLog } from './http/request-log.ts'
 import { sessionsRouter } from './http/sessions.ts'
+import { sharingRouter } from './http/sharing.ts'
+import { visitsApiRouter } from './http/visits-api.ts'
 import { timeApiRouter, timeRouter } from './http/time.ts'
 import { tokensRouter } from './http/tokens.ts'
 import { browsersOnly } from './http/visitor.ts'
@@ -41,6 +43,8 @@ import { ownerOf } from './launch/extend.ts'
 import type { Quota } from './quota/index.ts'
 import type { Requests } from './quota/requests.ts'
 import type { Logins } from './identity/logins.ts'
+import type { Grantees } from './sharing/grantees.ts'
+import type { Sharing } from './sharing/index.ts'
 import type { Tokens } from './identity/tokens.ts'
 import { environmentOrigin } from './web/environment-url.ts'
 import { createWeb } from './web/render.ts'
@@ -67,6 +71,8 @@ export interface AppOptions {
   readonly records: ReadRecords
   readonly catalogue: Catalogue
   readonly audit: Pick<Audit, 'write' | 'note'>
+  readonly sharing: Sharing
+  readonly grantees: Grantees
   /** JupyterHub's API. */
   readonly operations: readonly Operation[]
   /** 32 bytes, shared with the proxy (proxy/ticket.ts). */
@@ -98,6 +104,7 @@ export function createApp(options: AppOptions): Koa {
     log,
     now,
     newId,
+    sharing,
     heartbeatMs = 15_000,
   } = options
   const web = createWeb({ hub: configuration.hub, warnMs: configuration.login.warn, now })
@@ -146,11 +153,12 @@ export function createApp(options: AppOptions): Koa {
     linkApiRouter(identity.linking),
     quotaApiRouter({ quota: options.quota, requests: options.requests, catalogue, log }),
     recordsApiRouter(options.records),
+    visitsApiRouter({ configuration, publicUrl, environments, own, sharing }),
     eventsRouter({ environments, own, stillValid: identity.stillValid, log, heartbeatMs }),
   ])
   app.use(browsersOnly())
   use(app, [
-    homeRouter({ environments, own, catalogue, pages, notices, log }),
+    homeRouter({ configuration, publicUrl, environments, own, sharing, catalogue, pages, notices, log }),
     timeRouter({ environments, own, launches, pages, originOf, now }),
     launchRouter({ configuration, own, launches, catalogue, pages, notices, log }),
     proposalRouter({ configuration, catalogue, pages, log }),
@@ -161,10 +169,12 @@ export function createApp(options: AppOptions): Koa {
     recordsPagesRouter(options.records, pages),
     sessionsRouter({ logins: identity.logins, audit, pages }),
     identitiesRouter({ linking: identity.linking, pages, now }),
+    sharingRouter({ configuration, publicUrl, environments, own, sharing, grantees: options.grantees, pages, now }),
     enterRouter({
       configuration,
       publicUrl,
-      own,
+      environments,
+      sharing,
       pages,
       authorisation: identity.authorisation,
       audit,

@@ -43,6 +43,8 @@ import { prepareStateFolder, type StateFolder } from './setup/state-folder.ts'
 import { createSpawners, type NamedSpawner } from './spawners.ts'
 import { oldestLaunchAt } from './store/environments.ts'
 import { openStore, type Store } from './store/index.ts'
+import { createGrantees } from './sharing/grantees.ts'
+import { createSharing } from './sharing/index.ts'
 
 export interface HubOptions {
   /** As config/load.ts gives it. */
@@ -142,7 +144,7 @@ async function makeRooms(
   { environments, routes }: Reconciled,
   spawners: ReadonlyMap<string, NamedSpawner>,
   jupyter: Jupyter,
-): Promise<Pick<Rooms, 'identity' | 'app' | 'quota' | 'notifier' | 'lifetimes' | 'notices' | 'demo'>> {
+): Promise<Pick<Rooms, 'identity' | 'app' | 'quota' | 'notifier' | 'lifetimes' | 'notices' | 'sweep' | 'demo'>> {
   const { configuration, publicUrl, folder, secrets, store, audit, registry, log } = ground
   const shared = { configuration, publicUrl, environments, audit, now, log }
   const inState = { stateFolder: folder.path, now, log }
@@ -220,10 +222,21 @@ async function makeRooms(
     quota,
     newId: environmentId(randomBytes),
   })
+  const sharing = createSharing({
+    ...shared,
+    store,
+    routes,
+    notifier,
+    catalogue,
+    authorisation: identity.authorisation,
+    groupsOf: (user) => loginGroups(identity, user),
+    newId: () => randomBytes(12).toString('hex'),
+  })
   const operations = createJupyterHubApi({
     ...shared,
     store,
     identity,
+    sharing,
     serviceTokens: services,
     launches,
     routes,
@@ -237,6 +250,8 @@ async function makeRooms(
     requests: createRequests({ ...shared, store, quota, notifier, newId: randomUUID }),
     records: (query) => recordsOf(store.db, query),
     catalogue,
+    sharing,
+    grantees: createGrantees({ db: store.db, groups: identity.access.groups }),
     operations,
     admissionKey: secrets.admissionKey,
     registry,
@@ -244,11 +259,14 @@ async function makeRooms(
     newId: randomUUID,
   })
   const notices = createNotices({ ...shared, launches, quota, loginWarnMs: configuration.login.warn })
-  return { identity, app, quota, notifier, lifetimes, notices, demo }
+  return { identity, app, quota, notifier, lifetimes, notices, sweep: sharing.sweep, demo }
 }
 
 /** As the providers said at the last login, and those that the hub keeps. */
-async function loginGroups({ vouching, access }: Identity, user: User): Promise<readonly string[]> {
+async function loginGroups(
+  { vouching, access }: Identity,
+  user: Pick<User, 'id' | 'name'>,
+): Promise<readonly string[]> {
   const [vouched, kept] = await Promise.all([vouching.of(user.id), access.groups.of(user)])
   return [...(vouched?.groups ?? []), ...kept]
 }

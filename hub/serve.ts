@@ -19,6 +19,7 @@ import type { Notifier } from './notify/index.ts'
 import type { Lifetimes } from './quota/lifetimes.ts'
 import type { Quota } from './quota/index.ts'
 import type { Reconciled } from './reconcile/index.ts'
+import type { Sweep } from './sharing/sweep.ts'
 import { startProxy, writeProxyFiles } from './supervise/start-proxy.ts'
 
 export interface Rooms {
@@ -29,6 +30,7 @@ export interface Rooms {
   readonly notifier: Notifier
   readonly lifetimes: Lifetimes
   readonly notices: NoticesFor
+  readonly sweep: Sweep
   readonly demo: DemoProvider | undefined
   /** Kept over restarts: agents that outlive this hub report to it. */
   readonly agentsPort: number
@@ -37,12 +39,14 @@ export interface Rooms {
 /** Returns when browsers can come. What it opens is closed with `opened`, the last first. */
 export async function serve(ground: Ground, rooms: Rooms, opened: AsyncDisposableStack): Promise<void> {
   const { configuration, publicUrl, folder, secrets, registry, store, audit, log } = ground
-  const { reconciler, identity, app, quota, notifier, lifetimes, notices, demo, agentsPort } = rooms
+  const { reconciler, identity, app, quota, notifier, lifetimes, notices, sweep, demo, agentsPort } = rooms
   await reconciler.start()
   notifier.start()
   opened.defer(() => notifier.close())
   lifetimes.start()
   opened.defer(() => lifetimes.close())
+  sweep.start()
+  opened.defer(() => sweep.close())
   identity.refresher.start()
   opened.defer(() => identity.refresher.close())
   const agents = agentsServer({ ...reconciler, notices, log })

@@ -2,6 +2,7 @@
 import type { Route, Target } from '../../proxy/feed.ts'
 import { environmentHost } from './environment-host.ts'
 import type { Environment } from './environment.ts'
+import { viewersOf } from './viewers.ts'
 
 /** Where an application without an agent said that it listens. */
 export function plainUrl(host: string, port: number): URL {
@@ -15,6 +16,7 @@ export function plainUrl(host: string, port: number): URL {
 export function routeOf(environment: Environment, hosts: string | undefined): Route | undefined {
   const { address, id, owner, userId, spec } = environment
   if (address === undefined) return undefined
+  const viewers = viewersOf(spec)
   return {
     id,
     generation: address.generation,
@@ -22,6 +24,7 @@ export function routeOf(environment: Environment, hosts: string | undefined): Ro
     host: hosts === undefined ? null : environmentHost(hosts, owner),
     owner: { id: userId, name: owner },
     target: targetOf(environment, address),
+    ...(viewers === undefined ? {} : { viewers }),
   }
 }
 

@@ -3,7 +3,9 @@ import { Router } from '@koa/router'
 import type { Context } from 'koa'
 import { Problem } from '../domain/problem.ts'
 import type { Catalogue, Environments, Proposal, Visitor } from '../domain/services.ts'
+import type { Configuration } from '../../config/schema.ts'
 import type { Log } from '../../spawners/spawner.ts'
+import type { Sharing } from '../sharing/index.ts'
 import { type EnvironmentView, isTrouble, versionOf } from '../web/environment-view.ts'
 import { answerDeadlineMs } from './api.ts'
 import { formBody } from './body.ts'
@@ -11,9 +13,13 @@ import { parse, renameSchema, searchSchema } from './input.ts'
 import type { OwnEnvironments } from './own-environments.ts'
 import type { Pages } from './pages.ts'
 import { rememberRename, takeRename } from './renamed.ts'
+import { sharedWith } from './sharing.ts'
 import { visitorOf } from './visitor.ts'
 
 export interface HomeOptions {
+  readonly configuration: Configuration
+  readonly publicUrl: URL
+  readonly sharing: Sharing
   readonly environments: Environments
   readonly own: OwnEnvironments
   readonly catalogue: Catalogue
@@ -24,7 +30,7 @@ export interface HomeOptions {
 }
 
 export function homeRouter(options: HomeOptions): Router {
-  const { environments, own, pages, notices } = options
+  const { environments, own, sharing, pages, notices } = options
   const router = new Router()
 
   router.get('/', (ctx) => {
@@ -38,8 +44,14 @@ export function homeRouter(options: HomeOptions): Router {
 
   router.get('/hub/home', async (ctx) => {
     const visitor = visitorOf(ctx)
-    const [listed, proposals] = await Promise.all([listing(own, visitor), proposalPage(options, ctx, visitor)])
-    pages.show(ctx, 'home', { ...listed, renamed: renamedIn(ctx, listed), proposals, notices: notices() })
+    const [listed, proposals, shared, visits] = await Promise.all([
+      listing(own, visitor),
+      proposalPage(options, ctx, visitor),
+      sharedWith(options, visitor),
+      sharing.visits.unread(visitor.user.id),
+    ])
+    const renamed = renamedIn(ctx, listed)
+    pages.show(ctx, 'home', { ...listed, renamed, proposals, shared, visits, notices: notices() })
   })
 
   router.get('/hub/home/environments', async (ctx) => {

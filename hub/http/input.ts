@@ -20,10 +20,29 @@ export const askSchema = z.object({ note: line(500).default('') })
 
 export const approveSchema = z.strictObject({ user: line(64).transform((text) => text.trim()) })
 
-export const refuseSchema = z.strictObject({
-  reason: line(500)
-    .transform((text) => text.trim())
-    .refine((text) => text !== '', 'must say why: the person reads it'),
+const because = line(500)
+  .transform((text) => text.trim())
+  .refine((text) => text !== '', 'must say why: the person reads it')
+
+export const refuseSchema = z.strictObject({ reason: because })
+
+/** Why one of the staff enters another's environment: its owner reads it. */
+export const reasonSchema = z.object({ reason: because })
+
+export const shareSchema = z.object({
+  with: z
+    .string()
+    .max(300)
+    .transform((text) => text.trim()),
+  kind: z.enum(['user', 'group']).default('user'),
+  role: z.enum(['guest', 'viewer']).default('guest'),
+  /** Absent or empty: as long as the environment. Else a number of hours. */
+  hours: z.literal('').or(z.coerce.number().positive().max(8_760)).default(''),
+})
+
+export const shareLinkSchema = z.object({
+  role: z.enum(['guest', 'viewer']).default('guest'),
+  hours: z.coerce.number().positive().max(720).default(24),
 })
 
 export const identitySchema = z.strictObject({ issuer: z.string().max(2_000), subject: z.string().max(255) })
@@ -54,6 +73,7 @@ export const enterSchema = z.object({
   /** The hash of the proxy's nonce cookie; issueTicket looks at its shape. */
   nonce: z.string().max(128),
   next: z.string().max(4_096).optional(),
+  understood: z.literal('yes').optional(),
 })
 
 export const belowSchema = z.object({ below: z.string().max(4_096).optional() })

@@ -7,6 +7,7 @@ import { quotaStep } from './migrations/quota.ts'
 import { requestsStep } from './migrations/requests.ts'
 import { lifetimesStep } from './migrations/lifetimes.ts'
 import { links } from './migrations/links.ts'
+import { sharingStep } from './migrations/sharing.ts'
 import { StateError } from './state-error.ts'
 
 export type DatabaseType = 'sqlite' | 'postgresql'
@@ -42,6 +43,7 @@ function migrations(type: DatabaseType): Readonly<Record<string, Migration>> {
     '0007-requests': { up: requestsStep },
     '0008-accounts': { up: accountsSeen },
     '0009-lifetimes': { up: lifetimesStep },
+    '0010-sharing': { up: sharingStep },
   }
 }
 

@@ -6,8 +6,9 @@ import type { Generated, Insertable, Selectable } from 'kysely'
 import type { RequestTables } from './migrations/requests.ts'
 import type { LifetimeColumns } from './migrations/lifetimes.ts'
 import type { QuotaColumns, QuotaTables } from './migrations/quota.ts'
+import type { SharingTables } from './migrations/sharing.ts'
 
-export interface Tables extends QuotaTables, RequestTables {
+export interface Tables extends QuotaTables, RequestTables, SharingTables {
   users: UsersTable
   identities: IdentitiesTable
   logins: LoginsTable

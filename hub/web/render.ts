@@ -19,7 +19,9 @@ export type PageName =
   | 'logout'
   | PeoplePage
   | QuotaPage
+  | SharingPage
 type QuotaPage = 'usage' | 'limits' | 'records' | 'time'
+type SharingPage = 'sharing' | 'guest' | 'reason' | 'accept-share'
 type PeoplePage = 'link' | 'identities' | 'link-requests' | 'renewed'
 /** A part of a page that a script fetches to bring it up to date. */
 export type PartName = 'parts/environments' | 'parts/proposal-choices' | 'parts/offers'

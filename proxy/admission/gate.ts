@@ -129,7 +129,8 @@ export function createGate(options: GateOptions): Gate {
       route,
       entry,
       ...(view === 'listen' ? { listensOnly: true } : {}),
-      active: () => options.active(route.id),
+      // Its owner's use, and that of guests, keeps it; who looks on, or is of the staff, is not its user.
+      ...(entry.role === 'owner' || entry.role === 'guest' ? { active: () => options.active(route.id) } : {}),
     }
   }
 

@@ -20,6 +20,8 @@ interface Scene {
   readonly name: string
   readonly path: string
   readonly as?: string
+  /** Whether environments have host names of their own. */
+  readonly hosts?: true
   readonly arrange?: (hub: FakeHub) => void
   readonly act?: (page: Page) => Promise<unknown>
 }
@@ -86,6 +88,28 @@ const scenes: readonly Scene[] = [
   { name: 'waiting-unreachable', path: '/hub/environments/lost1', as: 'alice', arrange: fillHome },
   { name: 'waiting-failed', path: '/hub/environments/failed1', as: 'alice', arrange: fillHome },
   { name: 'waiting-ended', path: '/hub/environments/ended1', as: 'alice', arrange: fillHome },
+  { name: 'home-shared', path: '/hub/home', as: 'alice', arrange: fillShared },
+  { name: 'sharing', path: '/hub/environments/ready1/sharing', as: 'alice', hosts: true, arrange: fillShared },
+  { name: 'sharing-closed', path: '/hub/environments/ready1/sharing', as: 'alice', arrange: fillHome },
+  {
+    name: 'sharing-link',
+    path: '/hub/environments/desk1/sharing',
+    as: 'alice',
+    hosts: true,
+    arrange: fillShared,
+    act: async (page) => {
+      await page.getByRole('button', { name: 'Make a link' }).click()
+      await page.waitForSelector('#new-link')
+    },
+  },
+  {
+    name: 'enter-guest',
+    path: `/hub/enter?environment=others1&nonce=${'n'.repeat(43)}`,
+    as: 'alice',
+    arrange: asGuest,
+  },
+  { name: 'enter-staff', path: `/hub/enter?environment=others1&nonce=${'n'.repeat(43)}`, as: 'ada', arrange: asStaff },
+  { name: 'accept-share', path: '/hub/accept-share?code=link2', as: 'bob', arrange: fillShared },
   { name: 'error-404', path: '/hub/nothing/here', as: 'alice' },
   { name: 'error-403', path: '/hub/open?next=/user/bob/x/', as: 'alice' },
   {
@@ -116,7 +140,7 @@ function chosen(): readonly Scene[] {
 }
 
 async function look(t: ExecutionContext, opened: Browser, scene: Scene, width: number): Promise<void> {
-  const hub = await fakeHub(t)
+  const hub = await fakeHub(t, scene.hosts ? { environments: { hosts: '{user}.envs.example.org' } } : {})
   scene.arrange?.(hub)
   const { page, errors } = await visitor(opened, { viewport: { width, height: 900 } })
   const complaints: string[] = []
@@ -213,4 +237,58 @@ function fillHome({ environments }: FakeHub): void {
     requestedAt: ago(28 * hour),
   })
   environments.put({ ...fakeEnvironment(environments.put({ id: 'others1' }).id, 'bob'), userId: 'u-bob' })
+}
+
+function fillShared(hub: FakeHub): void {
+  fillHome(hub)
+  const { environments, shared } = hub
+  const [ready, others] = [environments.put({ id: 'ready1' }), environments.put({ id: 'others1' })]
+  const { spec } = ready
+  const desktop = { ...spec, application: { ...spec.application, kind: 'desktop' as const } }
+  const desk = environments.put({ id: 'desk1', title: 'Desktop', spec: desktop })
+  const at = (ms: number): Date => new Date(Date.now() + ms)
+  const bob = { id: 'u-bob', name: 'bob', title: 'Bob Brandt' }
+  const share = { id: 's1', environment: ready.id, role: 'guest', createdAt: at(-hour) } as const
+  shared.shares.push(
+    { ...share, with: { kind: 'user', ...bob }, expiresAt: at(5 * hour) },
+    { ...share, id: 's2', role: 'viewer', with: { kind: 'group', name: 'instrument scientists of SANS2D' } },
+    { ...share, id: 's3', with: { kind: 'group', name: 'reduction' }, endedAt: at(-1_000) },
+  )
+  shared.codes.push({
+    id: 'link2',
+    environment: desk.id,
+    role: 'viewer',
+    createdAt: at(-hour),
+    expiresAt: at(23 * hour),
+    uses: 2,
+  })
+  const alice = { id: 'u-alice', name: 'alice' }
+  const visit = { environment: ready.id, owner: alice, beganAt: at(-0.2 * hour), expiresAt: at(0.8 * hour) }
+  shared.visits.push(
+    {
+      ...visit,
+      id: 'v1',
+      visitor: { id: 'u-ada', name: 'ada', title: 'Ada Admin' },
+      role: 'administrator',
+      reason: 'Ticket 4711: the kernel dies when it reads run 71234, and you asked us to look',
+    },
+    { ...visit, id: 'v2', visitor: bob, role: 'guest', reason: '', endedAt: at(-0.1 * hour) },
+  )
+  const mine = { ...share, with: { kind: 'user' as const, id: 'u-alice', name: 'alice', title: 'Alice Amberg' } }
+  shared.openTo.push(
+    { share: { ...mine, expiresAt: at(3 * hour) }, environment: others },
+    { share: { ...mine, role: 'viewer', with: { kind: 'group', name: 'reduction' } }, environment: desk },
+  )
+}
+
+function asGuest(hub: FakeHub): void {
+  fillShared(hub)
+  const [first] = hub.shared.openTo
+  if (first) hub.shared.way = { by: 'share', ...first }
+}
+
+function asStaff(hub: FakeHub): void {
+  fillShared(hub)
+  const [first] = hub.shared.openTo
+  if (first) hub.shared.way = { by: 'reason', environment: first.environment }
 }

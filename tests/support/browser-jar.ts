@@ -1,5 +1,6 @@
 /** As much of a browser as logins need: cookies by host and path, redirects one by one, Sec-Fetch-Site and Origin. */
-import { request } from 'undici'
+import { Agent, request } from 'undici'
+import { lookupLocal } from './localhost.ts'
 
 export interface Jar {
   /** A navigation, redirects followed. `trail` has every address on the way. */
@@ -47,6 +48,7 @@ const mostRedirects = 20
 /** `always`: headers of every request. */
 export function createJar(kept: readonly Cookie[] = [], always: Readonly<Record<string, string>> = {}): Jar {
   let cookies = [...kept]
+  const dispatcher = new Agent({ connect: { lookup: lookupLocal } })
 
   function header(url: URL): string {
     return cookies
@@ -81,6 +83,7 @@ export function createJar(kept: readonly Cookie[] = [], always: Readonly<Record<
     if (!sent.has('sec-fetch-mode')) sent.set('sec-fetch-mode', 'navigate')
     if (form) sent.set('content-type', 'application/x-www-form-urlencoded')
     const response = await request(url, {
+      dispatcher,
       method,
       headers: Object.fromEntries(sent),
       body: form ? new URLSearchParams(form).toString() : null,

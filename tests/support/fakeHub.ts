@@ -8,6 +8,7 @@ import { Router } from '@koa/router'
 import type { ExecutionContext } from 'ava'
 import { Registry } from 'prom-client'
 import { type Configuration, type ConfigurationInput, configurationSchema } from '../../config/schema.ts'
+import { fakeSharing, type SharedThings } from './fakeSharing.ts'
 import { fakeQuota, fakeRequests } from './quota.ts'
 import { type AppOptions, createApp } from '../../hub/app.ts'
 import { notOpen } from '../../hub/catalogue/not-open.ts'
@@ -46,6 +47,7 @@ export interface FakeHub {
   readonly tokens: Map<string, { user: string; scopes: readonly string[] }>
   /** Thrown by the next launches, when set. */
   readonly failing: { launch?: unknown; catalogue?: unknown; store?: unknown }
+  readonly shared: SharedThings
   /** Ends the person's logins. */
   logOut(name: string): void
 }
@@ -85,6 +87,7 @@ export async function fakeHub(
   }
   const environments = fakeEnvironments(hub.failing)
   const audit = rememberedAudit()
+  const { things: shared, ...sharing } = fakeSharing()
   const services: AppOptions = {
     configuration,
     publicUrl: new URL(url),
@@ -94,6 +97,7 @@ export async function fakeHub(
     catalogue: fakeCatalogue(hub),
     audit,
     operations: [],
+    ...sharing,
     quota: fakeQuota(),
     requests: fakeRequests(),
     records: () => Promise.resolve([]),
@@ -107,7 +111,7 @@ export async function fakeHub(
   }
   const handle = createApp(services).callback()
   server.on('request', (request, response) => void handle(request, response))
-  return { ...hub, environments, audit }
+  return { ...hub, environments, audit, shared }
 }
 
 async function close(server: Server): Promise<void> {

@@ -119,6 +119,7 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
         environments: {
           outliveHub: false,
           keepEnded: 1,
+          staffVisits: 3_600_000,
           perUser: 10,
           ...(options.hosts === undefined ? {} : { hosts: options.hosts }),
         },

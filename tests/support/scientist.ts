@@ -1,6 +1,7 @@
 /** A scientist without a browser: logs in, launches, enters and works through the proxy, as pages and JupyterLab do. */
 import { WebSocket } from 'ws'
 import { createJar, type Jar, type Page } from './browser-jar.ts'
+import { lookupLocal } from './localhost.ts'
 import { until } from './until.ts'
 
 export interface Launched {
@@ -75,7 +76,7 @@ export function scientistWith(jar: Jar, hubUrl: string, name: string): Scientist
         ...choices,
       })
       if (status >= 300) throw new Error(`the launch was answered with ${status}: ${JSON.stringify(body)}`)
-      return { id: body.id, url: `${hubUrl}/user/${name}/${body.id}/` }
+      return { id: body.id, url: new URL(`/user/${name}/${body.id}/`, body.url).href }
     },
     async enter(launched) {
       await until(
@@ -99,7 +100,9 @@ export function scientistWith(jar: Jar, hubUrl: string, name: string): Scientist
     socket(launched, path) {
       const url = new URL(path, launched.url)
       url.protocol = 'ws:'
-      return new WebSocket(url, { headers: { cookie: jar.header(launched.url), origin: hubUrl } })
+      // Of its own page, as a browser says it; the hub's origin is foreign where environments have hosts of their own.
+      const headers = { cookie: jar.header(launched.url), origin: new URL(launched.url).origin }
+      return new WebSocket(url, { headers, lookup: lookupLocal })
     },
   }
 }

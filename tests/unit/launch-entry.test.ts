@@ -52,6 +52,25 @@ test('an entry ends with the login, and after a day at most', (t) => {
   t.like(ending(10_000), { expiresAt: at + 10_000, entryExpiresAt: at + 10_000 })
 })
 
+const visit = {
+  id: 'visit-1',
+  role: 'guest' as const,
+  environment: id,
+  visitor: { id: 'u1', name: 'ada', title: 'Ada' },
+  expiresAt: new Date(at + hour),
+}
+const others = { id, userId: 'u2' }
+
+test("a visitor's ticket names the visit, and ends with it", (t) => {
+  t.like(read({ environment: others, visit }), { role: 'guest', share: 'visit-1', entryExpiresAt: at + hour })
+  const long = { ...visit, role: 'administrator' as const, expiresAt: new Date(at + 99 * hour) }
+  t.like(read({ environment: others, visit: long }), { role: 'administrator', entryExpiresAt: at + 8 * hour })
+  const owners = read({ visit })
+  t.like(owners, { role: 'owner', entryExpiresAt: at + 8 * hour })
+  t.is(owners?.share, undefined, 'an owner needs no visit')
+})
+
+const elsewhere = environmentId((size) => randomBytes(size))()
 const refused: readonly (readonly [what: string, type: ProblemType, changes: Partial<TicketRequest>])[] = [
   ['another person', 'forbidden', { environment: { id, userId: 'u2' } }],
   [
@@ -59,6 +78,12 @@ const refused: readonly (readonly [what: string, type: ProblemType, changes: Par
     'forbidden',
     { environment: { id, userId: 'u2' }, visitor: { ...visitor, user: { ...visitor.user, admin: true } } },
   ],
+  [
+    "another's visit",
+    'forbidden',
+    { environment: others, visit: { ...visit, visitor: { ...visit.visitor, id: 'u3' } } },
+  ],
+  ['a visit elsewhere', 'forbidden', { environment: others, visit: { ...visit, environment: elsewhere } }],
   ['a token', 'forbidden', { visitor: { ...visitor, by: 'token' } }],
   ['a login that is over', 'notLoggedIn', { visitor: { ...visitor, expiresAt: now } }],
   ['no nonce', 'badRequest', { nonceHash: '' }],

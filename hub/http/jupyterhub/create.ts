@@ -6,6 +6,8 @@ import type { Identity } from '../../identity/index.ts'
 import { createPeople } from '../../identity/people.ts'
 import { createClients } from '../../oauth/clients.ts'
 import { createCodes } from '../../oauth/codes.ts'
+import { createGrantees } from '../../sharing/grantees.ts'
+import type { Sharing } from '../../sharing/index.ts'
 import type { Store } from '../../store/index.ts'
 import { environmentOrigin } from '../../web/environment-url.ts'
 import { jupyterHubOperations } from './index.ts'
@@ -21,6 +23,7 @@ export interface JupyterHubApiOptions {
   readonly environments: Environments
   readonly launches: Launches
   readonly routes: RouteTable
+  readonly sharing: Sharing
   readonly newId: () => string
   readonly now: () => Date
   readonly log: Log
@@ -46,6 +49,8 @@ export function createJupyterHubApi(options: JupyterHubApiOptions): readonly Ope
     originOf,
     keepEndedMs: configuration.environments.keepEnded,
     services: configuration.services,
+    sharing: options.sharing,
+    grantees: createGrantees({ db: store.db, groups: access.groups }),
     clients: createClients({
       environments,
       secretOf: (id) => serverTokens.of(id),

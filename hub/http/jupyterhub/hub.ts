@@ -84,32 +84,7 @@ export function hubOperations(tools: ApiTools): readonly Operation[] {
         return { status: 200 }
       },
     }),
-    ...notHere(),
   ]
-}
-
-/** JupyterHub's shares have other rules than ours: pages and API of this hub's own are for that. */
-function notHere(): readonly Operation[] {
-  const paths = [
-    '/shares/{user}',
-    '/shares/{user}/{server}',
-    '/share-codes/{user}',
-    '/share-codes/{user}/{server}',
-  ] as const
-  return paths.flatMap((path) =>
-    (['GET', 'POST', 'PATCH', 'DELETE'] as const).map((method) =>
-      operation({
-        method,
-        path,
-        summary: 'Not here',
-        answers: {},
-        handle({ ctx }) {
-          demand(ctx, ['shares', 'read:shares'])
-          throw new Problem('notFound', 'This hub shares environments in its own way: see its pages, not this address.')
-        },
-      }),
-    ),
-  )
 }
 
 function targetText(target: ReturnType<ApiTools['routes']['routes']>[number]['target']): string {

@@ -12,11 +12,12 @@ import { type Operation, operation, routerOf } from './operation.ts'
 import { roleOperations } from './roles.ts'
 import { serverOperations } from './servers.ts'
 import { serviceOperations } from './services.ts'
+import { shareOperations, type ShareTools } from './shares.ts'
 import { tokenOperations } from './tokens.ts'
 import { type ApiTools, jupyterHubVersion } from './tools.ts'
 import { userOperations } from './users.ts'
 
-export type JupyterHubOptions = ApiTools & OAuthTools
+export type JupyterHubOptions = ApiTools & OAuthTools & ShareTools
 
 export function jupyterHubOperations(tools: JupyterHubOptions): readonly Operation[] {
   const operations: Operation[] = [
@@ -27,6 +28,7 @@ export function jupyterHubOperations(tools: JupyterHubOptions): readonly Operati
     ...groupOperations(tools),
     ...roleOperations(tools),
     ...serviceOperations(tools),
+    ...shareOperations(tools),
     ...oauthOperations(tools),
     ...batchOperations(tools),
   ]
