@@ -81,15 +81,12 @@ export function sharingRouter(options: SharingPagesOptions): Router {
     })
   })
 
-  for (const [verb, change] of [
-    ['end', shares.end],
-    ['restore', shares.restore],
-  ] as const) {
+  for (const verb of ['end', 'restore'] as const) {
     router.post(`/hub/environments/:id/sharing/:share/${verb}`, async (ctx) => {
       const environment = await own.get(ctx, ctx.params['id'])
       await orAgain(ctx, environment, async () => {
         formBody(ctx)
-        await change(environment, ctx.params['share'] ?? '', actorOf(visitorOf(ctx)))
+        await shares[verb](environment, ctx.params['share'] ?? '', actorOf(visitorOf(ctx)))
       })
     })
   }

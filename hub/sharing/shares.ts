@@ -28,7 +28,7 @@ export interface Shares {
   get(id: string): Promise<Share | undefined>
 }
 
-export interface NewShare {
+interface NewShare {
   readonly with: Grantee
   readonly role: ShareRole
   readonly expiresAt?: Date

@@ -6,7 +6,7 @@ import test, { type ExecutionContext } from 'ava'
 import { createApiClient, documentedOperations, type ApiClient } from '../support/api-client.ts'
 import { startFakeBackend } from '../support/fakeBackend.ts'
 import { fakeSite } from '../support/fakeSite.ts'
-import { startHutch, type RunningHutch } from '../support/hutch.ts'
+import { freePort, startHutch, type RunningHutch } from '../support/hutch.ts'
 import { startPostgresServer } from '../support/postgres.ts'
 import { logInAs, type Scientist } from '../support/scientist.ts'
 import { temporaryFolder } from '../support/temporary.ts'
@@ -37,6 +37,8 @@ async function site(t: ExecutionContext, type: (typeof databases)[number]): Prom
     await writeFile(join(folder, `${name}.token`), `${token}\n`)
     await chmod(join(folder, `${name}.token`), 0o600)
   }
+  const port = await freePort()
+  const publicUrl = `http://localhost:${port}`
   const args = await fakeSite({
     folder,
     backend: backend.url,
@@ -54,9 +56,11 @@ async function site(t: ExecutionContext, type: (typeof databases)[number]): Prom
         'muon-contacts': { like: 'local-contact', of: ['muons'], groups: ['muon-staff'] },
       },
       groups: { muons: { users: ['bob'] }, 'muon-staff': { users: ['mia'] } },
+      publicUrl,
+      environments: { perUser: 20, outliveHub: true, hosts: '{user}.localhost' },
     },
   })
-  const hutch = await startHutch(t, { state: join(folder, 'state'), args })
+  const hutch = await startHutch(t, { state: join(folder, 'state'), args, port, publicUrl })
   const root = createApiClient(t, hutch.url, tokens.root)
   const ada = await logInAs(hutch.url, 'ada', (await hutch.passwords())['ada'] ?? '')
   return { hutch, root, watcher: root.as(tokens.watcher), ada }
@@ -203,9 +207,13 @@ async function servers(t: ExecutionContext, { root, watcher }: Site): Promise<vo
   t.true(seen <= Date.now(), 'nobody is active in the future')
 
   const routes = (await root.ask('GET', '/proxy')).body
-  t.like(routes['/user/bob/lab/'], { routespec: '/user/bob/lab/', data: { user: 'bob', server_name: 'lab' } })
+  t.like(routes['bob.localhost/user/bob/lab/'], {
+    routespec: 'bob.localhost/user/bob/lab/',
+    data: { user: 'bob', server_name: 'lab' },
+  })
   t.is((await root.ask('POST', '/proxy')).status, 200)
   t.is((await root.ask('DELETE', '/users/bob')).status, 409, 'something runs')
+  await shared(t, root)
 
   t.is((await watcher.ask('DELETE', '/users/bob/servers/lab', { remove: true })).status, 202)
   t.is((await watcher.ask('DELETE', '/users/bob/server')).status, 202)
@@ -234,6 +242,59 @@ async function servers(t: ExecutionContext, { root, watcher }: Site): Promise<vo
     { timeoutMs: 60_000, everyMs: 200 },
   )
   t.regex(refused, /The queue is closed to you/)
+}
+
+/** While bob's default server and his `lab` run. */
+async function shared(t: ExecutionContext, root: ApiClient): Promise<void> {
+  const names = (body: { items: { user: { name: string } | null; group: { name: string } | null }[] }) =>
+    body.items.map(({ user, group }) => user?.name ?? group?.name)
+  for (const place of ['/shares/bob/', '/shares/bob/lab']) {
+    t.like((await root.ask('POST', place, { user: 'mia', expires_in: 3_600 })).body, {
+      kind: 'user',
+      user: { name: 'mia' },
+      group: null,
+      role: 'guest',
+      scopes: [`access:servers!server=bob/${place.endsWith('lab') ? 'lab' : ''}`],
+    })
+    t.is((await root.ask('POST', place, { group: 'muons', scopes: ['access:servers'] })).status, 200)
+    for (const [wrong, field] of [
+      [{}, 'user'],
+      [{ user: 'mia', group: 'muons' }, 'user'],
+      [{ user: 'nobody' }, 'user'],
+      [{ group: 'nobody' }, 'group'],
+      [{ user: 'bob' }, 'user'],
+      [{ user: 'mia', scopes: ['admin:users'] }, 'scopes'],
+      [{ user: 'mia', scopes: ['access:servers!server=ada/lab'] }, 'scopes'],
+      [{ user: 'mia', role: 'viewer' }, 'role'],
+      [{ user: 'mia', expires_in: -1 }, 'expires_in'],
+    ] as const) {
+      t.like(await root.ask('POST', place, wrong), { status: 400, body: { field } }, JSON.stringify(wrong))
+    }
+    const codes = place.replace('shares', 'share-codes')
+    const made = (await root.ask('POST', codes, { expires_in: 600 })).body
+    t.is(made.full_accept_url, `http://localhost:${new URL(made.full_accept_url).port}${made.accept_url}`)
+    const listed = (await root.ask('GET', codes)).body
+    t.like(listed, { items: [{ id: made.id, exchange_count: 0, last_exchanged_at: null }], _pagination: { total: 1 } })
+    t.is(listed.items[0].code, undefined, 'told once')
+    t.is((await root.ask('DELETE', `${codes}?id=none`)).status, 404)
+    t.is((await root.ask('DELETE', `${codes}?code=${made.code}`)).status, 204)
+    t.is((await root.ask('DELETE', codes)).status, 204)
+  }
+  t.is((await root.ask('GET', '/shares/bob')).body.items.length, 4)
+  t.deepEqual(names((await root.ask('GET', '/shares/bob/lab')).body), ['mia', 'muons'])
+  t.is((await root.ask('GET', '/shares/bob/none')).status, 404)
+  t.like((await root.ask('GET', '/users/mia/shared?limit=1')).body, { _pagination: { total: 2, limit: 1 } })
+  t.like((await root.ask('GET', '/users/mia/shared/bob/lab')).body, { server: { name: 'lab', user: { name: 'bob' } } })
+  t.is((await root.ask('DELETE', '/users/mia/shared/bob/lab')).status, 204, 'mia leaves')
+  t.is((await root.ask('GET', '/users/mia/shared/bob/lab')).status, 404)
+  t.like((await root.ask('GET', '/groups/muons/shared')).body, { _pagination: { total: 2 } })
+  t.like((await root.ask('GET', '/groups/muons/shared/bob/lab')).body, { kind: 'group' })
+  t.is((await root.ask('DELETE', '/groups/muons/shared/bob/lab')).status, 204)
+  for (const place of ['/shares/bob/', '/shares/bob/lab']) {
+    t.deepEqual((await root.ask('PATCH', place, { user: 'mia' })).body, {})
+    t.is((await root.ask('DELETE', place)).status, 204)
+  }
+  t.deepEqual((await root.ask('GET', '/shares/bob')).body.items, [])
 }
 
 async function tokens(t: ExecutionContext, { root }: Site): Promise<void> {
@@ -333,7 +394,7 @@ async function rest(t: ExecutionContext, { root, watcher }: Site): Promise<void>
   t.is((await watcher.ask('GET', '/services')).status, 403)
   t.truthy((await root.ask('GET', '/info')).body.version)
   t.is((await watcher.ask('GET', '/info')).status, 403)
-  t.is((await root.ask('GET', '/shares/bob')).status, 404)
+  t.like((await root.ask('GET', '/shares/bob')).body, { items: [] })
   t.is((await root.ask('GET', '/nothing')).status, 404)
   t.is((await root.ask('PUT', '/users')).status, 405)
   const document = (await root.as(undefined).ask('GET', '/openapi.json')).body

@@ -189,9 +189,10 @@ async function openTerminal(scientist: Scientist, launched: Launched): Promise<T
   return { socket, output: () => output }
 }
 
-async function types({ socket, output }: Terminal, line: string): Promise<string> {
+async function types(terminal: Terminal, line: string): Promise<string> {
+  const output = (): string => terminal.output()
   const before = output().length
-  socket.send(Buffer.from(`${line}\n`))
+  terminal.socket.send(Buffer.from(`${line}\n`))
   await until('the shell answers', () => /42/.test(output().slice(before).replaceAll(line, '')), { timeoutMs: 60_000 })
   return output().slice(before)
 }

@@ -1,6 +1,5 @@
 /** /, /info, /proxy, and what other parts of JupyterHub's API come to here. */
 import { z } from 'zod'
-import { Problem } from '../../domain/problem.ts'
 import { serverNameOf } from '../../roles/server-name.ts'
 import { type Operation, operation } from './operation.ts'
 import { demand } from './requester.ts'

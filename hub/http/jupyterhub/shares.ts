@@ -71,8 +71,6 @@ const secondMs = 1_000
 const usualCodeSeconds = 86_400
 
 export function shareOperations(tools: ApiTools & ShareTools): readonly Operation[] {
-  const { shares, codes, requireOpen } = tools.sharing
-
   const serverModel = (environment: Environment) => ({
     user: { name: environment.owner },
     name: serverNameOf(environment.server),
@@ -124,14 +122,14 @@ export function shareOperations(tools: ApiTools & ShareTools): readonly Operatio
 
   async function sharesOf(environments: readonly Environment[]) {
     const all = await Promise.all(
-      environments.map(async (each) => (await shares.of(each)).map((share) => shareModel(share, each))),
+      environments.map(async (each) => (await tools.sharing.shares.of(each)).map((share) => shareModel(share, each))),
     )
     return all.flat()
   }
 
-  async function sharedTo(to: Parameters<typeof shares.grantedTo>[0]) {
+  async function sharedTo(to: Parameters<Sharing['shares']['grantedTo']>[0]) {
     const found = await Promise.all(
-      (await shares.grantedTo(to)).map(async (share) => {
+      (await tools.sharing.shares.grantedTo(to)).map(async (share) => {
         const environment = await tools.environments.get(share.environment)
         return environment === undefined || environment.state.is === 'ended' ? [] : [{ share, environment }]
       }),
@@ -191,10 +189,10 @@ export function shareOperations(tools: ApiTools & ShareTools): readonly Operatio
       async handle({ ctx, params, body }) {
         const environment = await liveOf(ctx, params, 'shares')
         const role = roleOf(body, environment)
-        requireOpen(environment)
+        tools.sharing.requireOpen(environment)
         const to = await granteeOf(ctx, body)
         const wanted = { with: to, role, ...expiryOf(body.expires_in) }
-        const share = await shares.grant(environment, wanted, actorFor(ctx))
+        const share = await tools.sharing.shares.grant(environment, wanted, actorFor(ctx))
         return { status: 200, body: shareModel(share, environment) }
       },
     }),
@@ -208,10 +206,10 @@ export function shareOperations(tools: ApiTools & ShareTools): readonly Operatio
       async handle({ ctx, params, body }) {
         const environment = await liveOf(ctx, params, 'shares')
         const to = await granteeOf(ctx, body)
-        const share = (await shares.of(environment)).find(
+        const share = (await tools.sharing.shares.of(environment)).find(
           ({ with: one }) => one.kind === to.kind && one.name === to.name,
         )
-        if (share !== undefined) await shares.end(environment, share.id, actorFor(ctx))
+        if (share !== undefined) await tools.sharing.shares.end(environment, share.id, actorFor(ctx))
         return { status: 200, body: {} }
       },
     }),
@@ -222,7 +220,7 @@ export function shareOperations(tools: ApiTools & ShareTools): readonly Operatio
       scopes: ['shares'],
       answers: { 204: { description: 'Ended', schema: null } },
       async handle({ ctx, params }) {
-        await shares.endAll(await liveOf(ctx, params, 'shares'), actorFor(ctx))
+        await tools.sharing.shares.endAll(await liveOf(ctx, params, 'shares'), actorFor(ctx))
         return { status: 204 }
       },
     }),
@@ -238,7 +236,7 @@ export function shareOperations(tools: ApiTools & ShareTools): readonly Operatio
       answers: { 200: { description: 'Codes', schema: pageOf(codeModelSchema) } },
       async handle({ ctx, params, query }) {
         const environment = await liveOf(ctx, params, 'read:shares')
-        const models = (await codes.list(environment)).map((code) => codeModel(code, environment))
+        const models = (await tools.sharing.codes.list(environment)).map((code) => codeModel(code, environment))
         return { status: 200, body: pageFor(ctx, query, models) }
       },
     }),
@@ -252,9 +250,9 @@ export function shareOperations(tools: ApiTools & ShareTools): readonly Operatio
       async handle({ ctx, params, body }) {
         const environment = await liveOf(ctx, params, 'shares')
         const role = roleOf(body, environment)
-        requireOpen(environment)
+        tools.sharing.requireOpen(environment)
         const expiresAt = new Date(tools.now().getTime() + (body.expires_in ?? usualCodeSeconds) * secondMs)
-        const made = await codes.create(environment, { role, expiresAt }, actorFor(ctx))
+        const made = await tools.sharing.codes.create(environment, { role, expiresAt }, actorFor(ctx))
         const path = `/hub/accept-share?code=${made.code}`
         return {
           status: 200,
@@ -277,7 +275,7 @@ export function shareOperations(tools: ApiTools & ShareTools): readonly Operatio
       async handle({ ctx, params, query: { id, code } }) {
         const environment = await liveOf(ctx, params, 'shares')
         const which = { ...(id === undefined ? {} : { id }), ...(code === undefined ? {} : { code }) }
-        const ended = await codes.end(environment, which, actorFor(ctx))
+        const ended = await tools.sharing.codes.end(environment, which, actorFor(ctx))
         if (ended === 0 && Object.keys(which).length > 0) throw nothingThere()
         return { status: 204 }
       },
@@ -329,7 +327,7 @@ export function shareOperations(tools: ApiTools & ShareTools): readonly Operatio
         answers: { 204: { description: 'Left', schema: null } },
         async handle({ ctx, params }) {
           const { share, environment } = await one(ctx, params, change)
-          await shares.end(environment, share.id, actorFor(ctx))
+          await tools.sharing.shares.end(environment, share.id, actorFor(ctx))
           return { status: 204 }
         },
       }),
