@@ -2,15 +2,11 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'ava'
-import type { WebSocket } from 'ws'
 import { hostileConfiguration } from '../support/hostile-application.ts'
 import { startHutch } from '../support/hutch.ts'
-import { logInAs, type Launched, type Scientist } from '../support/scientist.ts'
+import { logInAs, type Scientist } from '../support/scientist.ts'
+import { openShell, type Shell, shellCloses, typeInto } from '../support/shell.ts'
 import { temporaryFolder } from '../support/temporary.ts'
-import { until } from '../support/until.ts'
-
-/** A second is what is promised; the rest is for a machine that is busy with other tests. */
-const soon = { timeoutMs: 10_000 }
 
 test('logging out closes the terminals of this login and of no other', async (t) => {
   const folder = await temporaryFolder(t)
@@ -24,14 +20,14 @@ test('logging out closes the terminals of this login and of no other', async (t)
   const terminals = []
   for (const each of [first, second, third]) {
     await each.enter(launched)
-    terminals.push(await openTerminal(each, launched))
+    terminals.push(await openShell(each, launched))
   }
   const [ofFirst, ofSecond, ofThird] = terminals
   if (ofFirst === undefined || ofSecond === undefined || ofThird === undefined) return t.fail()
 
   const left = await first.jar.ask(`${hutch.url}/hub/logout`, { method: 'POST', form: {} })
   t.true(left.status < 400)
-  const ms = await closes(ofFirst)
+  const ms = await shellCloses(ofFirst)
   t.log(`closed ${Math.round(ms)} ms after the logout was answered`)
   t.is((await fetch(launched.url, { headers: entryOf(first) })).status, 401, 'its entry is worth nothing now')
   await works(ofSecond)
@@ -40,38 +36,14 @@ test('logging out closes the terminals of this login and of no other', async (t)
   const { login } = claimsOf(second)
   const ended = await third.jar.ask(`${hutch.url}/hub/sessions/${login}/end`, { method: 'POST', form: {} })
   t.is(ended.status, 303)
-  t.log(`closed ${Math.round(await closes(ofSecond))} ms after it was ended from another browser`)
+  t.log(`closed ${Math.round(await shellCloses(ofSecond))} ms after it was ended from another browser`)
   t.is((await second.api('GET', '/environments')).status, 401)
   await works(ofThird)
   ofThird.socket.terminate()
 })
 
-interface Terminal {
-  readonly socket: WebSocket
-  output(): string
-}
-
-async function openTerminal(scientist: Scientist, launched: Launched): Promise<Terminal> {
-  const socket = scientist.socket(launched, '_hutch/terminal/ws')
-  let output = ''
-  socket.on('message', (data: Buffer, isBinary) => (output += isBinary ? data.toString() : ''))
-  // What goes wrong ends in `close`, which is looked for.
-  socket.on('error', () => undefined)
-  const terminal = { socket, output: () => output }
-  await until('the shell has said something', () => output !== '', { timeoutMs: 60_000 })
-  return terminal
-}
-
-async function works(terminal: Terminal): Promise<void> {
-  const before = terminal.output().length
-  terminal.socket.send(Buffer.from('echo $((6*7))\n'))
-  await until('the shell answers', () => /^42/m.test(terminal.output().slice(before)), { timeoutMs: 60_000 })
-}
-
-async function closes({ socket }: Terminal): Promise<number> {
-  const from = performance.now()
-  await until('the socket is closed', () => socket.readyState === socket.CLOSED, soon)
-  return performance.now() - from
+async function works(shell: Shell): Promise<void> {
+  await typeInto(shell, 'echo $((6*7))', /^42/m)
 }
 
 function entryOf({ jar }: Scientist): Record<string, string> {

@@ -4,16 +4,12 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
-import type { WebSocket } from 'ws'
 import type { Page } from '../support/browser-jar.ts'
 import { hostileConfiguration } from '../support/hostile-application.ts'
 import { freePort, startHutch, type RunningHutch } from '../support/hutch.ts'
 import { logInAs, type Launched, type Scientist } from '../support/scientist.ts'
+import { openShell, shellCloses, typeInto } from '../support/shell.ts'
 import { temporaryFolder } from '../support/temporary.ts'
-import { until } from '../support/until.ts'
-
-/** A second is what is promised; the rest is for a machine that is busy with other tests. */
-const soon = { timeoutMs: 10_000 }
 
 interface Site {
   readonly hutch: RunningHutch
@@ -42,8 +38,8 @@ test('a guest by a share, one of the staff with a reason; what ends it closes wh
   const told = await marie.jar.open(lab.url)
   t.regex(told.text, /Everything in it runs as <strong>ada<\/strong>, not as you/)
   t.true((await enterBy(marie, lab, told)).status < 400)
-  const first = await openTerminal(marie, lab)
-  t.regex(await types(first, 'echo "$USER-$((6*7))"'), /ada-42/)
+  const first = await openShell(marie, lab)
+  await typeInto(first, 'echo "$USER-$((6*7))"', /^ada-42/m)
   t.regex((await marie.jar.open(`${hutch.url}/hub/home`)).text, /Shared with me/)
 
   const [share] = await shares(site)
@@ -56,7 +52,7 @@ test('a guest by a share, one of the staff with a reason; what ends it closes wh
   const page = await ada.jar.open(sharing)
   const [, shareId = ''] = /sharing\/(\w+)\/end/.exec(page.text) ?? []
   t.is((await ofAda(`${sharing}/${shareId}/end`)).status, 303)
-  t.log(`closed ${Math.round(await closes(first))} ms after the share was ended`)
+  t.log(`closed ${Math.round(await shellCloses(first))} ms after the share was ended`)
   t.true([401, 404].includes((await asProgram(marie, lab)).status))
   t.is((await marie.jar.open(lab.url)).status, 404)
 
@@ -65,10 +61,10 @@ test('a guest by a share, one of the staff with a reason; what ends it closes wh
   const again = await marie.jar.open(lab.url)
   t.notRegex(again.text, /not as you/, 'she knows')
   t.true((await enterBy(marie, lab, again)).status < 400)
-  const second = await openTerminal(marie, lab)
+  const second = await openShell(marie, lab)
 
   t.is(await jupyterHub(site, 'PATCH', `/shares/ada/${lab.id}`, { user: 'marie' }), 200)
-  await closes(second)
+  await shellCloses(second)
   const { accept_url: link } = await jupyterHubBody<{ accept_url: string }>(
     site,
     'POST',
@@ -115,8 +111,8 @@ async function staff(t: ExecutionContext, { ada, rosalind, lab, hutch }: Site): 
   t.is(unsaid.status, 400)
   t.regex(unsaid.text, /Say in a sentence why/)
   t.true((await enterBy(rosalind, lab, await say('Ticket 4711'))).status < 400)
-  const terminal = await openTerminal(rosalind, lab)
-  t.regex(await types(terminal, 'echo $((6*7))'), /42/)
+  const terminal = await openShell(rosalind, lab)
+  await typeInto(terminal, 'echo $((6*7))', /^42/m)
 
   const home = await ada.jar.open(`${hutch.url}/hub/home`)
   t.regex(home.text, /<strong>Rosalind Franklin<\/strong> of the staff entered/)
@@ -127,7 +123,7 @@ async function staff(t: ExecutionContext, { ada, rosalind, lab, hutch }: Site): 
   t.is(visit?.role, 'administrator')
   t.is((await rosalind.api('GET', `/environments/${lab.id}/visits`)).status, 404, 'the list is its owner’s')
   t.is((await ada.api('POST', `/visits/${visit?.id}/end`)).status, 204)
-  t.log(`closed ${Math.round(await closes(terminal))} ms after its owner ended the visit`)
+  t.log(`closed ${Math.round(await shellCloses(terminal))} ms after its owner ended the visit`)
   t.regex((await rosalind.jar.open(lab.url)).text, /Why do you enter\?/)
 
   const { status, body: announced } = await rosalind.api<{ url: string }>('POST', `/environments/${lab.id}/visits`, {
@@ -136,9 +132,9 @@ async function staff(t: ExecutionContext, { ada, rosalind, lab, hutch }: Site): 
   t.is(status, 201)
   t.true(announced.url.startsWith(lab.url))
   await enterBy(rosalind, lab, await rosalind.jar.open(lab.url))
-  const last = await openTerminal(rosalind, lab)
+  const last = await openShell(rosalind, lab)
   await rosalind.jar.copy().ask(`${hutch.url}/hub/logout`, { method: 'POST', form: {} })
-  t.log(`closed ${Math.round(await closes(last))} ms after the login was over`)
+  t.log(`closed ${Math.round(await shellCloses(last))} ms after the login was over`)
 }
 
 async function start(t: ExecutionContext): Promise<Site> {
@@ -172,35 +168,6 @@ async function enterBy({ jar }: Scientist, launched: Launched, shown: Page): Pro
 function fieldsOf({ text }: Page): Record<string, string> {
   const fields = text.matchAll(/<input type="hidden" name="(\w+)" value="([^"]*)"/g)
   return Object.fromEntries([...fields].map(([, name = '', value = '']) => [name, value]))
-}
-
-interface Terminal {
-  readonly socket: WebSocket
-  output(): string
-}
-
-async function openTerminal(scientist: Scientist, launched: Launched): Promise<Terminal> {
-  const socket = scientist.socket(launched, '_hutch/terminal/ws')
-  let output = ''
-  socket.on('message', (data: Buffer, isBinary) => (output += isBinary ? data.toString() : ''))
-  // What goes wrong ends in `close`, which is looked for.
-  socket.on('error', () => undefined)
-  await until('the shell has said something', () => output !== '', { timeoutMs: 60_000 })
-  return { socket, output: () => output }
-}
-
-async function types(terminal: Terminal, line: string): Promise<string> {
-  const output = (): string => terminal.output()
-  const before = output().length
-  terminal.socket.send(Buffer.from(`${line}\n`))
-  await until('the shell answers', () => /42/.test(output().slice(before).replaceAll(line, '')), { timeoutMs: 60_000 })
-  return output().slice(before)
-}
-
-async function closes({ socket }: Terminal): Promise<number> {
-  const from = performance.now()
-  await until('the socket is closed', () => socket.readyState === socket.CLOSED, soon)
-  return performance.now() - from
 }
 
 async function asProgram({ jar }: Scientist, { url }: Launched): Promise<Page> {
