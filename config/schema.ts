@@ -505,6 +505,15 @@ const profile = z.strictObject({
 
 const spawner = z.looseObject({
   type: z.string().describe('local, docker, kubernetes, slurm, or the module path or package name of your own.'),
+  capacity: z
+    .strictObject({
+      cpu: z.number().positive().max(1_000_000).describe('Cores.'),
+      memory: bytes.describe('Memory with its unit, such as 256GiB.'),
+    })
+    .optional()
+    .describe(
+      'What its environments may have together. Beyond it they wait in a fair order: who used least lately comes first. Absent: nothing waits here; clusters have queues of their own.',
+    ),
 })
 
 const scopes = z
@@ -898,5 +907,6 @@ export type ConfigurationInput = z.input<typeof configurationSchema>
 export type ProfileConfiguration = Configuration['profiles'][string]
 export type FlavourConfiguration = Configuration['flavours'][string]
 export type OfferRule = Configuration['offers'][number]
+export type SpawnerConfiguration = Configuration['spawners'][string]
 export type MountRule = Configuration['mounts'][number]
 export type ProviderConfiguration = Configuration['login']['providers'][string]

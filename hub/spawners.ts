@@ -34,7 +34,7 @@ export async function createSpawners(options: SpawnersOptions): Promise<Readonly
   const { configuration, log, now, agent } = options
   const keyOf = agentKeys(options.agentsKey)
   const spawners = new Map<string, NamedSpawner>()
-  for (const [name, { type, ...own }] of Object.entries(configuration.spawners)) {
+  for (const [name, { type, capacity: _, ...own }] of Object.entries(configuration.spawners)) {
     const stateFolder = join(configuration.state, 'spawners', name)
     await mkdir(stateFolder, { recursive: true, mode: 0o700 })
     const spawnerType = await resolveSpawner(type, configuration.state)

@@ -19,7 +19,7 @@ export type Subject = Pick<
   | 'action_at'
   | 'attempts'
   | 'port'
-  | 'requested_at'
+  | 'wanted_at'
   | 'accepted_at'
   | 'started_at'
   | 'ready_at'
@@ -51,6 +51,8 @@ export interface Seen {
   readonly extendAt: number
   /** The backend gave an address by itself: there is no agent that would report one. */
   readonly hasAddress: boolean
+  /** Its backend has room, and its turn has come. Asked of what was never asked for. */
+  readonly hasTurn: boolean
 }
 
 export interface DecideSettings {
@@ -94,7 +96,7 @@ export function decide(row: Subject, seen: Seen, now: number, settings: DecideSe
   if (row.ended_at !== null) return nothing
   if (row.wanted === 'absent') return decideAbsent(row, seen, now, settings)
   // Nothing was ever asked for, so nothing can be there: no observation is needed to begin.
-  if (row.action === null && row.observed_at === null) return { do: 'ensure' }
+  if (row.action === null && row.observed_at === null) return seen.hasTurn ? { do: 'ensure' } : nothing
   const { answer } = seen
   switch (answer.is) {
     // Law 2: a backend that can't answer changes nothing. Asking its agent changes nothing either.
@@ -115,7 +117,7 @@ function decideMissing(row: Subject, seen: Seen, begunAt: number, now: number, s
   // Law 5: what was accepted or seen was there. Now it is not, so it is over; it is never launched again silently.
   if (isKnown) return { do: 'end', reason: 'vanished', message: endMessages.vanished }
   // The submit's answer was lost, and nothing came of it.
-  if (now - row.requested_at > settings.launchPatienceMs && begunAt >= absenceCountsFrom(row, seen, settings)) {
+  if (now - row.wanted_at > settings.launchPatienceMs && begunAt >= absenceCountsFrom(row, seen, settings)) {
     return { do: 'end', reason: 'startTimeout', message: 'The computing service did not accept it. Launch it again.' }
   }
   return waitOr({ do: 'ensure' }, retryAt(row, seen, settings), now)

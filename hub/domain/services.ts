@@ -83,6 +83,12 @@ type AdmitExtension = (
   ground: LaunchGround,
 ) => void | Promise<void>
 
+/** `position` 1: the next one. `startEstimateAt`: at the latest, as things are now. */
+export interface QueuePlace {
+  readonly position: number
+  readonly startEstimateAt?: Date
+}
+
 /** Environments: the store's rows and the loop behind them. hub/reconcile makes it. */
 export interface Environments {
   /**
@@ -122,6 +128,8 @@ export interface Environments {
   subscribe(userId: string, changed: (id: EnvironmentId) => void): () => void
   /** Median ms from request to ready of the last launches of this profile on this spawner; undefined: too few. */
   usualStartMs(profile: string, spawner: string): Promise<number | undefined>
+  /** Where it waits, while what it is to run on is full; undefined: it does not wait here. */
+  queued(environment: Pick<Environment, 'id' | 'spawner'>): QueuePlace | undefined
   /** What the agent last claimed of its use; for pages alone, never for decisions. */
   usage(id: EnvironmentId): AgentReport['usage']
 }

@@ -61,6 +61,7 @@ export function ownEnvironments(options: {
         publicUrl,
         usage: environments.usage(environment.id),
         ...boundsOf(environment),
+        queued: environments.queued(environment),
       })
     },
   }

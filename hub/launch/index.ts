@@ -1,5 +1,5 @@
 /** Launching: what is offered to whom, and from choices to a committed row. Everything is checked live, every time. */
-import type { Configuration } from '../../config/schema.ts'
+import type { Configuration, FlavourConfiguration, SpawnerConfiguration } from '../../config/schema.ts'
 import type { EnvironmentId } from '../../spawners/spawner.ts'
 import { actorOf, type AuditEntry } from '../audit/entry.ts'
 import type { Audit } from '../audit/index.ts'
@@ -14,6 +14,7 @@ import type { Asker } from '../quota/rules.ts'
 import type { NewEnvironment } from '../store/schema.ts'
 import { alternatives, askFor, askerOf, withinLife } from './asking.ts'
 import { environmentOrigin } from '../web/environment-url.ts'
+import { formatBytes, formatCores } from '../web/format.ts'
 import { checkServer, readChoices } from './choices.ts'
 import { chosenData } from './chosen-data.ts'
 import { carryGroups } from './groups.ts'
@@ -59,6 +60,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
     const usual = flavourFor(configuration, profile, choices)
     const spawner = await placement.choose(choices, profile)
     const { own, flavour } = withOptions(options.spawners.get(spawner), profile.on[spawner], usual, choices, standing)
+    requireRoom(configuration.spawners[spawner]?.capacity, flavour)
     const { account, warning } = carryGroups(whole, configuration.mounts, { proposals, datasets })
     const mounts = deriveMounts({
       rules: configuration.mounts,
@@ -194,6 +196,14 @@ export function createLaunches(options: LaunchesOptions): Launches {
       }
     },
   }
+}
+
+/** What is larger than all that there is would wait for ever. @throws Problem launchRefused */
+function requireRoom(capacity: SpawnerConfiguration['capacity'], { cpu, memory }: FlavourConfiguration): void {
+  if (capacity === undefined || (cpu <= capacity.cpu && memory <= capacity.memory)) return
+  const all = `${formatCores(capacity.cpu)} cores and ${formatBytes(capacity.memory)}`
+  const detail = `This size never fits where it is to run, which has ${all} in all. Choose a smaller one.`
+  throw new Problem('launchRefused', detail, { field: 'flavour' })
 }
 
 function facts({ profile, flavour, proposals, datasets, spawner }: Choices): AuditEntry['detail'] {

@@ -90,7 +90,9 @@ async function begin(
   memory.lostAt = null
   const attempts = row.action === action ? row.attempts + 1 : 1
   const action_begun_at = context.now().getTime()
-  return await writeRow(context, row.id, { ...change, action, action_begun_at, action_at: null, attempts })
+  // From now on it is wanted of the backend: what it waited before is not held against that.
+  const wanted = row.action === null && action === 'ensure' ? { wanted_at: action_begun_at } : {}
+  return await writeRow(context, row.id, { ...change, ...wanted, action, action_begun_at, action_at: null, attempts })
 }
 
 /** The row becomes a record, with the last lines. */

@@ -10,6 +10,7 @@ import type { Lease } from '../store/leases.ts'
 import type { Board } from './board.ts'
 import type { ReconcileMetrics } from './metrics.ts'
 import type { Probe } from './probe.ts'
+import type { Queue } from './queue.ts'
 import type { LoopSettings } from './settings.ts'
 import { type Timers, withDeadline } from './timers.ts'
 
@@ -29,6 +30,8 @@ export interface LoopOptions {
   readonly log: Log
   readonly metrics: ReconcileMetrics
   readonly probe: Probe
+  /** Who waits while it is full; undefined: it has no capacity of the hub's. */
+  readonly queue: Queue | undefined
 }
 
 export interface Context extends LoopOptions {

@@ -16,6 +16,7 @@ import { createBoard } from './board.ts'
 import { createLoop, type Loop } from './loop.ts'
 import { createMetrics } from './metrics.ts'
 import { createProbe, type Probe } from './probe.ts'
+import { createQueue, type Queue } from './queue.ts'
 import { createReports, type Resolve } from './reports.ts'
 import { loadRevocations, saveRevocation } from './revocations.ts'
 import { createRouteTable } from './route-table.ts'
@@ -77,8 +78,12 @@ export function createEnvironments(options: ReconcileOptions): Reconciled {
   const { hub } = options.settings
   const holder = (options.newId ?? randomUUID)()
   const loops = new Map<string, Loop>()
+  const queues = new Map<string, Queue>()
   for (const [name, spawner] of spawners) {
-    const shared = { name, hub, holder, spawner, board, store, settings, timers, now, log, metrics, probe }
+    const capacity = options.settings.capacities?.get(name)
+    const queue = capacity && createQueue({ name, capacity, board, db: store.db, timers, now, log })
+    if (queue !== undefined) queues.set(name, queue)
+    const shared = { queue, name, hub, holder, spawner, board, store, settings, timers, now, log, metrics, probe }
     loops.set(name, createLoop(shared))
   }
   const nudge = (spawner: string): void => loops.get(spawner)?.nudge()
@@ -105,7 +110,7 @@ export function createEnvironments(options: ReconcileOptions): Reconciled {
     log,
     metrics,
   })
-  const environments = createEnvironmentsService({ store, board, reports, now })
+  const environments = createEnvironmentsService({ store, board, reports, queues, now })
   const desk = createOrphanDesk({ store, spawners: [...spawners.keys()], nudge })
   let cancelPrune = (): void => undefined
 
@@ -157,6 +162,7 @@ export function createEnvironments(options: ReconcileOptions): Reconciled {
     },
     async close() {
       cancelPrune()
+      for (const queue of queues.values()) queue.close()
       await Promise.all([...loops.values()].map((loop) => loop.close()))
       await store.writer.drain()
     },

@@ -54,7 +54,7 @@ function spreadOf(id: string): number {
   return hash / 65_536
 }
 
-export function seenOf(memory: Memory, hasAddress: boolean): Seen {
+export function seenOf(memory: Memory, { hasAddress, hasTurn }: Pick<Seen, 'hasAddress' | 'hasTurn'>): Seen {
   const { answer, since, lostAt, earlierSettledAt, probeAt, extendAt } = memory
-  return { answer, since, lostAt, earlierSettledAt, probeAt, extendAt, hasAddress }
+  return { answer, since, lostAt, earlierSettledAt, probeAt, extendAt, hasAddress, hasTurn }
 }

@@ -30,7 +30,7 @@ export interface ReignOptions {
 }
 
 export function createReign({ context, deposed }: ReignOptions): Reign {
-  const { board, settings, timers, now, log, name, spawner } = context
+  const { board, settings, timers, now, log, name, spawner, queue } = context
   const since = now().getTime()
   const rules: DecideSettings = {
     ...settings,
@@ -57,7 +57,8 @@ export function createReign({ context, deposed }: ReignOptions): Reign {
     const { answer } = memory
     const told = answer.is === 'found' ? answer.observation : observation
     const hasAddress = told?.phase === 'running' && told.address !== undefined
-    return decide(row, seenOf(memory, hasAddress), now().getTime(), rules)
+    const hasTurn = queue === undefined || row.action !== null || queue.mayStart(row.id)
+    return decide(row, seenOf(memory, { hasAddress, hasTurn }), now().getTime(), rules)
   }
 
   function consider(id: string): void {
@@ -108,7 +109,7 @@ export function createReign({ context, deposed }: ReignOptions): Reign {
   async function perform(entry: Entry, memory: Memory, step: Step): Promise<void> {
     switch (step.do) {
       case 'ensure':
-        await ensure(context, entry, memory, rules)
+        await ensureInTurn(entry, memory)
         return observer.by(now().getTime() + rules.visibilityLagMs)
       case 'remove':
         await remove(context, entry, memory, rules)
@@ -126,6 +127,16 @@ export function createReign({ context, deposed }: ReignOptions): Reign {
       case 'observe':
       case 'probe':
         return undefined
+    }
+  }
+
+  /** Its room is taken from this moment on, before anything is written. */
+  async function ensureInTurn(entry: Entry, memory: Memory): Promise<void> {
+    const turn = queue?.starting(entry.row.id)
+    try {
+      await ensure(context, entry, memory, rules)
+    } finally {
+      turn?.done()
     }
   }
 
@@ -181,6 +192,9 @@ export function createReign({ context, deposed }: ReignOptions): Reign {
   const unwatch = board.watch(({ row }) => {
     if (row.spawner === name) consider(row.id)
   })
+  const leaveQueue = queue?.follow(() => {
+    for (const id of queue.startable()) consider(id)
+  })
   for (const { row } of board.all()) consider(row.id)
   observer.by(since)
 
@@ -202,6 +216,7 @@ export function createReign({ context, deposed }: ReignOptions): Reign {
       isClosed = true
       cancelTimer()
       unwatch()
+      leaveQueue?.()
       observer.close()
       const patience = Promise.withResolvers<void>()
       const cancel = timers.after(settings.closeMs, patience.resolve)

@@ -19,6 +19,7 @@ import {
 import type { Store } from '../store/index.ts'
 import type { Board } from './board.ts'
 import { createLiveOf, liveOn } from './live-of.ts'
+import type { Queue } from './queue.ts'
 import type { Reports } from './reports.ts'
 
 export interface LiveEnvironments extends Environments {
@@ -32,6 +33,7 @@ export interface ServiceOptions {
   readonly store: Store
   readonly board: Board
   readonly reports: Reports
+  readonly queues: ReadonlyMap<string, Pick<Queue, 'place'>>
   readonly now: () => Date
 }
 
@@ -42,12 +44,13 @@ const usualKeptMs = 60_000
 /** Activity that is nearer to what is known is not worth a write. */
 const activityStepMs = 30_000
 
-export function createEnvironmentsService({ store, board, reports, now }: ServiceOptions): LiveEnvironments {
+export function createEnvironmentsService({ store, board, reports, queues, now }: ServiceOptions): LiveEnvironments {
   const usual = createUsualStarts(store, now)
   const liveOf = createLiveOf(store, board)
   return {
     reported: (id, report, remoteAddress) => reports.reported(id, report, remoteAddress),
     usage: (id) => reports.usage(id),
+    queued: ({ id, spawner }) => queues.get(spawner)?.place(id),
     usualStartMs: usual,
     isLive: (id) => board.get(id) !== undefined,
     subscribe: (userId, changed) => board.subscribe(userId, changed),

@@ -1,6 +1,7 @@
 /** Every time and limit of the loop, in one place. */
 import type { Configuration } from '../../config/schema.ts'
 import type { DecideSettings } from '../domain/decide.ts'
+import type { Size } from '../quota/fair.ts'
 
 /** What of the configuration the loop goes by. */
 export interface ReconcileSettings {
@@ -9,19 +10,26 @@ export interface ReconcileSettings {
   /** {user}.envs.example.org; undefined: one single origin. */
   readonly hosts: string | undefined
   readonly startTimeoutMs: (profile: string) => number
+  /** What the environments of a spawner may have together, by its name; beyond it they wait. */
+  readonly capacities?: ReadonlyMap<string, Size>
   /** Other times than the ordinary ones. */
   readonly times?: Partial<LoopSettings>
 }
 
 export function reconcileSettings(
-  configuration: Pick<Configuration, 'hub' | 'agents' | 'environments' | 'profiles'>,
+  configuration: Pick<Configuration, 'hub' | 'agents' | 'environments' | 'profiles' | 'spawners'>,
 ): ReconcileSettings {
-  const { hub, agents, environments, profiles } = configuration
+  const { hub, agents, environments, profiles, spawners } = configuration
   const silentAfterMs = Math.max(shortestSilenceMs, agents.silentAfter)
   return {
     hub: hub.id,
     hosts: environments.hosts,
     startTimeoutMs: (profile) => profiles[profile]?.startTimeout ?? ordinaryStartTimeoutMs,
+    capacities: new Map(
+      Object.entries(spawners).flatMap(([name, { capacity }]) =>
+        capacity === undefined ? [] : [[name, { cpu: capacity.cpu, memoryBytes: capacity.memory }] as const],
+      ),
+    ),
     times: {
       silentAfterMs,
       unreachableRetryMs: Math.min(defaultSettings.unreachableRetryMs, silentAfterMs),

@@ -4,7 +4,7 @@ import type { Configuration } from '../../config/schema.ts'
 import type { EndReason, Stage } from '../../spawners/spawner.ts'
 import type { AgentReport } from '../../images/agent/bootstrap.ts'
 import type { Environment, State } from '../domain/environment.ts'
-import type { PossibleExtension } from '../domain/services.ts'
+import type { PossibleExtension, QueuePlace } from '../domain/services.ts'
 import { endsOf, type Ending, type Idle, type TimeLimits } from './ending.ts'
 import { environmentUrl } from './environment-url.ts'
 
@@ -111,6 +111,8 @@ export interface ViewContext extends TimeLimits {
   readonly publicUrl: URL
   readonly usage: AgentReport['usage']
   readonly extension?: PossibleExtension
+  /** Where it waits for room. */
+  readonly queued?: QueuePlace | undefined
 }
 
 export function environmentView(environment: Environment, context: ViewContext): EnvironmentView {
@@ -123,6 +125,7 @@ export function environmentView(environment: Environment, context: ViewContext):
     state: state.is,
     stateTitle: stateTitles[state.is],
     ...stateView(state),
+    ...queueView(state, context.queued),
     kind: spec.application.kind,
     profile: environment.profile,
     profileTitle: configuration.profiles[environment.profile]?.title ?? environment.profile,
@@ -177,6 +180,13 @@ function stateView(state: State): Partial<EnvironmentView> {
         log: state.log,
       }
   }
+}
+
+/** Its row says no more than that nobody was asked yet. */
+function queueView({ is }: State, queued: QueuePlace | undefined): Partial<EnvironmentView> {
+  if (is !== 'starting' || queued === undefined) return {}
+  const message = 'All places are taken just now. Who used least lately comes first.'
+  return { stage: 'queued', step: stepOf.queued, message, ...queued }
 }
 
 function isStage(text: string): text is Stage {

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import test from 'ava'
 import { startFakeBackend } from '../support/fakeBackend.ts'
@@ -11,6 +12,7 @@ import { runHutch, type RunningHutch } from '../support/hutch.ts'
 import { logInAs, type Scientist } from '../support/scientist.ts'
 import { until as waitUntil } from '../support/until.ts'
 
+const fakeSpawner = fileURLToPath(new URL('../support/fakeSpawner.ts', import.meta.url))
 const run = promisify(execFile)
 const opened = new AsyncDisposableStack()
 let site: { hutch: RunningHutch; folder: string; file: string; ada: Scientist; marie: Scientist } | undefined
@@ -21,13 +23,21 @@ test.before(async (t) => {
   opened.defer(() => backend.close())
   const folder = await mkdtemp(join(tmpdir(), 'hutch-'))
   opened.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
-  const fake = { title: 'Lab', kind: 'terminal', flavours: ['small', 'large'], longest: '20h', on: { fake: {} } }
+  const fake = {
+    title: 'Lab',
+    kind: 'terminal',
+    flavours: ['small', 'large', 'huge'],
+    longest: '20h',
+    on: { fake: {} },
+  }
   const more = {
     flavours: {
       small: { title: 'Small', cpu: 1, memory: '1GiB', walltime: '8h' },
       large: { title: 'Large', cpu: 8, memory: '16GiB', walltime: '8h' },
+      huge: { title: 'Huge', cpu: 16, memory: '16GiB', walltime: '8h' },
     },
     profiles: { lab: fake },
+    spawners: { fake: { type: fakeSpawner, url: backend.url, capacity: { cpu: 9, memory: '64GiB' } } },
     // The demo has no administrator.
     roles: { chief: { like: 'admin', users: ['marie'] } },
   }
@@ -131,7 +141,7 @@ test.serial('what does not fit is marked before one tries, refused in a sentence
   const { hutch, ada, marie } = site!
   const page = await ada.jar.open(`${hutch.url}/hub/launch`)
   t.regex(page.text, /Over your limit\.<\/strong> You may have at most 4 cores at once, the limit for everyone\./)
-  t.is(page.text.match(/Over your limit/g)?.length, 1, 'the small one fits')
+  t.is(page.text.match(/Over your limit/g)?.length, 2, 'the small one fits')
   const choices = { profile: 'lab', flavour: 'large', proposals: [] }
   const { status, body } = await ada.api<Refused>('POST', '/environments', choices)
   t.is(status, 409)
@@ -250,4 +260,67 @@ test.serial('more is asked for with a reason and granted; what ended is in the r
   t.true((await marie.api<Records>('GET', '/records/everyone?user=ada')).body.items.length >= 2)
   t.regex((await ada.jar.open(`${hutch.url}/hub/records`)).text, /Beamtime/)
   t.regex((await marie.jar.open(`${hutch.url}/hub/admin/records`)).text, /Fit run/)
+})
+
+interface Queued {
+  readonly state: string
+  readonly stage?: string
+  readonly position?: number
+  readonly startEstimateAt?: string
+}
+
+test.serial('a full backend has a fair queue, which a restart leaves as it was and a cancel leaves', async (t) => {
+  t.timeout(180_000)
+  const { hutch, ada, marie } = site!
+  // With an end, as what was granted before.
+  const until = new Date(Date.now() + 7 * 86_400_000).toISOString()
+  for (const name of ['ada', 'marie']) {
+    await marie.api('POST', '/limits', { for: `user:${name}`, limit: 'cpus', most: 50, until })
+  }
+  const seen = async (who: Scientist, id: string) => (await who.api<Queued>('GET', `/environments/${id}`)).body
+  const ready = async (who: Scientist, id: string) =>
+    await waitUntil('it is ready', async () => (await seen(who, id)).state === 'ready', { timeoutMs: 60_000 })
+  const never = await ada.api<Refused>('POST', '/environments', { profile: 'lab', flavour: 'huge', proposals: [] })
+  t.is(never.status, 422)
+  t.regex(never.body.detail, /never fits where it is to run, which has 9 cores and 64 GiB in all/)
+
+  const first = await marie.launch({ profile: 'lab', flavour: 'large', title: 'First' })
+  await ready(marie, first.id)
+  const large = await ada.launch({ profile: 'lab', flavour: 'large', title: 'Large' })
+  const later = await marie.launch({ profile: 'lab', flavour: 'small', title: 'Later' })
+  const small = await ada.launch({ profile: 'lab', flavour: 'small', title: 'Small' })
+  const places = async () => [await seen(ada, large.id), await seen(ada, small.id), await seen(marie, later.id)]
+  const positions = async () => (await places()).map(({ position }) => position)
+  await waitUntil('they wait', async () => (await positions()).every((each) => each !== undefined))
+  // Of marie eight cores run, of ada none. A small one would fit, and is not put before the large one; nor is ada's
+  // second one before marie's, who has no more then.
+  t.deepEqual(await positions(), [1, 3, 2])
+  const [head] = await places()
+  t.like(head, { state: 'starting', stage: 'queued' })
+  const expected = Date.parse(head?.startEstimateAt ?? '') - Date.now()
+  t.true(Math.abs(expected - 8 * 3_600_000) < 120_000, 'when what runs ends at the latest')
+  t.regex((await ada.jar.open(`${hutch.url}/hub/environments/${large.id}`)).text, /Position 1 in the queue/)
+
+  await hutch.stop()
+  const again = await runHutch({
+    state: hutch.state,
+    args: ['--config', site!.file],
+    port: Number(new URL(hutch.url).port),
+  })
+  opened.defer(async () => void (await again.stop()))
+  site = { ...site!, hutch: again }
+  await waitUntil('the queue is as it was', async () => (await positions()).join() === '1,3,2', { timeoutMs: 60_000 })
+
+  await ada.api('POST', `/environments/${large.id}/stop`)
+  await ready(ada, small.id)
+  t.is((await seen(ada, large.id)).state, 'ended')
+  await waitUntil('it is the next', async () => (await seen(marie, later.id)).position === 1, { timeoutMs: 60_000 })
+  await marie.api('POST', `/environments/${first.id}/stop`)
+  await ready(marie, later.id)
+  for (const [who, id] of [
+    [ada, small.id],
+    [marie, later.id],
+  ] as const) {
+    await who.api('POST', `/environments/${id}/stop`)
+  }
 })

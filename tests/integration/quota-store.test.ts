@@ -1,5 +1,6 @@
 /** Limits on real databases: no interleaving of launches gets past one, and what ended is counted as it was. */
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { Registry } from 'prom-client'
 import type { ProfileConfiguration } from '../../config/schema.ts'
@@ -45,7 +46,7 @@ interface Hub {
   extend(id: EnvironmentId, userId: string, endsAt: number): Promise<boolean>
 }
 
-function hubOn(store: Store, spawners: ReadonlyMap<string, Spawner> = new Map()): Hub {
+function hubOn(store: Store, spawners: ReadonlyMap<string, Spawner> = new Map(), capacities = noCapacity): Hub {
   const now = () => new Date()
   const limits = createLimits({ store, perUser: 1_000, now, newId: randomUUID })
   const quota = createQuotaAdmission({ store, limits, contact: 'x', now })
@@ -53,7 +54,13 @@ function hubOn(store: Store, spawners: ReadonlyMap<string, Spawner> = new Map())
     store,
     spawners,
     agentsKey: Buffer.alloc(32),
-    settings: { hub: 'h', hosts: undefined, startTimeoutMs: () => 60_000, times: { shortestObserveMs: 50 } },
+    settings: {
+      hub: 'h',
+      hosts: undefined,
+      capacities,
+      startTimeoutMs: () => 60_000,
+      times: { shortestObserveMs: 50 },
+    },
     now,
     log: silentLog,
     metrics: new Registry(),
@@ -111,6 +118,8 @@ function hubOn(store: Store, spawners: ReadonlyMap<string, Spawner> = new Map())
         ),
   }
 }
+
+const noCapacity: ReadonlyMap<string, { cpu: number; memoryBytes: number }> = new Map()
 
 async function environmentOf(store: Store, id: EnvironmentId) {
   const row = await rowOf(store.db, id)
@@ -221,6 +230,54 @@ test('extensions in one instant take what there is and no more, and asking twice
     t.is(longer.length, 5)
     t.true(longer.every(({ ends_at }) => ends_at === running.ends_at + 8 * hour))
     await first.reconciled.close()
+  }
+})
+
+test('a full backend never has more than its capacity, whatever comes and goes, and everybody has a turn', async (t) => {
+  t.timeout(300_000)
+  for (const store of await databases(t)) {
+    const there = new Map<EnvironmentId, number>()
+    const startedAt = new Date()
+    let most = 0
+    let turns = 0
+    const spawner: Spawner = {
+      async ensure({ id, resources }) {
+        // Taken from the moment in which it is asked for, however long the answer takes.
+        there.set(id, resources.cpu)
+        turns += 1
+        most = Math.max(
+          most,
+          [...there.values()].reduce((sum, cpu) => sum + cpu, 0),
+        )
+        await sleep(20)
+      },
+      remove: (id) => Promise.resolve(void there.delete(id)),
+      observe: () =>
+        Promise.resolve(
+          new Map<EnvironmentId, Found>(
+            [...there.keys()].map((id) => [id, { observation: { phase: 'running', hosts: ['127.0.0.1'], startedAt } }]),
+          ),
+        ),
+    }
+    const hub = hubOn(store, new Map([['s', spawner]]), new Map([['s', { cpu: 4, memoryBytes: 2 ** 40 }]]))
+    await addUsers(store, 3)
+    await hub.reconciled.start()
+    const ids = Array.from({ length: 30 }, (_, index) => `q${index}` as EnvironmentId)
+    await Promise.all(ids.map((id, index) => hub.launch(id, `u${index % 3}`, { cpu: 1 + (index % 4) })))
+    const ended = async () =>
+      (await store.db.selectFrom('environments').select('id').where('ended_at', 'is not', null).execute()).length
+    await until(
+      'all had a turn',
+      async () => {
+        const [first] = there.keys()
+        if (first !== undefined) await hub.reconciled.environments.stop(first, 'cancelled')
+        return (await ended()) === ids.length
+      },
+      { timeoutMs: 120_000, everyMs: 20 },
+    )
+    t.is(turns, ids.length)
+    t.is(most, 4, store.type)
+    await hub.reconciled.close()
   }
 })
 

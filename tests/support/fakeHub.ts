@@ -250,6 +250,7 @@ export function fakeEnvironments(failing: FakeHub['failing']): FakeEnvironments 
     },
     rename: async (id, title) => void put({ id, title }),
     reported: async () => {},
+    queued: () => undefined,
     active: async () => {},
     subscribe(userId, changed) {
       const listener = { userId, changed }

@@ -33,7 +33,7 @@ const wanted: Subject = {
   action_at: null,
   attempts: 0,
   port: null,
-  requested_at: 1_000,
+  wanted_at: 1_000,
   accepted_at: null,
   started_at: null,
   ready_at: null,
@@ -61,11 +61,19 @@ const seen = (answer: Answer, more: Partial<Seen> = {}): Seen => ({
   probeAt: Infinity,
   extendAt: 0,
   hasAddress: false,
+  hasTurn: true,
   ...more,
 })
 
 const rows: [string, Subject, Seen, number, Partial<Step>][] = [
   ['what was never asked for is asked for', wanted, seen({ is: 'unknown' }), 1_000, { do: 'ensure' }],
+  [
+    'what waits for its turn is not asked for',
+    wanted,
+    seen({ is: 'unknown' }, { hasTurn: false }),
+    9_000_000,
+    { do: 'nothing' },
+  ],
   ['a launch that is not answered waits', asked, seen({ is: 'unknown' }), 5_000, { do: 'nothing' }],
   [
     'law 6: an observation begun before the answer',
@@ -246,7 +254,7 @@ const subjects: fc.Arbitrary<Subject> = fc.record({
   action_at: maybe,
   attempts: fc.nat(50),
   port: fc.constantFrom(null, 5),
-  requested_at: time,
+  wanted_at: time,
   accepted_at: maybe,
   started_at: maybe,
   ready_at: maybe,
@@ -262,6 +270,7 @@ const unknown = fc.record({
   probeAt: time,
   extendAt: time,
   hasAddress: fc.boolean(),
+  hasTurn: fc.boolean(),
 })
 
 test('law 2: as long as the backend can not tell, nothing that was asked for is ended, expired or launched again', (t) => {
