@@ -22,6 +22,9 @@ const buildTimeoutMs = 30 * 60_000
 /** Of each image: several checkouts use one cache. */
 const mostKept = 4
 
+/** In every cache. */
+export const baseImage = 'debian:bookworm-slim'
+
 export interface BuiltImage {
   readonly name: string
   /** What it is called in the cache and its copies: hutch-test/notebook:0123456789ab */
@@ -40,7 +43,7 @@ export async function builtImages<T>(
   try {
     const images = names.map((name) => ({ name, tag: `hutch-test/${name}:${hashOf(name)}` }))
     const missing = images.filter((image) => !existsSync(markerOf(root, image)))
-    if (missing.length > 0) await build(root, missing, say)
+    if (missing.length > 0 || !existsSync(join(root, 'data'))) await build(root, missing, say)
     return await locked(join(root, 'data'), images)
   } finally {
     unlock()
@@ -68,9 +71,8 @@ export async function imageArchive(name: string, say?: (line: string) => void): 
 async function build(root: string, images: readonly BuiltImage[], say: (line: string) => void): Promise<void> {
   const base = await baseArchive(say)
   await withBuilder(join(root, 'data'), async (daemon) => {
-    const name = 'debian:bookworm-slim'
-    const isThere = await daemon.docker('image', 'inspect', name).then(Boolean, () => false)
-    if (!isThere) await daemon.docker('import', '--change', 'CMD ["bash"]', base, name)
+    const isThere = await daemon.docker('image', 'inspect', baseImage).then(Boolean, () => false)
+    if (!isThere) await daemon.docker('import', '--change', 'CMD ["bash"]', base, baseImage)
     for (const { name, tag } of images) {
       say(`building the image ${name}, once for each content of its folder …`)
       const argv = [join(checkout, 'images/build.ts'), name, '--network', 'host', '--docker', daemon.program]

@@ -15,6 +15,7 @@ for (const [file, warnings] of [
   ['one-machine.yaml', ['environments.hosts']],
   ['facility.yaml', []],
   ['slurm.yaml', ['environments.hosts']],
+  ['docker.yaml', ['environments.hosts']],
 ] as const) {
   test(`the example ${file} loads`, async (t) => {
     const folder = await temporaryFolder(t)
@@ -34,6 +35,7 @@ for (const [file, warnings] of [
 test('there is no example that is not tried here, and the one of a catalogue is tried with hub/catalogue', async (t) => {
   t.deepEqual((await readdir(examples)).toSorted(), [
     'catalogue.yaml',
+    'docker.yaml',
     'facility.yaml',
     'one-machine.yaml',
     'slurm.yaml',

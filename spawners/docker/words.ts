@@ -1,0 +1,64 @@
+/** What Docker says, in a scientist's words: for good (LaunchRefused), or worth another try. Pure. */
+import { LaunchRefused } from '../spawner.ts'
+
+/** One line, no control characters, bounded: it is shown on pages. */
+export function cleaned(text: string): string {
+  return text
+    .replaceAll(/\p{Cc}+/gu, ' ')
+    .trim()
+    .replace(/\.$/, '')
+    .slice(0, 500)
+}
+
+/** The daemon's own sentence; undefined: it did not answer at all. */
+export function said(error: unknown): string | undefined {
+  const { json, reason, statusCode } = error as { json?: unknown; reason?: unknown; statusCode?: unknown }
+  if (typeof statusCode !== 'number') return undefined
+  const { message } = (json ?? {}) as { message?: unknown }
+  return cleaned(typeof message === 'string' ? message : typeof reason === 'string' ? reason : String(statusCode))
+}
+
+export function isStatus(error: unknown, ...statuses: readonly number[]): boolean {
+  const { statusCode } = error as { statusCode?: unknown }
+  return statuses.some((status) => status === statusCode)
+}
+
+export const diskIsFull = 'The disk of the machine that runs Docker is full. Ask your administrator to make room.'
+
+/** What to throw for an error of a request that makes or starts something. */
+export function asRefusal(error: unknown, { image = 'the image' }: { image?: string } = {}): unknown {
+  const text = said(error)
+  if (text === undefined || error instanceof LaunchRefused) return error
+  const refuse = (message: string): LaunchRefused => new LaunchRefused(message, { cause: error })
+  if (/no space left on device|disk quota exceeded/i.test(text)) return refuse(diskIsFull)
+  const [, missing] = /bind source path does not exist: (\S+)/.exec(text) ?? []
+  if (missing !== undefined) {
+    return refuse(`The directory ${missing} is not on the machine that runs Docker. Ask your administrator.`)
+  }
+  if (/could not select device driver|unknown or invalid runtime name|nvidia/i.test(text)) {
+    return refuse(`This Docker can't give it what the profile asks for: ${text}. Ask your administrator.`)
+  }
+  if (/No such image/i.test(text)) return refuse(missingImage(image))
+  if (isStatus(error, 400)) return refuse(`Docker does not accept the profile: ${text}. Ask your administrator.`)
+  if (/OCI runtime create failed|failed to create shim|permission denied|not a directory/i.test(text)) {
+    return refuse(`The container can't be started: ${text}. Ask your administrator.`)
+  }
+  return error
+}
+
+export function missingImage(image: string): string {
+  return `The image ${image} is not on the machine, and may not be fetched. Ask your administrator.`
+}
+
+/** Why an image could not be fetched, from what Docker says of it. */
+export function pullInWords(image: string, text: string): string {
+  const why = cleaned(text)
+  if (/no space left on device/i.test(why)) return diskIsFull
+  if (/invalid reference format|invalid repository name/i.test(why)) {
+    return `The name of the image is wrong: ${image}. Ask your administrator.`
+  }
+  if (/manifest unknown|not found|repository does not exist|denied/i.test(why)) {
+    return `There is no image ${image}, or it may not be fetched (${why}). Ask your administrator.`
+  }
+  return `The image ${image} can't be fetched: ${why}. Ask your administrator.`
+}
