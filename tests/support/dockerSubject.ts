@@ -3,14 +3,14 @@ import { chmod, chown, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ExecutionContext } from 'ava'
 import { exportAgent } from '../../images/agent/export.ts'
-import type { ContractBehaviour, ContractSubject } from '../../spawners/contract.ts'
+import type { ContractSubject } from '../../spawners/contract.ts'
 import { configSchema, profileSchema, type DockerConfig, type DockerProfile } from '../../spawners/docker/config.ts'
 import docker from '../../spawners/docker/index.ts'
 import type { Application, EnvironmentSpec, Spawner } from '../../spawners/spawner.ts'
 import { baseImage } from './docker-cache.ts'
 import type { TestDocker } from './docker.ts'
 import { openGate } from './gate.ts'
-import { contractSpec, spawnerContext } from './spawnerSubject.ts'
+import { agentApplication, contractSpec, spawnerContext } from './spawnerSubject.ts'
 
 export interface DockerSite {
   readonly docker: TestDocker
@@ -84,7 +84,7 @@ export function dockerSubject(site: DockerSite): ContractSubject<DockerProfile> 
     patienceMs: 60_000,
     spawner: (hub) => site.spawner(hub),
     spec(hub, id, behaviour) {
-      const spec = site.spec(hub, id, applicationOf(behaviour))
+      const spec = site.spec(hub, id, agentApplication(behaviour))
       return behaviour.does === 'refuse' ? { ...spec, image: 'nobody/has-it:1' } : spec
     },
     cut: () => site.cut(),
@@ -92,23 +92,5 @@ export function dockerSubject(site: DockerSite): ContractSubject<DockerProfile> 
       (await site.docker.docker('ps', '--all', '--quiet', '--filter', `label=dev.hutch.environment=${id}`))
         .split('\n')
         .filter(Boolean).length,
-  }
-}
-
-function applicationOf(behaviour: ContractBehaviour): Application {
-  const shell = (line: string): Application => ({
-    kind: 'web',
-    argv: ['/bin/sh', '-c', line],
-    readyPath: '',
-    landingPath: '',
-  })
-  switch (behaviour.does) {
-    case 'run':
-    case 'refuse':
-      return { kind: 'terminal', argv: [], readyPath: '', landingPath: '' }
-    case 'print':
-      return shell(`yes 0123456789abcde | head -c ${behaviour.bytes}; sleep 1000`)
-    case 'end':
-      return shell(`exit ${behaviour.exitCode}`)
   }
 }

@@ -4,14 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ExecutionContext } from 'ava'
 
 export interface Gate {
-  /** Where it listens, when it was not told a path. */
-  readonly port: number
   /** Closes it, until the returned function is called. */
   cut(): Promise<() => Promise<void>>
 }
 
-/** A way to a backend that can be closed: a port of loopback, or the unix socket `at`. */
-export async function openGate(t: ExecutionContext, to: NetConnectOpts, at?: string): Promise<Gate> {
+/** A way to a backend, at the unix socket `at`, that can be closed. */
+export async function openGate(t: ExecutionContext, to: NetConnectOpts, at: string): Promise<Gate> {
   const sockets = new Set<Socket>()
   let isCut = false
   const server = createServer((socket) => {
@@ -31,15 +29,13 @@ export async function openGate(t: ExecutionContext, to: NetConnectOpts, at?: str
     socket.pipe(other).pipe(socket)
     return undefined
   })
-  server.listen(at === undefined ? { port: 0, host: '127.0.0.1' } : { path: at })
+  server.listen({ path: at })
   await once(server, 'listening')
   t.teardown(() => {
     server.close()
     for (const socket of sockets) socket.destroy()
   })
-  const address = server.address()
   return {
-    port: typeof address === 'object' && address !== null ? address.port : 0,
     cut: async () => {
       isCut = true
       for (const socket of sockets) socket.destroy()
