@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import test from 'ava'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { shareOf } from '../../spawners/docker/claims.ts'
 import { configSchema, profileSchema, type DockerConfig } from '../../spawners/docker/config.ts'
 import { pullProgress } from '../../spawners/docker/pull.ts'
