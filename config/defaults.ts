@@ -1,8 +1,14 @@
 /** What runs without a configuration file: a demo on this machine alone, with nothing to set up. */
 import type { ConfigurationInput } from './schema.ts'
 
-/** `demoDataFolder`: where the hub puts a folder for each demo proposal, with raw and processed in it. */
-export function demoConfiguration({ demoDataFolder }: Readonly<{ demoDataFolder: string }>): ConfigurationInput {
+export interface DemoOptions {
+  /** Where the hub puts a folder for each demo proposal, with raw and processed in it. */
+  readonly demoDataFolder: string
+  /** Whether this machine has what a desktop needs. */
+  readonly hasDesktop?: boolean
+}
+
+export function demoConfiguration({ demoDataFolder, hasDesktop = false }: DemoOptions): ConfigurationInput {
   return {
     hub: { title: 'Hutch', contact: 'whoever started this demo' },
     login: { demo: true },
@@ -41,6 +47,7 @@ export function demoConfiguration({ demoDataFolder }: Readonly<{ demoDataFolder:
         longest: '3d',
         on: { here: {} },
       },
+      ...(hasDesktop ? { desktop } : {}),
       terminal: {
         title: 'Terminal',
         description: 'A shell in the browser. It needs nothing installed.',
@@ -52,3 +59,11 @@ export function demoConfiguration({ demoDataFolder }: Readonly<{ demoDataFolder:
     },
   }
 }
+
+const desktop = {
+  title: 'Desktop',
+  description: 'A whole desktop in the browser, for programs that draw windows.',
+  kind: 'desktop',
+  flavours: ['small', 'medium'] as string[],
+  on: { here: {} },
+} satisfies ConfigurationInput['profiles'][string]

@@ -38,7 +38,7 @@ import { removeOldAgents } from './setup/old-agents.ts'
 import type { Jupyter } from './setup/jupyter.ts'
 import { lockStateFolder } from './setup/lock.ts'
 import { loadSecrets, type Secrets } from './setup/secrets.ts'
-import { healthOf, jupyterFor, softwareOf } from './setup/software.ts'
+import { healthOf, jupyterFor, missingDesktop, softwareOf } from './setup/software.ts'
 import { prepareStateFolder, type StateFolder } from './setup/state-folder.ts'
 import { createSpawners, type NamedSpawner } from './spawners.ts'
 import { oldestLaunchAt } from './store/environments.ts'
@@ -218,7 +218,7 @@ async function makeRooms(
     spawners,
     catalogue,
     accounts,
-    setup: { jupyter: () => healthOf(jupyter) },
+    setup: { jupyter: () => healthOf(jupyter), missingForDesktop: missingDesktop },
     quota,
     newId: environmentId(randomBytes),
   })

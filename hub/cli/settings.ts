@@ -4,6 +4,7 @@ import { demoConfiguration } from '../../config/defaults.ts'
 import { loadConfiguration, type Loaded } from '../../config/load.ts'
 import { demoDataFolder } from '../catalogue/demo/install.ts'
 import { resolvePlugin } from '../plugins/resolve.ts'
+import { missingDesktop } from '../setup/software.ts'
 import { resolveSpawner } from '../setup/spawner-types.ts'
 
 export interface Wanted {
@@ -18,7 +19,10 @@ export async function loadSettings({ file, state, listen, folder }: Wanted): Pro
   const from = file === undefined ? folder : dirname(resolve(folder, file))
   return await loadConfiguration({
     ...(file === undefined ? {} : { file }),
-    defaults: demoConfiguration({ demoDataFolder: demoDataFolder(resolve(folder, state ?? '.hutch')) }),
+    defaults: demoConfiguration({
+      demoDataFolder: demoDataFolder(resolve(folder, state ?? '.hutch')),
+      hasDesktop: missingDesktop() === undefined,
+    }),
     overrides: {
       ...(state === undefined ? {} : { state: resolve(folder, state) }),
       ...(listen === undefined ? {} : { listen }),

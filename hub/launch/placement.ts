@@ -1,5 +1,6 @@
 /** Where a profile can run now: the first of its spawners that is well, or the one that was chosen. */
 import type { ProfileConfiguration } from '../../config/schema.ts'
+import { defaultApplication } from '../../images/agent/applications.ts'
 import type { Health, Log, Spawner } from '../../spawners/spawner.ts'
 import type { Choices } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
@@ -10,7 +11,11 @@ import { createSpawnerHealth } from './spawner-health.ts'
 export interface PlacementOptions {
   readonly spawners: ReadonlyMap<string, OptionSource & { readonly spawner: Spawner; readonly type: string }>
   /** Whether what environments on this machine need is there. A facility's other backends bring their own. */
-  readonly setup: { readonly jupyter: () => Health }
+  readonly setup: {
+    readonly jupyter: () => Health
+    /** What is missing for a desktop with this session, in a sentence. */
+    readonly missingForDesktop: (argv: readonly string[]) => string | undefined
+  }
   readonly now: () => Date
   readonly log: Log
 }
@@ -31,6 +36,10 @@ export function createPlacement(options: PlacementOptions): Placement {
     if (isHere && profile.kind === 'notebook' && profile.argv === undefined) {
       const jupyter = setup.jupyter()
       if (!jupyter.ok) return jupyter.message
+    }
+    if (isHere && profile.kind === 'desktop') {
+      const missing = setup.missingForDesktop(profile.argv ?? defaultApplication('desktop').argv)
+      if (missing !== undefined) return missing
     }
     const { ok, message } = await health.of(spawner)
     return ok ? undefined : message

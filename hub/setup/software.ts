@@ -1,5 +1,7 @@
 /** The software of this machine that environments of `local` spawners start: JupyterLab, where a profile wants it. */
 import type { Configuration } from '../../config/schema.ts'
+import { defaultApplication } from '../../images/agent/applications.ts'
+import { missingForDesktop } from '../../images/agent/desktop/programs.ts'
 import type { Health, Log } from '../../spawners/spawner.ts'
 import { findOrInstallJupyter, type Jupyter } from './jupyter.ts'
 
@@ -38,6 +40,14 @@ export function softwareOf(jupyter: Jupyter): { readOnlyPaths: string[]; path: s
   if ('missing' in jupyter) return { readOnlyPaths: [], path: [] }
   const { binFolder, folder } = jupyter
   return { readOnlyPaths: folder === undefined ? [] : [folder], path: [binFolder] }
+}
+
+/** Where programs of every sandbox are found. */
+const systemPath = '/usr/local/bin:/usr/bin:/bin'
+
+/** Whether this machine can draw a desktop with this session; otherwise what is missing, for the launch page. */
+export function missingDesktop(argv = defaultApplication('desktop').argv): string | undefined {
+  return missingForDesktop(argv, systemPath)
 }
 
 export function healthOf(jupyter: Jupyter): Health {

@@ -5,7 +5,10 @@ import { homedir } from 'node:os'
 import { delimiter } from 'node:path'
 import type { Writable } from 'node:stream'
 import { startApplication, type RunningApplication } from './application.ts'
+import { defaultApplication } from './applications.ts'
 import type { AgentBootstrap } from './bootstrap.ts'
+import type { DesktopKind } from './desktop/index.ts'
+import { desktopOf } from './desktop-of.ts'
 import { checkDirectories } from './directories.ts'
 import { createEvidence, type Evidence } from './evidence.ts'
 import { createForwarder, type Forwarder } from './forward.ts'
@@ -21,9 +24,11 @@ import { serve } from './serve.ts'
 import { createNoticeKeeper, type NoticeKeeper } from './notices.ts'
 import { makeSocketFolder, type SocketFolder } from './socket-folder.ts'
 import { createStateKeeper, type StateKeeper } from './state.ts'
-import { createAssets } from './terminal/assets.ts'
+import { createAssets } from './site/assets.ts'
+import { createSite, type Site } from './site/index.ts'
+import { noticeDoors } from './site/notices.ts'
+import { createTerminal } from './terminal/place.ts'
 import { createSessions, type Sessions } from './terminal/sessions.ts'
-import { createTerminalSite, type TerminalSite } from './terminal/site.ts'
 
 export interface AgentOptions {
   readonly bootstrap: AgentBootstrap
@@ -43,7 +48,7 @@ export interface Agent {
   readonly done: Promise<number>
 }
 
-/** What the parts of a life share; the last four come as it goes on. */
+/** What the parts of a life share; the last ones come as it goes on, the desktop only where it is one. */
 interface Life {
   readonly bootstrap: AgentBootstrap
   readonly run: string
@@ -58,12 +63,13 @@ interface Life {
   readonly notices: NoticeKeeper
   readonly jupyterFolder: string
   readonly sessions: Sessions
-  readonly site: TerminalSite
+  readonly site: Site
   readonly server: Server
   reporter?: Reporter
   folder?: SocketFolder
   application?: RunningApplication
   forwarder?: Forwarder
+  readonly desktop?: DesktopKind
 }
 
 const lastReportMs = { asked: 3_000, failed: 15_000 }
@@ -76,7 +82,7 @@ export function startAgent(options: AgentOptions): Agent {
 }
 
 function begin({ bootstrap, environment, out, now, locateAsset, jupyterFolder }: AgentOptions): Life {
-  const { id, prefix } = bootstrap
+  const { id, prefix, user } = bootstrap
   const run = randomBytes(9).toString('base64url')
   const say = (line: string): void => void out.write(`hutch-agent: ${line}\n`)
   const home = environment['HOME'] ?? homedir()
@@ -85,7 +91,9 @@ function begin({ bootstrap, environment, out, now, locateAsset, jupyterFolder }:
   const evidence = createEvidence({ id, now })
   const sessions = createSessions({ directory: start, environment: marked, now })
   const notices = createNoticeKeeper({ now })
-  const life: Life = {
+  const assets = createAssets(locateAsset)
+  const onInput = (): void => evidence.activity.touch()
+  const ground = {
     bootstrap,
     notices,
     jupyterFolder,
@@ -96,45 +104,66 @@ function begin({ bootstrap, environment, out, now, locateAsset, jupyterFolder }:
     evidence,
     sessions,
     environment: marked,
+    lines: createLastLines(out),
+  }
+  const desktop =
+    bootstrap.application.kind === 'desktop'
+      ? desktopOf({ ...ground, environment: { ...marked, ...jupyterPath(ground) }, assets, onInput })
+      : undefined
+  const terminal = createTerminal({ sessions, assets, user, onInput })
+  const life: Life = {
+    ...ground,
+    ...(desktop && { desktop }),
     stopping: new AbortController(),
     state: createStateKeeper(({ message }) => {
       // The lines that follow the first one are the application's, and were passed on already.
       if (message !== undefined) say(message.split('\n', 1)[0] ?? '')
       life.reporter?.nudge()
     }),
-    lines: createLastLines(out),
-    site: createTerminalSite({
-      sessions,
-      assets: createAssets(locateAsset),
-      user: bootstrap.user,
-      notices: (loginEndsAt) => notices.now(loginEndsAt),
-      onInput: () => evidence.activity.touch(),
-      // Somebody is there, and the hub hears of it now: until when it may stay comes with the answer.
-      onStay() {
-        evidence.activity.touch()
-        life.reporter?.nudge()
-      },
+    site: createSite({
+      assets,
+      places: { terminal, ...(desktop && { desktop: desktop.place }) },
+      doors: noticeDoors({
+        notices: (loginEndsAt) => notices.now(loginEndsAt),
+        // Somebody is there, and the hub hears of it now: until when it may stay comes with the answer.
+        onStay() {
+          onInput()
+          life.reporter?.nudge()
+        },
+      }),
     }),
     server: createPskServer({ id, key: Buffer.from(bootstrap.key, 'base64url') }),
   }
   return life
 }
 
+/** The agent's own page that is the application, for kinds that have one. */
+const homes: Readonly<Record<AgentBootstrap['application']['kind'], string | undefined>> = {
+  notebook: undefined,
+  web: undefined,
+  terminal: defaultApplication('terminal').landingPath,
+  desktop: defaultApplication('desktop').landingPath,
+}
+
 function serveLife(life: Life): void {
-  const { bootstrap, run, evidence, sessions, site, state, stopping, say } = life
+  const { bootstrap, run, evidence, sessions, site, state, stopping, desktop, say } = life
   const { kind } = bootstrap.application
   const health = (): AgentHealth => ({ version: 1, id: bootstrap.id, run, ...state.now() })
   serve(life.server, {
     prefix: bootstrap.prefix,
+    home: homes[kind],
     hasApplication: kind !== 'terminal',
     site,
-    forwarder: () => (state.now().application === 'ready' && !stopping.signal.aborted ? life.forwarder : undefined),
+    forwarder: () => {
+      if (state.now().application !== 'ready' || stopping.signal.aborted) return 'starting'
+      return desktop ? desktop.beside() : (life.forwarder ?? 'starting')
+    },
     health,
     status: async () => ({ ...health(), ...(await evidence.read()), terminals: sessions.list().length }),
     stop: () => stopping.abort(),
     onRequest: ({ method }) => {
       // Jupyter tells of its own activity; of other applications only what changes something counts.
-      if (kind !== 'notebook' && method !== 'GET' && method !== 'HEAD') evidence.activity.touch()
+      if (kind === 'web' && method !== 'GET' && method !== 'HEAD') evidence.activity.touch()
     },
     say,
   })
@@ -178,11 +207,16 @@ async function runApplication(life: Life): Promise<number> {
   return await follow(life, startIn(life, life.folder), life.folder.socket)
 }
 
-function startIn(life: Life, { socket, runtime }: SocketFolder): RunningApplication {
+function startIn(life: Life, folder: SocketFolder): RunningApplication {
+  life.application = life.desktop?.start(folder) ?? startServer(life, folder)
+  return life.application
+}
+
+function startServer(life: Life, { socket, runtime }: SocketFolder): RunningApplication {
   const { bootstrap, home, start, environment, lines } = life
   const { argv, readyPath } = bootstrap.application
   const values = { socket, prefix: bootstrap.prefix, home, start }
-  life.application = startApplication({
+  return startApplication({
     argv: argv.map((argument) => fillIn(argument, values)),
     directory: start,
     environment: { ...environment, JUPYTER_RUNTIME_DIR: runtime, ...jupyterPath(life) },
@@ -191,11 +225,12 @@ function startIn(life: Life, { socket, runtime }: SocketFolder): RunningApplicat
     startTimeoutMs: bootstrap.startTimeoutMs,
     lines,
   })
-  return life.application
 }
 
 /** The user's own paths come first; other applications than Jupyter make nothing of it. */
-function jupyterPath({ environment, jupyterFolder }: Life): { JUPYTER_PATH: string } {
+function jupyterPath({ environment, jupyterFolder }: Pick<Life, 'environment' | 'jupyterFolder'>): {
+  JUPYTER_PATH: string
+} {
   return { JUPYTER_PATH: [environment['JUPYTER_PATH'], jupyterFolder].filter(Boolean).join(delimiter) }
 }
 
@@ -217,10 +252,11 @@ async function follow(life: Life, application: RunningApplication, socket: strin
 
 function becomeReady(life: Life, socketPath: string): void {
   const { bootstrap, evidence, state, say } = life
-  if (bootstrap.application.kind === 'notebook') {
+  const { kind } = bootstrap.application
+  if (kind === 'notebook') {
     life.forwarder = createForwarder({ socketPath })
     evidence.ask(createJupyterWatch({ socket: socketPath, prefix: bootstrap.prefix }, evidence.activity))
-  } else {
+  } else if (kind === 'web') {
     life.forwarder = createForwarder({ socketPath, onClientData: () => evidence.activity.touch() })
   }
   state.become('ready')
@@ -237,7 +273,8 @@ async function end(life: Life): Promise<void> {
   stopping.abort()
   site.close()
   sessions.close()
-  await life.application?.stop(bootstrap.stopTimeoutMs)
+  const graceMs = bootstrap.stopTimeoutMs
+  await Promise.all([life.desktop?.stopBeside(graceMs), life.application?.stop(graceMs)])
   const ended = await endStragglers(`HUTCH_RUN=${run}`)
   if (ended > 0) say(`${ended} processes had to be ended`)
   const { application } = state.now()

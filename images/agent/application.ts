@@ -1,12 +1,13 @@
 /** The application as a process: started in a group of its own, watched until it is ready, stopped with grace. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { request } from 'node:http'
+import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LastLines } from './last-lines.ts'
 import { sendSignal } from './processes.ts'
 
 /** `failed` before it was ready or with another code than 0; messages are for the user. */
-type Exit = Readonly<{ is: 'ended' | 'failed'; code: number; message: string }>
+export type Exit = Readonly<{ is: 'ended' | 'failed'; code: number; message: string }>
 
 export interface RunningApplication {
   /** Resolves once it answers; undefined: it ended, or was stopped, before. Rejects never. */
@@ -28,21 +29,36 @@ export interface ApplicationOptions {
 }
 
 export function startApplication(options: ApplicationOptions): RunningApplication {
-  const { argv, directory, environment, lines } = options
+  const started = startProcess(options)
+  return { ready: untilReady(options, started.over), exit: started.exit, stop: started.stop }
+}
+
+export interface StartedProcess extends Pick<RunningApplication, 'exit' | 'stop'> {
+  /** Aborted as soon as it has ended. */
+  readonly over: AbortSignal
+  /** What it writes to descriptor 3, when that was asked for. */
+  readonly extra: Readable | undefined
+}
+
+export interface ProcessOptions extends Pick<ApplicationOptions, 'argv' | 'directory' | 'environment' | 'lines'> {
+  readonly hasExtra?: boolean
+}
+
+export function startProcess({ argv, directory, environment, lines, hasExtra }: ProcessOptions): StartedProcess {
   const [command = '', ...args] = argv
   // `detached` is setsid(2): a session and group of its own, so that one signal reaches all of it.
   const child = spawn(command, args, {
     cwd: directory,
     env: environment,
     detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', hasExtra === true ? 'pipe' : 'ignore'],
   })
-  lines.follow(child.stdout)
-  lines.follow(child.stderr)
+  for (const stream of [child.stdout, child.stderr]) if (stream !== null) lines.follow(stream)
   const over = new AbortController()
   const exit = exitOf(child, command, lines).finally(() => over.abort())
   return {
-    ready: untilReady(options, over.signal),
+    over: over.signal,
+    extra: child.stdio[3] instanceof Readable ? child.stdio[3] : undefined,
     exit,
     async stop(graceMs) {
       if (child.pid === undefined) return

@@ -2,18 +2,19 @@
 
 /** Structurally the `Application` of spawners/spawner.ts, which may not be imported from here. */
 export interface DefaultApplication {
-  readonly kind: 'notebook' | 'terminal'
+  readonly kind: 'notebook' | 'terminal' | 'desktop'
   readonly argv: readonly string[]
   readonly readyPath: string
   readonly landingPath: string
 }
 
 /** Undefined for kinds that a profile must give a command for. */
-export function defaultApplication(kind: 'notebook' | 'terminal'): DefaultApplication
+export function defaultApplication(kind: 'notebook' | 'terminal' | 'desktop'): DefaultApplication
 export function defaultApplication(kind: string): DefaultApplication | undefined
 export function defaultApplication(kind: string): DefaultApplication | undefined {
   if (kind === 'notebook') return notebook
-  return kind === 'terminal' ? terminal : undefined
+  if (kind === 'terminal') return terminal
+  return kind === 'desktop' ? desktop : undefined
 }
 
 /** Starts nothing: the agent's own web terminal is the application. */
@@ -22,6 +23,14 @@ const terminal: DefaultApplication = {
   argv: [],
   readyPath: '_hutch/terminal/',
   landingPath: '_hutch/terminal/',
+}
+
+/** The session; a profile's argv, a single program say, takes its place. Xvnc is the agent's own affair. */
+const desktop: DefaultApplication = {
+  kind: 'desktop',
+  argv: ['xfce4-session'],
+  readyPath: '',
+  landingPath: '_hutch/desktop/',
 }
 
 /**

@@ -18,10 +18,10 @@ export interface Bundle {
 
 const here = import.meta.dirname
 const require = createRequire(import.meta.url)
+const ownAssets = `terminal.html terminal.css terminal.js notices.js renewed.html renewed.js
+    desktop.html desktop.css desktop.js desktop-files.js desktop-keys.js`.split(/\s+/)
 const assets: readonly (readonly [name: string, from: string])[] = [
-  ...['terminal.html', 'terminal.css', 'terminal.js', 'notices.js', 'renewed.html', 'renewed.js'].map(
-    (name) => [name, join(here, 'assets', name)] as const,
-  ),
+  ...ownAssets.map((name) => [name, join(here, 'assets', name)] as const),
   ['xterm.js', require.resolve('@xterm/xterm/lib/xterm.js')],
   ['xterm.css', require.resolve('@xterm/xterm/css/xterm.css')],
   ['addon-fit.js', require.resolve('@xterm/addon-fit/lib/addon-fit.js')],
@@ -52,8 +52,11 @@ export async function bundleAgent(folder: string): Promise<Bundle> {
     logLevel: 'silent',
   })
   await copyFile(ptyBinary(), join(folder, 'pty.node'))
-  for (const [name, from] of assets) {
-    await writeFile(join(folder, 'assets', `${name}.gz`), await promisify(gzip)(await readFile(from), { level: 9 }))
+  const contents = await Promise.all(assets.map(async ([name, from]) => [name, await readFile(from)] as const))
+  for (const [name, content] of [...contents, ['novnc.js', await bundleNovnc()] as const]) {
+    const path = join(folder, 'assets', `${name}.gz`)
+    await writeFile(path, await promisify(gzip)(content, { level: 9 }))
+    await chmod(path, 0o644)
   }
   // JupyterLab reads it, as it is.
   const jupyter = join(folder, 'assets', 'jupyter')
@@ -62,10 +65,24 @@ export async function bundleAgent(folder: string): Promise<Bundle> {
   for (const entry of await readdir(jupyter, { recursive: true, withFileTypes: true })) {
     await chmod(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644)
   }
-  for (const name of ['agent.cjs', 'pty.node', ...assets.map(([name]) => join('assets', `${name}.gz`))]) {
-    await chmod(join(folder, name), 0o644)
-  }
+  for (const name of ['agent.cjs', 'pty.node']) await chmod(join(folder, name), 0o644)
   return { script, nodeFlags }
+}
+
+/** noVNC's many modules as one: a desktop's first picture must not wait for each of them. */
+async function bundleNovnc(): Promise<Uint8Array> {
+  const { build } = await import('esbuild')
+  const { outputFiles } = await build({
+    entryPoints: [join(here, 'assets', 'novnc.js')],
+    bundle: true,
+    write: false,
+    format: 'esm',
+    target: 'es2022',
+    minify: true,
+    banner: { js: '/* noVNC (c) its authors, Mozilla Public License 2.0: source at github.com/novnc/noVNC */' },
+    logLevel: 'silent',
+  })
+  return outputFiles[0]?.contents ?? new Uint8Array()
 }
 
 export function ptyBinary(): string {

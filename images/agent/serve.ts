@@ -3,16 +3,19 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Server } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { refuse, responseOn, type Forwarder } from './forward.ts'
+import { sendJson } from './site/answers.ts'
 import { routeOf } from './route.ts'
-import type { TerminalSite } from './terminal/site.ts'
+import type { Site } from './site/index.ts'
 import type { AgentHealth, AgentStatus } from './health.ts'
 
 export interface ServeOptions {
   readonly prefix: string
+  /** Where the browser goes from the prefix itself; undefined: the application says. */
+  readonly home: string | undefined
   readonly hasApplication: boolean
-  readonly site: TerminalSite
-  /** Undefined while the application is not ready. */
-  readonly forwarder: () => Forwarder | undefined
+  readonly site: Site
+  /** Undefined: there is none. */
+  readonly forwarder: () => Forwarder | 'starting' | undefined
   readonly health: () => AgentHealth
   readonly status: () => Promise<AgentStatus>
   readonly stop: () => void
@@ -22,8 +25,9 @@ export interface ServeOptions {
 }
 
 export function serve(server: Server, options: ServeOptions): void {
-  const { prefix, hasApplication, site, forwarder, say } = options
-  const routed = (incoming: IncomingMessage) => routeOf(incoming.url ?? '', prefix, hasApplication)
+  const { prefix, home, hasApplication, site, say } = options
+  const routed = (incoming: IncomingMessage) =>
+    routeOf(incoming.url ?? '', prefix, { hasApplication, hasHome: home !== undefined })
 
   server.on('request', (incoming: IncomingMessage, response: ServerResponse) => {
     for (const stream of [incoming, response]) stream.on('error', () => response.destroy())
@@ -46,15 +50,15 @@ export function serve(server: Server, options: ServeOptions): void {
     const route = routed(incoming)
     switch (route.to) {
       case 'application': {
-        const ready = forwarder()
-        if (!ready) return notReady(response)
+        const ready = options.forwarder()
+        if (typeof ready !== 'object') return notReady(response, ready)
         options.onRequest(incoming)
         return ready.request(incoming, response)
       }
       case 'site':
         return await site.request(route.path, incoming, response)
-      case 'terminalPage':
-        return refuse(response, 302, 'The terminal is at _hutch/terminal/.', { Location: `${prefix}_hutch/terminal/` })
+      case 'home':
+        return refuse(response, 302, `It is at ${home}.`, { Location: `${prefix}${home}` })
       case 'health': {
         const health = options.health()
         return sendJson(response, health.application === 'ready' ? 200 : 503, health)
@@ -74,31 +78,24 @@ export function serve(server: Server, options: ServeOptions): void {
     const route = routed(incoming)
     switch (route.to) {
       case 'application': {
-        const ready = forwarder()
-        if (!ready) return notReady(responseOn(incoming, socket))
+        const ready = options.forwarder()
+        if (typeof ready !== 'object') return notReady(responseOn(incoming, socket), ready)
         return ready.upgrade(incoming, socket, head)
       }
       case 'site':
-        // Said by the proxy, which lets no browser say it (proxy/admission/viewers.ts).
-        if (incoming.headers['x-hutch-role'] === 'viewer') {
-          return refuse(responseOn(incoming, socket), 403, 'You may only look here.')
-        }
         return await site.upgrade(route.path, incoming, socket, head)
       case 'health':
       case 'status':
       case 'stop':
-      case 'terminalPage':
+      case 'home':
       case 'nowhere':
         return refuse(responseOn(incoming, socket), 404, 'Not found.')
     }
   }
 }
 
-function notReady(response: ServerResponse): void {
-  refuse(response, 503, 'The application is not ready yet.', { 'Retry-After': '1' })
-}
-
-function sendJson(response: ServerResponse, status: number, value: object): void {
-  response.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
-  response.end(JSON.stringify(value))
+function notReady(response: ServerResponse, how: 'starting' | undefined): void {
+  if (how === undefined) return refuse(response, 404, 'There is no JupyterLab here.')
+  // A page that somebody opened comes by itself.
+  refuse(response, 503, 'The application is not ready yet.', { 'Retry-After': '1', Refresh: '1' })
 }

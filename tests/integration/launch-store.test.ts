@@ -36,7 +36,7 @@ test('SQLite takes the row of a launch with proposals and gives the same spec ba
       ...options,
       identity: { uid: 12_001, gid: 12_001, groups: [] },
     }),
-    setup: { jupyter: () => ({ ok: true, message: '' }) },
+    setup: { jupyter: () => ({ ok: true, message: '' }), missingForDesktop: () => undefined },
     authorisation: everybody,
     audit: rememberedAudit(),
     publicUrl: new URL('http://127.0.0.1:8000'),

@@ -3,9 +3,10 @@ import * as fc from 'fast-check'
 import { defaultApplication } from '../../images/agent/applications.ts'
 import { endToEnd } from '../../images/agent/forward.ts'
 import { fillIn } from '../../images/agent/placeholders.ts'
-import { isSafePrefix, routeOf } from '../../images/agent/route.ts'
+import { isSafePrefix, routeOf, type Route } from '../../images/agent/route.ts'
 
 const prefix = '/user/alice/e1/'
+const application = { hasApplication: true, hasHome: false }
 
 test('where a request belongs', (t) => {
   const rows: readonly (readonly [url: string, to: string])[] = [
@@ -30,11 +31,23 @@ test('where a request belongs', (t) => {
     ['http://a/_agent/stop', 'nowhere'],
   ]
   for (const [url, expected] of rows) {
-    const route = routeOf(url, prefix, true)
+    const route = routeOf(url, prefix, application)
     t.is(route.to === 'site' ? `site ${route.path}` : route.to, expected, url)
   }
-  t.is(routeOf(prefix, prefix, false).to, 'terminalPage')
-  t.is(routeOf(`${prefix}lab`, prefix, false).to, 'nowhere')
+  const grounds: readonly (readonly [
+    hasApplication: boolean,
+    hasHome: boolean,
+    root: Route['to'],
+    below: Route['to'],
+  ])[] = [
+    [false, true, 'home', 'nowhere'],
+    [true, true, 'home', 'application'],
+    [true, false, 'application', 'application'],
+  ]
+  for (const [hasApplication, hasHome, root, below] of grounds) {
+    t.is(routeOf(prefix, prefix, { hasApplication, hasHome }).to, root)
+    t.is(routeOf(`${prefix}lab`, prefix, { hasApplication, hasHome }).to, below)
+  }
 })
 
 test("law: what is below a safe prefix is never the hub's", (t) => {
@@ -47,7 +60,7 @@ test("law: what is below a safe prefix is never the hub's", (t) => {
       safe,
       fc.oneof(fc.webPath(), fc.constantFrom('_agent/stop', '/_agent/stop', '../_agent/stop')),
       (below, rest) => {
-        t.true(['application', 'site'].includes(routeOf(below + rest, below, true).to))
+        t.true(['application', 'site'].includes(routeOf(below + rest, below, application).to))
       },
     ),
   )
@@ -95,5 +108,6 @@ test('the default commands', (t) => {
   t.deepEqual(notebook.argv.slice(0, 3), ['jupyter-lab', '--ServerApp.sock={socket}', '--ServerApp.sock_mode=0600'])
   t.deepEqual(defaultApplication('terminal').argv, [])
   t.is(defaultApplication('web'), undefined)
-  t.is(defaultApplication('desktop'), undefined)
+  t.deepEqual(defaultApplication('desktop').argv, ['xfce4-session'])
+  t.is(defaultApplication('desktop').landingPath, '_hutch/desktop/')
 })

@@ -47,6 +47,8 @@ interface Set {
   readonly configuration?: Partial<ConfigurationInput>
   readonly spawners?: Readonly<Record<string, { type: string; check?: () => Promise<Health> }>>
   readonly jupyter?: Health
+  /** What is missing for a desktop. */
+  readonly noDesktop?: string
   readonly options?: Partial<LaunchesOptions>
 }
 
@@ -68,7 +70,7 @@ async function hub(t: ExecutionContext, set: Set = {}) {
       log: quietLog,
       identity: { uid: 12_001, gid: 12_001, groups: [] },
     }),
-    setup: { jupyter: () => set.jupyter ?? { ok: true, message: '' } },
+    setup: { jupyter: () => set.jupyter ?? { ok: true, message: '' }, missingForDesktop: () => set.noDesktop },
     authorisation: everybody,
     audit: rememberedAudit(),
     publicUrl: new URL('http://127.0.0.1:8000'),
@@ -446,7 +448,7 @@ const two: Partial<ConfigurationInput> = {
   profiles: {
     both: { title: 'Both', kind: 'notebook', flavours: ['small'], on: { cluster: {}, here: {} }, image: 'lab:1' },
     staff: { title: 'Staff', kind: 'terminal', flavours: ['small'], on: { here: {} }, groups: ['loq-staff', 'it'] },
-    bare: { title: 'Bare', kind: 'desktop', flavours: ['small'], on: { here: {} } },
+    bare: { title: 'Bare', kind: 'web', flavours: ['small'], on: { here: {} } },
     own: {
       title: 'Own',
       kind: 'web',
@@ -537,6 +539,24 @@ test('offers: what the visitor’s groups may have, and why something can not be
     },
   )
   t.regex(problem.detail, /JupyterLab is missing: install python3/)
+})
+
+test('a desktop of this machine can be had where what draws it is there', async (t) => {
+  const desktop = { title: 'Desktop', kind: 'desktop' as const, flavours: ['small'] }
+  const configuration = {
+    spawners: { here: { type: 'local' }, cluster: { type: 'local' } },
+    profiles: { desktop: { ...desktop, on: { here: {} } }, elsewhere: { ...desktop, on: { cluster: {} } } },
+  }
+  const spawners = { here: { type: 'local' }, cluster: { type: 'kubernetes' } }
+  const { launches, launch } = await hub(t, { configuration, spawners, noDesktop: 'Xvnc is missing.' })
+  const offers = await launches.offers(visitor('ada'))
+  t.deepEqual(
+    offers.map((offer) => offer.unavailable),
+    ['Xvnc is missing.', undefined],
+  )
+  await t.throwsAsync(launch('ada', { profile: 'desktop', flavour: 'small', proposals: [] }), { instanceOf: Problem })
+  const { spec } = await launch('ada', { profile: 'elsewhere', flavour: 'small', proposals: [] })
+  t.like(spec.application, { kind: 'desktop', argv: ['xfce4-session'], landingPath: '_hutch/desktop/' })
 })
 
 test('a profile for others is not there: neither offered nor launched', async (t) => {

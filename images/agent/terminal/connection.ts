@@ -4,6 +4,7 @@
  * To the browser: {type: 'attached', session, start, isNew}, {type: 'ended', code, signal}.
  */
 import type { WebSocket } from 'ws'
+import { keepAlive } from '../site/keep-alive.ts'
 import type { Session, Viewer } from './session.ts'
 
 export const closeCodes = { replaced: 4000, gone: 4404, tooMany: 4429, failed: 4500 } as const
@@ -73,19 +74,6 @@ function wait(socket: WebSocket, session: Session): void {
     clearInterval(timer)
     socket.resume()
   }, 50)
-}
-
-/** A peer that is gone without a word is noticed within two intervals. */
-function keepAlive(socket: WebSocket, everyMs: number): () => void {
-  let isAlive = true
-  socket.on('pong', () => (isAlive = true))
-  const timer = setInterval(() => {
-    if (!isAlive && !socket.isPaused) return socket.terminate()
-    isAlive = false
-    socket.ping()
-  }, everyMs)
-  timer.unref()
-  return () => clearInterval(timer)
 }
 
 function parse(text: string): Record<string, unknown> | undefined {

@@ -1,4 +1,4 @@
-/** The files of the pages that the agent itself has: beside the bundled agent, or in a checkout its own and xterm.js's. */
+/** The files of the agent's pages: beside the bundled agent, or in a checkout its own and xterm.js's. */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { gunzipSync, gzipSync } from 'node:zlib'
@@ -12,8 +12,8 @@ export interface Asset {
 
 export interface Assets {
   find(name: string): Promise<Asset | undefined>
-  /** The page itself, made out for this user. */
-  page(user: string): Promise<Asset | undefined>
+  /** A page itself, made out for this user. */
+  page(name: 'terminal.html' | 'desktop.html', user: string): Promise<Asset | undefined>
 }
 
 /** Name below static/ → media type. Nothing else is served. */
@@ -26,14 +26,20 @@ const types: Readonly<Record<string, string>> = {
   'notices.js': 'text/javascript; charset=utf-8',
   'renewed.html': 'text/html; charset=utf-8',
   'renewed.js': 'text/javascript; charset=utf-8',
+  'desktop.css': 'text/css; charset=utf-8',
+  'desktop.js': 'text/javascript; charset=utf-8',
+  'desktop-files.js': 'text/javascript; charset=utf-8',
+  'desktop-keys.js': 'text/javascript; charset=utf-8',
+  'novnc.js': 'text/javascript; charset=utf-8',
 }
+const pages = ['terminal.html', 'desktop.html']
 
 /**
  * Reads all of them now: the folder that they lie in may be replaced by a newer agent's while this one runs.
  * `locate` gives the path of a file by its name; one that ends in .gz is compressed already.
  */
 export function createAssets(locate: (name: string) => string): Assets {
-  const names = [...Object.keys(types), page]
+  const names = [...Object.keys(types), ...pages]
   const loaded = new Map(names.map((name) => [name, load(locate(name))]))
   return {
     async find(name) {
@@ -41,16 +47,14 @@ export function createAssets(locate: (name: string) => string): Assets {
       const body = type === undefined ? undefined : await loaded.get(name)
       return type === undefined || body === undefined ? undefined : asset(type, body)
     },
-    async page(user) {
-      const template = await loaded.get(page)
+    async page(name, user) {
+      const template = await loaded.get(name)
       if (template === undefined) return undefined
       const text = gunzipSync(template).toString().replaceAll('{user}', escapeHtml(user))
       return asset('text/html; charset=utf-8', gzipSync(text))
     },
   }
 }
-
-const page = 'terminal.html'
 
 async function load(path: string): Promise<Buffer | undefined> {
   const body = await readFile(path).catch(() => undefined)

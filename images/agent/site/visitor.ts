@@ -1,0 +1,26 @@
+/** Who asks, by what the proxy says of them; no browser can say it (proxy/forward/fields.ts). */
+import type { IncomingMessage } from 'node:http'
+
+export interface Visitor {
+  /** Undefined: nobody said. */
+  readonly name: string | undefined
+  readonly looksOnly: boolean
+}
+
+const longestName = 64
+
+export function visitorOf({ headers }: Pick<IncomingMessage, 'headers'>): Visitor {
+  const name = headers['x-hutch-user']
+  return {
+    name: typeof name === 'string' ? decoded(name).slice(0, longestName) : undefined,
+    looksOnly: headers['x-hutch-role'] === 'viewer',
+  }
+}
+
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name
+  }
+}
