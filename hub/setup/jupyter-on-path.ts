@@ -1,8 +1,8 @@
 /** A JupyterLab that the machine has already, if it works and environments can see it. */
-import { accessSync, constants } from 'node:fs'
 import { open, realpath } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
 import { z } from 'zod'
+import { isExecutable } from '../../images/agent/executable.ts'
 import { runProgram } from './program.ts'
 
 export interface JupyterPlace {
@@ -56,15 +56,6 @@ async function interpreter(script: string): Promise<string | undefined> {
 /** Shown by every sandbox. */
 function isSystem(path: string): boolean {
   return /^\/(usr|bin|opt)(\/|$)/.test(path)
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }
 
 function parseJson(text: string): unknown {

@@ -21,22 +21,24 @@ export function createBeside({ isThere, socketPath, start, onReady, say }: Besid
   let ready: Forwarder | undefined
 
   const begin = (): void => {
-    const own = start()
-    running = own
-    void own.ready.then((how) => {
-      if (running !== own) return
-      if (how === 'ready') {
-        ready = createForwarder({ socketPath })
-        onReady()
-      } else if (how === 'late') void own.stop(1_000)
-    })
+    running = start()
+    void follow(running)
+  }
+
+  async function follow(own: RunningApplication): Promise<void> {
+    const how = await own.ready
+    if (running === own && how === 'ready') {
+      ready = createForwarder({ socketPath })
+      onReady()
+    }
+    if (how === 'late') await own.stop(1_000)
     // It may be started again by the next who asks: the desktop goes on without it.
-    void own.exit.then(({ message }) => {
-      say(`JupyterLab beside the desktop: ${message.split('\n', 1)[0] ?? ''}`)
-      ready?.close()
-      ready = undefined
-      if (running === own) running = undefined
-    })
+    const { message } = await own.exit
+    say(`JupyterLab beside the desktop: ${message.split('\n', 1)[0] ?? ''}`)
+    if (running !== own) return
+    ready?.close()
+    ready = undefined
+    running = undefined
   }
 
   return {

@@ -18,7 +18,7 @@ export interface Bundle {
 
 const here = import.meta.dirname
 const require = createRequire(import.meta.url)
-const ownAssets = `terminal.html terminal.css terminal.js notices.js renewed.html renewed.js
+const ownAssets = `page.css terminal.html terminal.css terminal.js notices.js renewed.html renewed.js
     desktop.html desktop.css desktop.js desktop-files.js desktop-keys.js`.split(/\s+/)
 const assets: readonly (readonly [name: string, from: string])[] = [
   ...ownAssets.map((name) => [name, join(here, 'assets', name)] as const),

@@ -47,7 +47,10 @@ test('XFCE is drawn; typing, clipboard, 3-D, files, size, a lost connection, and
   t.log(`XFCE after ${Math.round(performance.now() - from)} ms`)
   await picture(page, 'desktop')
 
-  await openTerminal(page)
+  await openTerminal(page).catch(async (e: unknown) => {
+    await picture(page, 'failed')
+    throw e
+  })
   await runs(page, 'X=still; id -un > who.txt; glxinfo -B > glx.txt 2>&1')
   t.is((await download(page, 'who.txt')).trim(), 'ada')
   t.regex(await download(page, 'glx.txt'), /llvmpipe|softpipe|swrast/)
@@ -56,7 +59,7 @@ test('XFCE is drawn; typing, clipboard, 3-D, files, size, a lost connection, and
 
   await page.setViewportSize({ width: 1000, height: 700 })
   await until('it is as large as the window', async () => (await canvasSize(page)) === `1000x${700 - barPixels}`)
-  await page.evaluate('globalThis.__sockets.at(-1).close()')
+  await page.evaluate('globalThis.testSockets.at(-1).close()')
   await page.locator('body[data-state=lost]').waitFor()
   await page.locator('body[data-state=connected]').waitFor()
   await page.reload()
@@ -65,7 +68,7 @@ test('XFCE is drawn; typing, clipboard, 3-D, files, size, a lost connection, and
   await runs(page, 'echo $X > still.txt')
   t.is((await download(page, 'still.txt')).trim(), 'still', 'the shell is the one from before')
 
-  await onlyLooks(t, { opened, hutch, folder, page, id })
+  await onlyLooks(t, { opened, folder, page, id })
 
   await page.keyboard.type('glxgears\n')
   await gearsTurn(page)
@@ -109,7 +112,7 @@ async function startSite(t: ExecutionContext, folder: string): Promise<RunningHu
 /** Ben has an entry as a share would give him: he sees what ada sees, and who is there, and can do nothing. */
 async function onlyLooks(
   t: ExecutionContext,
-  { opened, hutch, folder, page, id }: { opened: Browser; hutch: RunningHutch; folder: string; page: Page; id: string },
+  { opened, folder, page, id }: { opened: Browser; folder: string; page: Page; id: string },
 ): Promise<void> {
   const { admissionKey } = await loadSecrets(join(folder, 'state'))
   const [issuedAt, expiresAt] = [Date.now(), Date.now() + 600_000]
@@ -130,11 +133,11 @@ async function onlyLooks(
   await picture(his, 'desktop-guest')
 
   // Past his own page, which would not even send it: raw messages of RFB for a line and its end.
-  const typed = [...'echo ben > ben.txt\r'].flatMap((key) =>
-    [1, 0].map((down) => keyEvent(key.codePointAt(0) ?? 0, down)),
+  const typed = Array.from(Buffer.from('echo ben > ben.txt\r')).flatMap((key) =>
+    [1, 0].map((down) => keyEvent(key, down)),
   )
   await his.evaluate((messages) => {
-    const socket = (globalThis as unknown as { __sockets: WebSocket[] }).__sockets.at(-1)
+    const socket = (globalThis as unknown as { testSockets: WebSocket[] }).testSockets.at(-1)
     for (const message of messages) socket?.send(Uint8Array.from(message))
   }, typed)
   const answers = await his.evaluate(async () => {
@@ -167,8 +170,9 @@ async function onlyLooks(
   await his.close()
 }
 
-function keyEvent(keysym: number, down: number): number[] {
-  return [4, down, 0, 0, 0, 0, keysym >> 8, keysym === 13 ? 0x0d : keysym & 0xff]
+/** RFC 6143, 7.5.4; the end of a line is XK_Return. */
+function keyEvent(character: number, down: number): number[] {
+  return [4, down, 0, 0, 0, 0, character === 13 ? 0xff : 0, character]
 }
 
 /** How many pixels of two people's pictures are not the same; a cursor may be. */
@@ -178,7 +182,7 @@ async function differing(one: Page, other: Page): Promise<number> {
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
     return Array.from(data.filter((_, index) => index % 4 === 1 && index % 64 < 4))
   })()`
-  const [mine, his] = (await Promise.all([one.evaluate(take), other.evaluate(take)])) as [number[], number[]]
+  const [mine, his] = await Promise.all([one.evaluate<number[]>(take), other.evaluate<number[]>(take)])
   if (mine.length !== his.length) return Infinity
   return mine.filter((value, index) => Math.abs(value - (his[index] ?? 0)) > 40).length
 }
@@ -198,7 +202,7 @@ async function clipboardBothWays(page: Page): Promise<void> {
   await page.keyboard.press('Control+Shift+C')
   await until(
     'the text is in this clipboard',
-    async () => /from-the-desktop/.test((await page.evaluate('navigator.clipboard.readText()')) as string),
+    async () => /from-the-desktop/.test(await page.evaluate<string>('navigator.clipboard.readText()')),
     { timeoutMs: 20_000 },
   )
 }
@@ -228,11 +232,11 @@ async function filesBothWays(t: ExecutionContext, page: Page, folder: string): P
 
 /** The page's own sockets, so that one of them can be lost. */
 const rememberSockets = `
-  globalThis.__sockets = []
+  globalThis.testSockets = []
   globalThis.WebSocket = new Proxy(WebSocket, {
     construct(target, args) {
       const socket = new target(...args)
-      globalThis.__sockets.push(socket)
+      globalThis.testSockets.push(socket)
       return socket
     },
   })`
@@ -242,8 +246,9 @@ async function canvasSize(page: Page): Promise<unknown> {
 
 /** By its icon in XFCE's second panel, which is there once it is drawn. Once: two terminals would share the keys. */
 async function openTerminal(page: Page): Promise<void> {
-  const icon = { x: 0.5 - 72 / 1280, y: 1 - 24 / 760 }
-  await untilPixel(page, 'the icon', icon, ([red = 0, green = 0, blue = 0]) => red < 60 && green < 64 && blue < 62)
+  const [panel, icon] = [592, 568].map((x) => ({ x: x / 1280, y: 736 / 760 }))
+  if (panel === undefined || icon === undefined) return
+  await untilPixel(page, 'the second panel', panel, (colour) => Math.min(...colour) > 200)
   await page.locator('#screen canvas').click({ position: { x: 1280 * icon.x, y: 760 * icon.y } })
   await until(
     'a terminal reads what is typed',
@@ -277,11 +282,11 @@ async function download(page: Page, path: string): Promise<string> {
 
 /** `x` and `y` in parts of the picture. */
 async function pixel(page: Page, { x, y }: { x: number; y: number }): Promise<readonly number[]> {
-  return (await page.evaluate(`(() => {
+  return await page.evaluate<number[]>(`(() => {
     const canvas = document.querySelector('#screen canvas')
     const at = [canvas.width * ${x}, canvas.height * ${y}].map(Math.floor)
     return Array.from(canvas.getContext('2d').getImageData(at[0], at[1], 1, 1).data.slice(0, 3))
-  })()`)) as number[]
+  })()`)
 }
 
 async function untilPixel(
@@ -314,11 +319,9 @@ async function gearsTurn(page: Page): Promise<void> {
     }
     return counts
   })()`
-  await until(
-    'three gears turn',
-    async () => ((await page.evaluate(seen)) as number[]).every((pixels) => pixels > 500),
-    { timeoutMs: 60_000 },
-  )
+  await until('three gears turn', async () => (await page.evaluate<number[]>(seen)).every((pixels) => pixels > 500), {
+    timeoutMs: 60_000,
+  })
 }
 
 async function picture(page: Page, name: string): Promise<void> {

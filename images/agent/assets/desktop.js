@@ -148,10 +148,11 @@ function followPeople() {
     element('people-list').replaceChildren(
       ...people.map(({ name, looksOnly: onlyLooks, isYou }) => {
         const item = document.createElement('li')
-        const how = document.createElement('span')
+        const [who, how] = [document.createElement('span'), document.createElement('span')]
+        who.textContent = isYou ? `${name} (this window)` : name
         how.className = 'quiet'
         how.textContent = onlyLooks ? 'looks on' : 'works here'
-        item.append(isYou ? `${name} (this window)` : name, how)
+        item.append(who, ' ', how)
         return item
       }),
     )

@@ -84,9 +84,10 @@ async function untilDrawing(
 }
 
 async function numberOf({ extra, over }: StartedProcess): Promise<string | undefined> {
+  if (extra === undefined) return undefined
   let text = ''
   try {
-    while (extra !== undefined && !text.includes('\n') && text.length < 16) {
+    while (!text.includes('\n') && text.length < 16) {
       const [chunk] = (await once(extra, 'data', { signal: over })) as [Buffer]
       text += chunk.toString('latin1')
     }

@@ -11,7 +11,7 @@ import { createFiles } from './files.ts'
 import { createKeyboards } from './keyboards.ts'
 import type { Root } from './paths.ts'
 import { createDesktopPlace } from './place.ts'
-import { findOnPath } from './programs.ts'
+import { findOnPath } from '../executable.ts'
 
 export interface DesktopKindOptions {
   /** The session's command. */

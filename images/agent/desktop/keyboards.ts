@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import { findOnPath } from './programs.ts'
+import { findOnPath } from '../executable.ts'
 
 export interface Keyboard {
   readonly name: string

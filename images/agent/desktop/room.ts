@@ -1,6 +1,6 @@
 /** Who looks at the desktop now. Each window is one; all of them may know of each other. */
 
-export interface Presence {
+interface Presence {
   readonly name: string
   readonly looksOnly: boolean
   /** Made up by the window itself, so that it knows itself in the list. */

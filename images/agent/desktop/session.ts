@@ -1,7 +1,7 @@
 /** What runs on the display: XFCE or what the profile names, with a bus and settings that suit a picture on a wire. */
 import { access, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { findOnPath } from './programs.ts'
+import { findOnPath } from '../executable.ts'
 
 export interface SessionOptions {
   readonly argv: readonly string[]

@@ -18,6 +18,7 @@ export interface Assets {
 
 /** Name below static/ → media type. Nothing else is served. */
 const types: Readonly<Record<string, string>> = {
+  'page.css': 'text/css; charset=utf-8',
   'terminal.css': 'text/css; charset=utf-8',
   'terminal.js': 'text/javascript; charset=utf-8',
   'xterm.css': 'text/css; charset=utf-8',

@@ -1,7 +1,7 @@
 /** The terminals of this environment: at most `most` at once, each a login shell of the user. */
 import { randomBytes } from 'node:crypto'
-import { accessSync, constants } from 'node:fs'
 import { userInfo } from 'node:os'
+import { isExecutable } from '../executable.ts'
 import { createSession, type Session } from './session.ts'
 
 export interface Sessions {
@@ -63,14 +63,5 @@ function shellOfPasswd(): string | undefined {
     return userInfo().shell ?? undefined
   } catch {
     return undefined
-  }
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
   }
 }

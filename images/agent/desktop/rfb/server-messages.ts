@@ -70,7 +70,8 @@ function* greeting(): Steps {
 
 function* rectangles(count: number): Steps {
   // 65535: as many as come before a last one.
-  for (let index = 0; count === 0xffff || index < count; index += 1) {
+  const most = count === 0xffff ? Infinity : count
+  for (let index = 0; index < most; index += 1) {
     const head = yield read(12)
     yield write(head)
     const [width, height] = [head.readUInt16BE(4), head.readUInt16BE(6)]
