@@ -6,6 +6,7 @@ import { findModule, isSchema, loadModule } from '../plugins/module.ts'
 const builtIn: Readonly<Record<string, () => Promise<{ default: unknown }>>> = {
   local: () => import('../../spawners/local/index.ts'),
   slurm: () => import('../../spawners/slurm/index.ts'),
+  batch: () => import('../../spawners/batch/index.ts'),
   docker: () => import('../../spawners/docker/index.ts'),
   kubernetes: () => import('../../spawners/kubernetes/index.ts'),
 }

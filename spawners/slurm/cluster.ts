@@ -3,6 +3,8 @@
  * calls that are made. slurmrestd is one way to it.
  */
 
+import type { ListReader } from './readers.ts'
+
 /** A job, as far as anything is asked of it. Empty text: it has none. */
 export interface ClusterJob {
   readonly jobId: number
@@ -23,6 +25,8 @@ export interface ClusterJob {
   readonly endAt: Date | undefined
   readonly exit: Readonly<{ code: number; signal: number }> | undefined
   readonly priority: number
+  /** Why it waits, in a sentence; absent: the reason is one of SLURM's, which has its words. */
+  readonly words?: string | undefined
 }
 
 /** What is asked for. cpus for each task; memory for each node. */
@@ -30,8 +34,10 @@ export interface Submission {
   readonly name: string
   readonly comment: string
   readonly script: string
+  /** Where scripts are for everybody to read: what the script takes from a file that its user alone reads. */
+  readonly claim?: Readonly<{ file: string; text: string }>
   readonly directory: string
-  /** Where its output goes; %j is the job's id. */
+  /** Where its output goes: as it is, nothing in it means anything. */
   readonly output: string
   readonly environment: Readonly<Record<string, string>>
   readonly timeLimitMinutes: number | undefined
@@ -69,16 +75,34 @@ export interface Person {
   readonly uid?: number
 }
 
+/** A list, not read yet, because that is slow when there are many, and how it is read. */
+export interface List {
+  readonly body: ArrayBuffer
+  readonly reader: ListReader
+}
+
 export interface Cluster {
-  /** Every job of everybody, in one call; not read yet, because that is slow when there are many. */
-  list(signal: AbortSignal): Promise<ArrayBuffer>
+  /** What it is called: SLURM. */
+  readonly system: string
+  /** Scripts are for everybody to read there. */
+  readonly hasOpenScripts: boolean
+  /** How long after its end a job may be in neither the list nor the accounting. Default 0. */
+  readonly accountingLagMs?: number
+  /** Every job of everybody, in one call. */
+  list(signal: AbortSignal): Promise<List>
+  /** What a list does not tell of this hub's jobs. */
+  complete?(digest: Digest, signal: AbortSignal): Promise<Digest>
   /** The job's id, also of one that has to wait. @throws ClusterRefused when SLURM said no: then there is no job. */
   submit(person: Person, submission: Submission, signal: AbortSignal): Promise<number>
   /** Gone already is success. */
   cancel(person: Person, jobId: number, signal: AbortSignal): Promise<void>
+  /** Takes away the file of a claim. */
+  discard?(person: Person, file: string, signal: AbortSignal): Promise<void>
   /** As the hub's own account, which must be an operator. */
   setTimeLimit(jobId: number, minutes: number, signal: AbortSignal): Promise<void>
-  /** From the accounting database: the newest of each of these names. */
+  /** What somebody would type to submit it. */
+  lineOf(submission: Submission): string
+  /** From the accounting: those of these names. */
   finished(names: readonly string[], since: Date, signal: AbortSignal): Promise<readonly ClusterJob[]>
   /** Where each node is reached: its name → its address. */
   addresses(signal: AbortSignal): Promise<ReadonlyMap<string, string>>

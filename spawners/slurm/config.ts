@@ -2,37 +2,24 @@ import { isAbsolute, normalize } from 'node:path'
 import { z } from 'zod'
 import { duration } from '../../config/units.ts'
 
-const folder = z
+export const folder = z
   .string()
   .refine((path) => isAbsolute(path) && normalize(path) === path && path !== '/' && !path.endsWith('/'), {
     message: 'must be an absolute path, without .. and without a slash at the end',
   })
 
 /** What SLURM takes for a name of its own: nothing that a shell or a list would read otherwise. */
-const word = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,62}$/, 'must be a name as SLURM has it')
+export const word = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,62}$/, 'must be a name as SLURM has it')
 
-const line = z
+export const line = z
   .string()
   .max(4_096)
   .regex(/^[^\n\r\0]*$/, 'must be one line')
 
 const leastIntervalMs = 5_000
 
-export const configSchema = z.strictObject({
-  endpoint: z
-    .string()
-    .regex(/^(unix:\/.+|https?:\/\/[^/\s]+\/?)$/, 'must be http://host:port, https://host:port or unix:/path')
-    .describe('Where slurmrestd answers: http://host:port, https://host:port, or unix:/path of its socket.'),
-  version: z
-    .enum(['v0.0.38', 'v0.0.42'])
-    .default('v0.0.42')
-    .describe("The version of slurmrestd's interface: v0.0.38 for SLURM 22.05 and 23.02, v0.0.42 for 24.11 and later."),
-  tokens: folder.describe(
-    "The unix socket of hutch-slurm-minter, which makes each user's tokens. The hub itself never has SLURM's key.",
-  ),
-  observer: word.describe(
-    "The hub's own account in SLURM, which looks at the queue. The minter must be told of it (--also). With PrivateData=jobs it must be an operator.",
-  ),
+/** What is the same however jobs get to a cluster. */
+export const jobFields = {
   agentFolder: folder.describe(
     'The agent on storage that every node sees, made with `hutch agent export FOLDER`. Readable for everybody, writable for nobody.',
   ),
@@ -99,6 +86,24 @@ export const configSchema = z.strictObject({
     .describe(
       'With `extend`: the longest time of a job from its start, whatever a limit of the hub says. An operator passes over the limits of partitions. Default: none.',
     ),
+} as const
+
+export const configSchema = z.strictObject({
+  endpoint: z
+    .string()
+    .regex(/^(unix:\/.+|https?:\/\/[^/\s]+\/?)$/, 'must be http://host:port, https://host:port or unix:/path')
+    .describe('Where slurmrestd answers: http://host:port, https://host:port, or unix:/path of its socket.'),
+  version: z
+    .enum(['v0.0.38', 'v0.0.42'])
+    .default('v0.0.42')
+    .describe("The version of slurmrestd's interface: v0.0.38 for SLURM 22.05 and 23.02, v0.0.42 for 24.11 and later."),
+  tokens: folder.describe(
+    "The unix socket of hutch-slurm-minter, which makes each user's tokens. The hub itself never has SLURM's key.",
+  ),
+  observer: word.describe(
+    "The hub's own account in SLURM, which looks at the queue. The minter must be told of it (--also). With PrivateData=jobs it must be an operator.",
+  ),
+  ...jobFields,
   accounting: z
     .boolean()
     .default(true)
@@ -106,6 +111,8 @@ export const configSchema = z.strictObject({
 })
 
 export type SlurmConfig = z.output<typeof configSchema>
+/** What the rules of jobs go by. */
+export type JobsConfig = z.output<z.ZodObject<typeof jobFields>> & Pick<SlurmConfig, 'accounting'>
 
 const container = z.discriminatedUnion('type', [
   z.strictObject({

@@ -3,7 +3,7 @@ import { createHmac, randomBytes } from 'node:crypto'
 import type { EnvironmentId, EnvironmentSpec, Spawner, SpawnerContext } from '../spawner.ts'
 import { environmentId } from '../common/environmentId.ts'
 import type { Cluster } from './cluster.ts'
-import type { SlurmConfig, SlurmProfile } from './config.ts'
+import type { JobsConfig, SlurmProfile } from './config.ts'
 import { createDigester } from './digester.ts'
 import { extend } from './extend.ts'
 import { launch } from './launch.ts'
@@ -14,16 +14,16 @@ import { readOutput } from './output.ts'
 import { createQueue } from './queue.ts'
 import { createRecords } from './records.ts'
 import { hasEnded } from './states.ts'
-import { outputOf, sbatchLine, submissionOf } from './submission.ts'
+import { outputOf, submissionOf } from './submission.ts'
 import { callTimeoutMs, type SlurmTools } from './tools.ts'
 
 const mostLogBytes = 64 * 1_024
 /** A look within this time says that the cluster is well: nobody needs to ask it. */
 const healthyMs = 60_000
 
-export function createSlurm(config: SlurmConfig, context: SpawnerContext, cluster: Cluster): Spawner<SlurmProfile> {
+export function createSlurm(config: JobsConfig, context: SpawnerContext, cluster: Cluster): Spawner<SlurmProfile> {
   const names = createNames(context.hub, context.secret('names'))
-  const digester = createDigester(config.version, names.prefix)
+  const digester = createDigester(names.prefix)
   const queue = createQueue({ intervalMs: config.interval, look, now: context.now })
   const records = createRecords(context.stateFolder, () => environmentId(randomBytes)())
   const tools: SlurmTools = { config, context, cluster, names, queue, records }
@@ -32,7 +32,8 @@ export function createSlurm(config: SlurmConfig, context: SpawnerContext, cluste
   const claimKey = (id: EnvironmentId): Buffer => createHmac('sha256', claimKeys).update(id).digest()
 
   async function look(signal: AbortSignal): ReturnType<typeof digester.digest> {
-    return await digester.digest(await cluster.list(signal))
+    const digest = await digester.digest(await cluster.list(signal))
+    return (await cluster.complete?.(digest, signal)) ?? digest
   }
 
   function bootstrap(spec: EnvironmentSpec): ReturnType<SpawnerContext['bootstrap']> {
@@ -76,10 +77,10 @@ export function createSlurm(config: SlurmConfig, context: SpawnerContext, cluste
       return await cluster.ping(signal)
     },
     describe(spec) {
-      const asked = submissionOf({ spec, config, names, claim: '{}' })
+      const asked = submissionOf({ spec, config, names, claim: '{}', hasOpenScripts: cluster.hasOpenScripts })
       return [
-        { title: 'Its job in SLURM', text: `squeue --name=${asked.name}` },
-        { title: 'The same by hand', text: sbatchLine(asked) },
+        { title: `Its job in ${cluster.system}`, text: asked.name },
+        { title: 'The same by hand', text: cluster.lineOf(asked) },
       ]
     },
     observeNotBefore: () => queue.welcomeAt(),
@@ -105,6 +106,8 @@ async function remove(tools: SlurmTools, id: EnvironmentId, signal: AbortSignal)
   const wanted = new Map(jobs.filter((job) => !hasEnded(job)).map(({ jobId, user, uid }) => [jobId, { user, uid }]))
   if (record !== undefined) wanted.set(record.jobId, { user: record.user, uid: record.uid })
   for (const [jobId, person] of wanted) await cluster.cancel(person, jobId, within)
+  // One that never started has not taken it away.
+  if (record?.keyFile !== undefined) await cluster.discard?.(record, record.keyFile, within)
   queue.removed()
   if (record !== undefined || jobs.length > 0 || (await records.asked(id)) !== undefined) await records.remove(id)
 }

@@ -2,11 +2,11 @@
 import { parentPort } from 'node:worker_threads'
 import type { Digest } from './cluster.ts'
 import { digestJobs } from './digest.ts'
-import { readers, type ListVersion } from './rest/readers.ts'
+import { readList, type ListReader } from './readers.ts'
 
 export interface DigestRequest {
   readonly number: number
-  readonly version: ListVersion
+  readonly reader: ListReader
   readonly prefix: string
   readonly body: ArrayBuffer
 }
@@ -17,9 +17,9 @@ parentPort?.on('message', (request: DigestRequest) => {
   parentPort?.postMessage(answer)
 })
 
-function answerTo({ version, prefix, body }: DigestRequest): { digest: Digest } | { problem: string } {
+function answerTo({ reader, prefix, body }: DigestRequest): { digest: Digest } | { problem: string } {
   try {
-    return { digest: digestJobs(readers[version](JSON.parse(new TextDecoder().decode(body))), prefix) }
+    return { digest: digestJobs(readList(body, reader), prefix) }
   } catch (error) {
     return { problem: error instanceof Error ? error.message : String(error) }
   }

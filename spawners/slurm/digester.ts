@@ -1,12 +1,12 @@
 /** A list's bytes → what the hub needs of it; in a thread of its own when there are many. */
 import { Worker } from 'node:worker_threads'
-import type { Digest } from './cluster.ts'
+import type { Digest, List } from './cluster.ts'
 import type { DigestRequest } from './digest-thread.ts'
 import { digestJobs } from './digest.ts'
-import { readers, type ListVersion } from './rest/readers.ts'
+import { readList } from './readers.ts'
 
 export interface Digester {
-  digest(body: ArrayBuffer): Promise<Digest>
+  digest(list: List): Promise<Digest>
   close(): Promise<void>
 }
 
@@ -15,7 +15,7 @@ const largeBytes = 256 * 1024
 
 type Answer = Readonly<{ number: number; digest?: Digest; problem?: string }>
 
-export function createDigester(version: ListVersion, prefix: string): Digester {
+export function createDigester(prefix: string): Digester {
   const waiting = new Map<number, PromiseWithResolvers<Digest>>()
   let worker: Worker | undefined
   let count = 0
@@ -28,7 +28,7 @@ export function createDigester(version: ListVersion, prefix: string): Digester {
     started.on('message', ({ number, digest, problem }: Answer) => {
       const asked = waiting.get(number)
       waiting.delete(number)
-      if (digest === undefined) asked?.reject(new Error(`SLURM's list of jobs can't be read: ${problem ?? ''}`))
+      if (digest === undefined) asked?.reject(new Error(`the list of jobs can't be read: ${problem ?? ''}`))
       else asked?.resolve(digest)
     })
     started.on('error', (error) => fail(started, error))
@@ -44,12 +44,12 @@ export function createDigester(version: ListVersion, prefix: string): Digester {
   }
 
   return {
-    async digest(body) {
+    async digest({ body, reader }) {
       if (body.byteLength < largeBytes) {
-        return digestJobs(readers[version](JSON.parse(new TextDecoder().decode(body))), prefix)
+        return digestJobs(readList(body, reader), prefix)
       }
       worker ??= start()
-      const request: DigestRequest = { number: (count += 1), version, prefix, body }
+      const request: DigestRequest = { number: (count += 1), reader, prefix, body }
       const asked = Promise.withResolvers<Digest>()
       waiting.set(request.number, asked)
       worker.ref()

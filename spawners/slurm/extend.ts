@@ -29,16 +29,16 @@ export async function extend(tools: SlurmTools, id: EnvironmentId, endsAt: Date,
     const within = AbortSignal.any([signal, AbortSignal.timeout(callTimeoutMs)])
     await cluster.setTimeLimit(job.jobId, Math.ceil(wantedMs / minuteMs), within)
   } catch (error) {
-    throw refusalOf(error) ?? error
+    throw refusalOf(error, cluster.system) ?? error
   }
   // The next look tells the new end.
   queue.wake()
 }
 
-function refusalOf(error: unknown): LaunchRefused | undefined {
+function refusalOf(error: unknown, system: string): LaunchRefused | undefined {
   if (!(error instanceof ClusterRefused)) return undefined
   if (isDone(error) || isNoJob(error)) return new LaunchRefused('It has ended already.', { cause: error })
   if (!isVerdict(error)) return undefined
-  const sentence = `SLURM gives it no more time: ${error.message}. Ask your administrator.`
+  const sentence = `${system} gives it no more time: ${error.message}. Ask your administrator.`
   return new LaunchRefused(sentence, { cause: error })
 }

@@ -14,10 +14,10 @@ type Spec = EnvironmentSpec<SlurmProfile>
 const afterwardsMs = 3_000
 
 export async function launch(tools: SlurmTools, spec: Spec, claim: string, signal: AbortSignal): Promise<void> {
-  const { config, context, names, records, queue } = tools
+  const { config, context, cluster, names, records, queue } = tools
   if (spec.hub !== context.hub) throw new Error(`a bug: ${spec.id} is of the hub ${spec.hub}`)
   const { name: user, uid } = spec.account
-  const submission = submissionOf({ spec, config, names, claim })
+  const submission = submissionOf({ spec, config, names, claim, hasOpenScripts: cluster.hasOpenScripts })
   for (;;) {
     signal.throwIfAborted()
     if ((await records.job(spec.id)) !== undefined || (await records.isRemoved(spec.id))) return
@@ -57,6 +57,8 @@ async function isThere(
     uid: job.uid,
     jobId: job.jobId,
     submittedAt: look.begunAt,
+    owner: spec.owner,
+    digest: spec.digest,
   })
   return true
 }
@@ -72,13 +74,15 @@ async function submit(tools: SlurmTools, spec: Spec, submission: Submission, sig
       submission,
       AbortSignal.any([signal, AbortSignal.timeout(callTimeoutMs)]),
     )
-    await records.answer(spec.id, { user, uid, jobId, submittedAt })
+    const { owner, digest } = spec
+    const keyFile = submission.claim?.file
+    await records.answer(spec.id, { user, uid, jobId, submittedAt, owner, digest, keyFile })
     context.log.info({ environment: spec.id, job: jobId, user }, 'a job was submitted')
   } catch (error) {
     const isNothing = error instanceof ClusterRefused ? isVerdict(error) : isNeverSent(error)
     if (isNothing) await records.unask(spec.id)
     else await records.lose(spec.id, { user, uid, until: context.now().getTime() + afterwardsMs })
-    throw error instanceof ClusterRefused ? (refusalOf(error, submission) ?? error) : error
+    throw error instanceof ClusterRefused ? (refusalOf(error, submission, cluster.system) ?? error) : error
   }
 }
 

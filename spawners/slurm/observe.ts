@@ -10,6 +10,11 @@ export interface Observer {
   observe(signal: AbortSignal): Promise<ReadonlyMap<EnvironmentId, Found>>
 }
 
+interface Wanted {
+  readonly id: EnvironmentId
+  readonly user: string
+}
+
 /** Names in one call to the accounting. */
 const mostAtOnce = 100
 const hourMs = 3_600_000
@@ -22,6 +27,8 @@ export function createObserver(tools: SlurmTools): Observer {
   let addressesAt = -Infinity
   /** How those ended that SLURM has forgotten: asked once. */
   const ends = new Map<EnvironmentId, Observation>()
+  /** ms since the epoch, of those that are in neither list nor accounting. */
+  const missingSince = new Map<EnvironmentId, number>()
 
   async function addressOf(job: ListedJob): Promise<string | undefined> {
     const known = addresses.get(job.batchHost)
@@ -37,8 +44,14 @@ export function createObserver(tools: SlurmTools): Observer {
   }
 
   async function foundOf(id: EnvironmentId, job: ListedJob): Promise<Found> {
-    const observation = observationOf(job, await addressOf(job))
-    return { observation, ...names.readComment(id, job.comment) }
+    const observation = observationOf(job, await addressOf(job), cluster.system)
+    return { observation, ...(names.readComment(id, job.comment) ?? (await keptOf(id))) }
+  }
+
+  /** Not every system keeps a comment. */
+  async function keptOf(id: EnvironmentId): Promise<Pick<Found, 'owner' | 'digest'>> {
+    const { owner, digest } = (await records.job(id)) ?? {}
+    return { ...(owner === undefined ? {} : { owner }), ...(digest === undefined ? {} : { digest }) }
   }
 
   /** Those that were submitted and are in the list no more. */
@@ -47,13 +60,13 @@ export function createObserver(tools: SlurmTools): Observer {
     look: Look,
   ): Promise<ReadonlyMap<EnvironmentId, Observation>> {
     const missing = ids.filter((id) => !ends.has(id)).slice(0, mostAtOnce)
-    const wanted = new Map<string, EnvironmentId>()
+    const wanted = new Map<string, Wanted>()
     let since = look.begunAt
     for (const id of missing) {
       const record = await records.job(id)
       // Submitted after this look began: it could not show it.
       if (record === undefined || record.submittedAt >= look.begunAt) continue
-      wanted.set(names.nameOf(id, record.uid), id)
+      wanted.set(names.nameOf(id, record.uid), { id, user: record.user })
       since = Math.min(since, record.submittedAt)
     }
     const found = new Map<EnvironmentId, Observation>()
@@ -66,7 +79,7 @@ export function createObserver(tools: SlurmTools): Observer {
   }
 
   async function ask(
-    wanted: ReadonlyMap<string, EnvironmentId>,
+    wanted: ReadonlyMap<string, Wanted>,
     since: Date,
   ): Promise<ReadonlyMap<EnvironmentId, Observation>> {
     const found = new Map<EnvironmentId, Observation>()
@@ -75,20 +88,34 @@ export function createObserver(tools: SlurmTools): Observer {
     try {
       jobs = await cluster.finished([...wanted.keys()], since, AbortSignal.timeout(callTimeoutMs))
     } catch (error) {
-      context.log.warn({ err: error }, "SLURM's accounting does not answer; how some jobs ended is not known yet")
-      for (const id of wanted.values()) found.set(id, unknown("SLURM's accounting does not answer just now."))
+      context.log.warn({ err: error }, 'the accounting does not answer; how some jobs ended is not known yet')
+      for (const { id } of wanted.values())
+        found.set(id, unknown(`The accounting of ${cluster.system} does not answer just now.`))
       return found
     }
     for (const job of jobs.toSorted((a, b) => a.jobId - b.jobId)) {
-      const id = wanted.get(job.name)
-      if (id === undefined) continue
+      const { id, user } = wanted.get(job.name) ?? {}
+      // Anybody may give a job any name.
+      if (id === undefined || user !== job.user) continue
       const seen = hasEnded(job)
-        ? observationOf(job, undefined)
-        : unknown('SLURM does not list it any more, and its accounting does not know yet how it ended.')
+        ? observationOf(job, undefined, cluster.system)
+        : unknown(`${cluster.system} does not list it any more, and its accounting does not know yet how it ended.`)
       found.set(id, seen)
       if (seen.phase === 'ended') ends.set(id, seen)
     }
+    for (const { id } of wanted.values()) {
+      if (found.has(id)) missingSince.delete(id)
+      else if (isLate(id)) found.set(id, unknown(`${cluster.system} has not written down yet how it ended.`))
+    }
     return found
+  }
+
+  /** In neither place, and not for long: its end may not be written down yet. */
+  function isLate(id: EnvironmentId): boolean {
+    const now = context.now().getTime()
+    const since = missingSince.get(id) ?? now
+    missingSince.set(id, since)
+    return now - since < (cluster.accountingLagMs ?? 0)
   }
 
   async function tidy(removed: ReadonlySet<EnvironmentId>, jobs: ReadonlyMap<EnvironmentId, unknown>): Promise<void> {
@@ -97,6 +124,7 @@ export function createObserver(tools: SlurmTools): Observer {
       const record = await records.job(id)
       if (record === undefined || record.submittedAt < context.now().getTime() - hourMs) await records.forget(id)
       ends.delete(id)
+      missingSince.delete(id)
     }
   }
 

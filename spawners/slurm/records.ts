@@ -23,6 +23,10 @@ const jobSchema = z.strictObject({
   uid: z.int(),
   jobId: z.int().positive(),
   submittedAt: z.int(),
+  owner: z.string().optional(),
+  digest: z.string().optional(),
+  /** Where its key was put. */
+  keyFile: z.string().optional(),
 })
 
 type Asked = z.infer<typeof askedSchema>

@@ -45,17 +45,23 @@ const sentences: Readonly<Record<number, (asked: Asked) => string>> = {
 const passing: ReadonlySet<number> = new Set([2016, 2019, 2027, 2061, 2068, 2070, 2101, 2105, 2120, 2125])
 
 /** Undefined: it is tried again. */
-export function refusalOf(error: ClusterRefused, asked: Asked): LaunchRefused | undefined {
+export function refusalOf(error: ClusterRefused, asked: Asked, system = 'SLURM'): LaunchRefused | undefined {
   const sentence = sentences[error.number]
   if (sentence !== undefined) return new LaunchRefused(sentence(asked), { cause: error })
+  if (error.number === inWords) return new LaunchRefused(error.message, { cause: error })
   // Its own numbers for what a job may ask. Anything else is trouble on the way: a dead slurmctld, a bad token.
   if (!isVerdict(error)) return undefined
-  return new LaunchRefused(`SLURM refused it: ${error.message}. Ask your administrator.`, { cause: error })
+  return new LaunchRefused(`${system} refused it: ${error.message}. Ask your administrator.`, { cause: error })
 }
+
+/** Of what is no SLURM: its own message says it. */
+export const saidSo = 1
+/** Of what is no SLURM: its message is a sentence for the user. */
+export const inWords = 2
 
 /** Whether SLURM looked at what was asked and said no; otherwise nobody knows whether it was done. */
 export function isVerdict({ number }: ClusterRefused): boolean {
-  return number >= 2_000 && number <= 2_999 && !passing.has(number)
+  return ((number >= 2_000 && number <= 2_999) || number === saidSo || number === inWords) && !passing.has(number)
 }
 
 /** Of the errors that come with a job: its partition is too small for it, so that it would wait for ever. */

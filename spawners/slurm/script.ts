@@ -1,6 +1,6 @@
 /**
  * A job's script. SLURM keeps scripts, so this holds no secret but the claim: a key that is good once, for a few
- * minutes from the job's start, on the job's own node. Pure.
+ * minutes from the job's start, on the job's own node. Where everybody may read scripts the claim is in a file. Pure.
  */
 import { quoted } from '../common/quoted.ts'
 
@@ -12,8 +12,8 @@ export interface ScriptParts {
   readonly variables: Readonly<Record<string, string>>
   readonly prolog: readonly string[]
   readonly container: ContainerLines
-  /** What the agent reads on its standard input. */
-  readonly claim: string
+  /** What the agent reads on its standard input: a text, or a file that its user alone reads, and that is good once. */
+  readonly claim: Readonly<{ text: string }> | Readonly<{ file: string }>
 }
 
 /** What comes before the agent, and the agent as it is seen from there. */
@@ -27,7 +27,7 @@ export interface ContainerLines {
 }
 
 export function jobScript({ shell, umask, variables, prolog, container, claim }: ScriptParts): string {
-  const texts = Object.entries({ 0: `${claim}\n`, ...container.texts })
+  const texts = Object.entries({ ...('text' in claim ? { 0: `${claim.text}\n` } : {}), ...container.texts })
   const redirections = texts.map(([fd]) => `${fd}<<'${mark(fd)}'`).join(' ')
   return [
     `#!${shell}`,
@@ -36,6 +36,12 @@ export function jobScript({ shell, umask, variables, prolog, container, claim }:
     'cd "$HOME" || { echo "hutch: your home directory $HOME is not on this node ($(hostname))" >&2; exit 126; }',
     ...prolog,
     ...container.before,
+    ...('file' in claim
+      ? [
+          `exec <${quoted(claim.file)} || { echo "hutch: its key is not on this node" >&2; exit 126; }`,
+          `rm -f ${quoted(claim.file)}`,
+        ]
+      : []),
     `exec ${container.command} ${redirections}`,
     ...texts.flatMap(([fd, text]) => [checked(text, mark(fd)), mark(fd)]),
     '',

@@ -4,8 +4,8 @@ import type { ClusterJob, ListedJob } from './cluster.ts'
 import { waitingWords } from './reasons.ts'
 
 /** `address`: where the node of its script is reached. */
-export function observationOf(job: ListedJob, address: string | undefined): Observation {
-  const ended = endOf(job)
+export function observationOf(job: ListedJob, address: string | undefined, system = 'SLURM'): Observation {
+  const ended = endOf(job, system)
   if (ended !== undefined) return { phase: 'ended', ...ended, ...times(job) }
   switch (job.state) {
     case 'PENDING':
@@ -17,7 +17,7 @@ export function observationOf(job: ListedJob, address: string | undefined): Obse
       return {
         phase: 'pending',
         stage: 'queued',
-        message: waitingWords(job.reason, job),
+        message: job.words ?? waitingWords(job.reason, job),
         ...(job.position === undefined ? {} : { position: job.position }),
         ...(job.startAt === undefined ? {} : { startEstimateAt: job.startAt }),
       }
@@ -40,12 +40,12 @@ export function observationOf(job: ListedJob, address: string | undefined): Obse
         ...(job.endAt === undefined ? {} : { endsAt: job.endAt }),
       }
     default:
-      return { phase: 'unknown', message: `SLURM says ${job.state} of it, which means nothing here.` }
+      return { phase: 'unknown', message: `${system} says ${job.state} of it, which means nothing here.` }
   }
 }
 
 export function hasEnded(job: ClusterJob): boolean {
-  return endOf(job) !== undefined
+  return endOf(job, '') !== undefined
 }
 
 interface End {
@@ -55,45 +55,45 @@ interface End {
 }
 
 /** Undefined: it has not ended. */
-function endOf(job: ClusterJob): End | undefined {
+function endOf(job: ClusterJob, system: string): End | undefined {
   const exitCode = job.exit === undefined ? {} : { exitCode: codeOf(job.exit) }
   switch (job.state) {
     case 'COMPLETED':
       return { reason: 'completed', message: 'It ended by itself.', exitCode: 0 }
     case 'FAILED':
     case 'LAUNCH_FAILED':
-      return { reason: 'failed', message: failureWords(job), ...exitCode }
+      return { reason: 'failed', message: failureWords(job, system), ...exitCode }
     case 'CANCELLED':
     case 'REVOKED':
-      return { reason: 'cancelled', message: cancelWords(job), ...exitCode }
+      return { reason: 'cancelled', message: cancelWords(job, system), ...exitCode }
     case 'TIMEOUT':
     case 'DEADLINE':
       return {
         reason: 'timeLimit',
-        message: 'Its time was over, and SLURM ended it. Next time choose a size with more time.',
+        message: `Its time was over, and ${system} ended it. Next time choose a size with more time.`,
         ...exitCode,
       }
     case 'OUT_OF_MEMORY':
       return {
         reason: 'outOfMemory',
-        message: 'It took more memory than it had, and SLURM ended it. Next time choose a size with more memory.',
+        message: `It took more memory than it had, and ${system} ended it. Next time choose a size with more memory.`,
         ...exitCode,
       }
     case 'NODE_FAIL':
     case 'BOOT_FAIL':
       return { reason: 'nodeLost', message: 'The node that it ran on failed. Launch it again.' }
     case 'PREEMPTED':
-      return { reason: 'preempted', message: 'SLURM needed its place for something more urgent. Launch it again.' }
+      return { reason: 'preempted', message: `${system} needed its place for something more urgent. Launch it again.` }
     default:
       return undefined
   }
 }
 
-function failureWords({ reason, exit, description }: ClusterJob): string {
+function failureWords({ reason, exit, description }: ClusterJob, system: string): string {
   const known: Readonly<Record<string, string>> = {
     JobLaunchFailure:
       'The node could not start the job: perhaps its home directory is not there. Ask your administrator.',
-    InvalidAccount: 'Its account in SLURM is not valid any more. Choose another one.',
+    InvalidAccount: 'Its account is not valid any more. Choose another one.',
     InvalidQOS: 'Its quality of service is not valid any more. Choose another one.',
     OutOfMemory: 'It took more memory than it had. Next time choose a size with more memory.',
     SystemFailure: 'The node could not run the job. Launch it again; if that fails too, ask your administrator.',
@@ -109,13 +109,13 @@ function failureWords({ reason, exit, description }: ClusterJob): string {
   }
   if (exit !== undefined && exit.signal > 0) return `The job was ended by signal ${exit.signal}.`
   if (exit !== undefined && exit.code > 0) return `The job ended with exit code ${exit.code}.`
-  return description === '' ? 'The job failed, and SLURM does not say why.' : `The job failed: ${description}.`
+  return description === '' ? `The job failed, and ${system} does not say why.` : `The job failed: ${description}.`
 }
 
-function cancelWords({ reason, startAt, exit }: ClusterJob): string {
-  if (reason === 'DependencyNeverSatisfied') return 'SLURM cancelled it: a job with its name runs already.'
+function cancelWords({ reason, startAt, exit }: ClusterJob, system: string): string {
+  if (reason === 'DependencyNeverSatisfied') return `${system} cancelled it: a job with its name runs already.`
   const when = startAt === undefined && exit?.signal === 0 ? ' before it started' : ''
-  return `The job was cancelled in SLURM${when}, by you or by an administrator.`
+  return `The job was cancelled in ${system}${when}, by you or by an administrator.`
 }
 
 /** As a shell says it. */

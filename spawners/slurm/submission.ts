@@ -7,27 +7,30 @@ import { environmentVariables } from '../common/environmentVariables.ts'
 import { quoted } from '../common/quoted.ts'
 import { LaunchRefused, type EnvironmentSpec, type Mount } from '../spawner.ts'
 import type { Submission } from './cluster.ts'
-import type { SlurmConfig, SlurmProfile } from './config.ts'
+import type { JobsConfig, SlurmProfile } from './config.ts'
 import { containerLines, type Bind } from './containers.ts'
 import type { Names } from './names.ts'
 import { jobScript } from './script.ts'
 
 export interface SubmissionParts {
   readonly spec: EnvironmentSpec<SlurmProfile>
-  readonly config: SlurmConfig
+  readonly config: JobsConfig
   readonly names: Names
   /** What the agent is given to ask for its bootstrap: one line of JSON. */
   readonly claim: string
+  /** Where everybody may read scripts, the claim goes into a file. */
+  readonly hasOpenScripts: boolean
 }
 
 /** @throws LaunchRefused when it can never run. */
-export function submissionOf({ spec, config, names, claim }: SubmissionParts): Submission {
+export function submissionOf({ spec, config, names, claim, hasOpenScripts }: SubmissionParts): Submission {
   const { id, account, profile, resources, owner, digest } = spec
   checkAccount(account, { minimumUid: config.minimumUid })
   checkVariables(spec.variables)
   const mounts = checkMounts(spec.mounts)
   const { nodes, tasks, partition, qos, reservation, constraint, licenses, exclusive } = profile
   const variables = environmentVariables(spec, { PATH: config.path.join(':'), TMPDIR: config.localFolder })
+  const claimFile = `${account.home}/.hutch-${id}.key`
   const script = jobScript({
     shell: config.shell,
     umask: config.umask,
@@ -40,15 +43,15 @@ export function submissionOf({ spec, config, names, claim }: SubmissionParts): S
       agentFolder: config.agentFolder,
       gpus: resources.gpus,
     }),
-    claim,
+    claim: hasOpenScripts ? { file: claimFile } : { text: claim },
   })
   return {
     name: names.nameOf(id, account.uid),
     comment: names.commentOf(id, { owner, digest }),
     script,
+    ...(hasOpenScripts ? { claim: { file: claimFile, text: claim } } : {}),
     directory: account.home,
-    // %j and its kin mean something to SLURM.
-    output: outputOf(spec, config).replaceAll('%', '%%'),
+    output: outputOf(spec, config),
     // SLURM wants some, and sets none of its own for a job that comes over REST. The rest is in the script.
     environment: { PATH: config.path.join(':'), HOME: account.home, USER: account.name },
     timeLimitMinutes: resources.walltimeMs === undefined ? undefined : Math.ceil(resources.walltimeMs / 60_000),
@@ -69,7 +72,7 @@ export function submissionOf({ spec, config, names, claim }: SubmissionParts): S
 }
 
 /** The path of what it prints. */
-export function outputOf({ id, account }: OutputOf, config: SlurmConfig): string {
+export function outputOf({ id, account }: OutputOf, config: JobsConfig): string {
   const template = config.output ?? '{home}/.hutch-{id}.out'
   return template.replaceAll('{user}', account.name).replaceAll('{home}', account.home).replaceAll('{id}', id)
 }
@@ -99,7 +102,7 @@ export function sbatchLine(asked: Submission): string {
     ],
     ['time', asked.timeLimitMinutes],
     ['chdir', asked.directory],
-    ['output', asked.output],
+    ['output', asked.output.replaceAll('%', '%%')],
   ]
   const words = options.flatMap(([name, value]) => (value === undefined ? [] : [`--${name}=${plain(String(value))}`]))
   return ['sbatch', ...words, ...(asked.exclusive ? ['--exclusive'] : []), 'SCRIPT'].join(' ')
@@ -110,7 +113,7 @@ function plain(text: string): string {
 }
 
 /** What is asked in a container must be found there; without one nothing is mounted, so it must be there by itself. */
-function bindsOf(mounts: readonly Mount[], config: SlurmConfig, { container }: SlurmProfile): readonly Bind[] {
+function bindsOf(mounts: readonly Mount[], config: JobsConfig, { container }: SlurmProfile): readonly Bind[] {
   return mounts.map(({ name, source, target, readOnly }) => {
     const path = source.kind === 'host' ? source.path : mountedAt(name, `${source.server}:${source.path}`, config.nfs)
     if (container === undefined && path !== target) {
@@ -129,7 +132,7 @@ function bindsOf(mounts: readonly Mount[], config: SlurmConfig, { container }: S
 }
 
 /** The longest export that is listed and holds it decides. */
-function mountedAt(name: string, path: string, nfs: SlurmConfig['nfs']): string {
+function mountedAt(name: string, path: string, nfs: JobsConfig['nfs']): string {
   const exported = Object.keys(nfs)
     .filter((each) => isWithin(path, each))
     .toSorted((a, b) => b.length - a.length)[0]

@@ -1,13 +1,13 @@
 /** What the parts of this spawner share. */
 import type { SpawnerContext } from '../spawner.ts'
 import type { Cluster } from './cluster.ts'
-import type { SlurmConfig } from './config.ts'
+import type { JobsConfig } from './config.ts'
 import type { Names } from './names.ts'
 import type { Queue } from './queue.ts'
 import type { Records } from './records.ts'
 
 export interface SlurmTools {
-  readonly config: SlurmConfig
+  readonly config: JobsConfig
   readonly context: SpawnerContext
   readonly cluster: Cluster
   readonly names: Names

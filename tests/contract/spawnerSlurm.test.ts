@@ -2,6 +2,7 @@ import test from 'ava'
 import { slurmMissing } from '../clusters/slurm/cluster.ts'
 import { spawnerContract } from '../../spawners/contract.ts'
 import { available } from '../support/component.ts'
+import { commandsSubject } from '../support/slurmCommands.ts'
 import { slurmSubject, startSlurmSite, type SlurmSite } from '../support/slurmSite.ts'
 
 let site: SlurmSite | undefined
@@ -15,14 +16,21 @@ test.after.always(async (t) => {
   await site?.close()
 })
 
-for (const { title, run } of spawnerContract) {
-  // One cluster, and one after the other: some of them cut it off.
-  test.serial(`on a real SLURM: ${title}`, async (t) => {
-    t.timeout(180_000)
-    const missing = slurmMissing()
-    if (!available(t, 'SLURM', missing === undefined, `${missing ?? ''}; see tests/setup/packages.ts`)) return
-    if (site === undefined) return t.fail('the cluster did not come up')
-    await run(slurmSubject(site))
-    t.pass()
-  })
+const ways = [
+  { by: 'slurmrestd', subject: slurmSubject },
+  { by: 'its commands', subject: commandsSubject },
+] as const
+
+for (const { by, subject } of ways) {
+  for (const { title, run } of spawnerContract) {
+    // One cluster, and one after the other: some of them cut it off.
+    test.serial(`on a real SLURM by ${by}: ${title}`, async (t) => {
+      t.timeout(180_000)
+      const missing = slurmMissing()
+      if (!available(t, 'SLURM', missing === undefined, `${missing ?? ''}; see tests/setup/packages.ts`)) return
+      if (site === undefined) return t.fail('the cluster did not come up')
+      await run(subject(site))
+      t.pass()
+    })
+  }
 }

@@ -7,16 +7,19 @@ import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { slurmMissing, type Name } from '../clusters/slurm/cluster.ts'
 import { environmentId } from '../../spawners/common/environmentId.ts'
+import { runCommand, type Run } from '../../spawners/slurm/commands/run.ts'
 import type { SlurmProfile } from '../../spawners/slurm/config.ts'
 import {
   LaunchRefused,
   type EndReason,
   type EnvironmentId,
+  type EnvironmentSpec,
   type Observation,
   type Spawner,
 } from '../../spawners/spawner.ts'
 import { available } from '../support/component.ts'
 import { makeImage, slurmSpec, startSlurmSite, type SlurmSite } from '../support/slurmSite.ts'
+import { batchConfig, openCommands } from '../support/slurmCommands.ts'
 import { until } from '../support/until.ts'
 
 const newId = environmentId(randomBytes)
@@ -410,6 +413,31 @@ fault('more time: as much as the site gives, to what runs, where the hub may', a
   }
   await spawner.close?.()
   t.false('extend' in (await site.open()), 'off unless the site says so')
+})
+
+fault('by its commands with tokens of SLURM: no root, no sudo', async (t, { sees, site }) => {
+  const { cluster, stateFolder, agentFolder, outputFolder } = site
+  const become = ['setpriv', '--reuid', 'hutch', '--regid', 'hutch', '--init-groups', '--']
+  const run: Run = async (argv, options) => await runCommand(cluster.view.within([...become, ...argv]), options)
+  const config = batchConfig({
+    system: 'slurm',
+    launcher: { by: 'token', tokens: site.tokens },
+    variables: { SLURM_CONF: join(cluster.folder, 'etc/slurm.conf') },
+    agentFolder,
+    output: join(outputFolder, '{user}-{id}'),
+  })
+  const place = { folder: cluster.folder, stateFolder, within: cluster.view.within }
+  const spawner = await openCommands(place, config, run, 'tested')
+  const specOf = (name: Name): EnvironmentSpec<SlurmProfile> =>
+    slurmSpec(site, name, { id: newId(), hub: 'tested', variables: { HUTCH_TEST: 'run' } })
+  const spec = specOf('ada')
+  await spawner.ensure(spec, signal())
+  t.is((await sees(spec.id, 'running', spawner)).phase, 'running')
+  const jobs = await cluster.run(['squeue', '-h', '-o', '%u %j'])
+  t.regex(jobs, new RegExp(`^ada hutch-tested-${spec.id}-`, 'm'))
+  await spawner.remove(spec.id, signal())
+  await t.throwsAsync(spawner.ensure(specOf('rosalind'), signal()), { instanceOf: LaunchRefused })
+  await spawner.close?.()
 })
 
 fault('the minter wrote down whom it made tokens for', async (t, { site }) => {

@@ -125,7 +125,7 @@ async function startMinter({ folder, keyFile, view, env }: SlurmCluster): Promis
 }
 
 /** Takes the claim as the real one does, and does as it is told. */
-const fakeAgent = `#!/bin/bash
+export const fakeAgent = `#!/bin/bash
 read -r claim
 set -- $HUTCH_TEST
 case $1 in
@@ -192,7 +192,7 @@ export function slurmSubject(site: SlurmSite): ContractSubject<SlurmProfile> {
   }
 }
 
-function told(behaviour: ContractBehaviour): string {
+export function told(behaviour: ContractBehaviour): string {
   switch (behaviour.does) {
     case 'run':
     case 'refuse':

@@ -288,6 +288,7 @@ test('a script holds what was chosen, quoted, and no more secret than its claim'
     config: { ...config, prolog: ['module purge'] },
     names,
     claim: '{"claim":1}',
+    hasOpenScripts: false,
   })
   t.like(submission, {
     cpus: 2,
@@ -332,7 +333,7 @@ test('what can never run is refused before SLURM is asked', (t) => {
   ]
   for (const [title, part, expected] of rows) {
     const spec = contractSpec('h', id, profileSchema.parse({}), { account, mounts: [home], ...part })
-    const run = () => submissionOf({ spec, config, names, claim: '{}' })
+    const run = () => submissionOf({ spec, config, names, claim: '{}', hasOpenScripts: false })
     if (expected.source === '^$') t.notThrows(run, title)
     else t.regex(t.throws(run, { instanceOf: LaunchRefused })?.message ?? '', expected, title)
   }
@@ -358,6 +359,7 @@ test('the command line of each container', (t) => {
       config: { ...config, nfs: { 'files:/data': '/nfs/data' } },
       names,
       claim: '{}',
+      hasOpenScripts: false,
     }).script
   const apptainer = script({ type: 'apptainer', image: '/images/lab.sif' }, 1)
   t.true(

@@ -71,3 +71,8 @@ function errorsOf(body: unknown): readonly SlurmError[] | undefined {
 export function dateOf(seconds: number | null | undefined): Date | undefined {
   return seconds === null || seconds === undefined || seconds <= 0 ? undefined : new Date(seconds * 1_000)
 }
+
+/** %j and its kin mean something to SLURM. */
+export function plainOutput(path: string): string {
+  return path.replaceAll('%', '%%')
+}

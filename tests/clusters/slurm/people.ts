@@ -25,7 +25,11 @@ export interface View {
   readonly home: (name: Name) => string
 }
 
-export async function createPeople(folder: string): Promise<View> {
+/** `binds`: further files of the machine that they see otherwise. */
+export async function createPeople(
+  folder: string,
+  binds: readonly Readonly<{ source: string; target: string }>[] = [],
+): Promise<View> {
   const [passwd, group] = [join(folder, 'etc/passwd'), join(folder, 'etc/group')]
   const home = (name: Name): string => join(folder, 'home', name)
   const users = [
@@ -50,8 +54,11 @@ export async function createPeople(folder: string): Promise<View> {
     await chown(home(name), uid, uid)
     await chmod(home(name), 0o700)
   }
-  const script = 'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/group && shift 2 && exec "$@" || exit 126'
-  const begin = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', passwd, group]
+  const all = [{ source: passwd, target: '/etc/passwd' }, { source: group, target: '/etc/group' }, ...binds]
+  const mounting = all.map(({ target }, index) => `mount --bind "$${index + 1}" ${target}`).join(' && ')
+  const script = `${mounting} && shift ${all.length} && exec "$@" || exit 126`
+  const sources = all.map(({ source }) => source)
+  const begin = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', ...sources]
   return { home, within: (argv) => [...begin, ...argv] }
 }
 

@@ -3,7 +3,8 @@ import createClient from 'openapi-fetch'
 import type { Cluster, Person, Submission } from '../../cluster.ts'
 import { ClusterRefused } from '../../cluster.ts'
 import { isDone, isNoJob } from '../../refusals.ts'
-import { dataOf, submittedOf } from '../answers.ts'
+import { sbatchLine } from '../../submission.ts'
+import { dataOf, plainOutput, submittedOf } from '../answers.ts'
 import type { Headers } from '../headers.ts'
 import type { Transport } from '../transport.ts'
 import { readDbJob } from './read.ts'
@@ -20,12 +21,16 @@ export function createCluster(transport: Transport, headersOf: Headers, observer
   }
 
   return {
+    system: 'SLURM',
+    hasOpenScripts: false,
+    lineOf: sbatchLine,
+
     async list(signal) {
       const headers = await headersOf(observer, signal)
       const answer = await client.GET('/slurm/v0.0.38/jobs', { headers, signal, parseAs: 'arrayBuffer' })
       if (answer.error !== undefined) dataOf(answer)
       if (answer.data === undefined) throw new Error(`slurmrestd answered with ${answer.response.status}`)
-      return answer.data
+      return { body: answer.data, reader: { by: 'rest', version: 'v0.0.38' } }
     },
 
     async submit(person, submission, signal) {
@@ -103,7 +108,7 @@ function jobOf(submission: Submission): components['schemas']['v0.0.38_job_prope
     dependency: 'singleton',
     environment: { ...submission.environment },
     current_working_directory: submission.directory,
-    standard_output: submission.output,
+    standard_output: plainOutput(submission.output),
     tasks: submission.tasks,
     cpus_per_task: submission.cpus,
     memory_per_node: submission.memoryMegabytes,

@@ -2,7 +2,8 @@
 import createClient from 'openapi-fetch'
 import { ClusterRefused, type Cluster, type Person, type Submission } from '../../cluster.ts'
 import { isDone, isNoJob } from '../../refusals.ts'
-import { dataOf, submittedOf } from '../answers.ts'
+import { sbatchLine } from '../../submission.ts'
+import { dataOf, plainOutput, submittedOf } from '../answers.ts'
 import type { Headers } from '../headers.ts'
 import type { Transport } from '../transport.ts'
 import { readDbJob } from './read.ts'
@@ -22,12 +23,16 @@ export function createCluster(transport: Transport, headersOf: Headers, observer
   }
 
   return {
+    system: 'SLURM',
+    hasOpenScripts: false,
+    lineOf: sbatchLine,
+
     async list(signal) {
       const headers = await headersOf(observer, signal)
       const answer = await client.GET('/slurm/v0.0.42/jobs/', { headers, signal, parseAs: 'arrayBuffer' })
       if (answer.error !== undefined) dataOf(answer)
       if (answer.data === undefined) throw new Error(`slurmrestd answered with ${answer.response.status}`)
-      return answer.data
+      return { body: answer.data, reader: { by: 'rest', version: 'v0.0.42' } }
     },
 
     async submit(person, submission, signal) {
@@ -79,7 +84,7 @@ function jobOf(submission: Submission): components['schemas']['v0.0.42_job_desc_
     dependency: 'singleton',
     environment: Object.entries(submission.environment).map(([name, value]) => `${name}=${value}`),
     current_working_directory: submission.directory,
-    standard_output: submission.output,
+    standard_output: plainOutput(submission.output),
     tasks: submission.tasks,
     cpus_per_task: submission.cpus,
     memory_per_node: { set: true, number: submission.memoryMegabytes },

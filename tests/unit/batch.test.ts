@@ -1,0 +1,222 @@
+import { readdir, readFile } from 'node:fs/promises'
+import test from 'ava'
+import { array, assert as holds, constantFrom, property, string, tuple } from 'fast-check'
+import { parse } from 'yaml'
+import { configSchema, templateOf } from '../../spawners/batch/config.ts'
+import { createCluster } from '../../spawners/slurm/commands/cluster.ts'
+import { readJobs } from '../../spawners/slurm/commands/read.ts'
+import { marked } from '../../spawners/slurm/commands/rows.ts'
+import type { Ran, RunOptions } from '../../spawners/slurm/commands/run.ts'
+import { argvOf } from '../../spawners/slurm/commands/words.ts'
+import type { Submission } from '../../spawners/slurm/cluster.ts'
+import { refusalOf } from '../../spawners/slurm/refusals.ts'
+import { observationOf } from '../../spawners/slurm/states.ts'
+import { ClusterRefused } from '../../spawners/slurm/cluster.ts'
+import { LaunchRefused } from '../../spawners/spawner.ts'
+
+const launcher = { by: 'command', argv: ['/opt/become', '{user}', '{uid}'] }
+const config = (part: object) => configSchema.parse({ launcher, agentFolder: '/shared/agent', ...part })
+const slurm = templateOf(config({ system: 'slurm' }))
+const gridEngine = templateOf(config({ system: 'gridengine' }))
+
+const submission: Submission = {
+  name: 'hutch-h-eabc-00',
+  comment: 'hutch YWRh 00 11',
+  script: '#!/bin/bash\n',
+  directory: '/home/ada',
+  output: '/log/ada-eabc',
+  environment: { HOME: '/home/ada', PATH: '/usr/bin:/bin' },
+  timeLimitMinutes: 30,
+  cpus: 2,
+  memoryMegabytes: 100,
+  tasks: 2,
+  nodes: 1,
+  gpus: 0,
+  exclusive: false,
+}
+
+test('a word is one argument whatever its value, and is left out with its group where it has none', (t) => {
+  const words = ['qsub', ['-q', '{queue}'], '--gpus={gpus}', ['-l', 'a={a},b={b}'], '{name}']
+  t.deepEqual(argvOf(words, { queue: 'a b; $(reboot)', a: 1, name: 'n' }), ['qsub', '-q', 'a b; $(reboot)', 'n'])
+  t.deepEqual(argvOf(words, { a: '{b}', b: '{a}', name: 'n' }), ['qsub', '-l', 'a={b},b={a}', 'n'])
+  for (const name of ['-x', 'a\nb', 'a\0b']) {
+    t.throws(() => argvOf(words, { name }), { instanceOf: LaunchRefused }, JSON.stringify(name))
+  }
+  const rules = { escapes: { output: { '%': '%%' } }, forbidden: { home: ',' } }
+  t.deepEqual(argvOf(['x', '{output}'], { output: '/a%j' }, rules), ['x', '/a%%j'])
+  t.throws(() => argvOf(['x', '{home}'], { home: '/a,b' }, rules), { message: /home can't have ","/ })
+})
+
+test('whatever somebody calls a job, it ends no column and begins no row', (t) => {
+  const name = array(constantFrom('\n', '|', '~', ' ', 'a', '0'), { maxLength: 8 }).map((each) => each.join(''))
+  holds(
+    property(array(tuple(name, name)), string({ minLength: 12, maxLength: 12 }), (rows, secret) => {
+      const mark = `~${Buffer.from(secret).toString('hex')}~`
+      const text = rows.map((row) => `${row.join(mark)}${mark}\n`).join('')
+      const read = marked(text, ['one', 'two'], mark)
+      t.deepEqual(
+        read.map((row) => [row.get('one'), row.get('two')]),
+        rows.map((row) => row.map((each, index) => (index === 0 ? each.replace(/^\n/, '') : each).trim())),
+      )
+    }),
+  )
+  t.throws(() => marked('a~b', ['one', 'two'], '~'))
+})
+
+test('what each system lists is read: who, where, since when, and in which state', (t) => {
+  const row = (...parts: string[]): string => parts.map((each) => `${each}~`).join('')
+  const squeue = `${row('7', '23101', 'ada', 'RUNNING', 'None', 'main', 'n1', '2026-11-21T17:00:00', '2026-11-21T18:00:00', '3', 'hutch c', 'a\nb')}\n`
+  const [job] = readJobs(squeue, slurm.listed, '~')
+  t.like(job, { jobId: 7, uid: 23_101, user: 'ada', batchHost: 'n1', name: 'a\nb', priority: 3, comment: 'hutch c' })
+  t.is(job?.startAt?.toISOString(), '2026-11-21T17:00:00.000Z')
+  t.like(job && observationOf(job, undefined), { phase: 'running' })
+
+  const sacct = `${row('7', 'x', 'ada', 'CANCELLED by 23101', '0:15', '2026-11-21T17:00:00', 'Unknown', 'main', 'n1')}\n`
+  const [ended] = readJobs(sacct, slurm.endings ?? slurm.listed, '~')
+  t.like(ended, { state: 'CANCELLED', exit: { code: 0, signal: 15 }, endAt: undefined })
+
+  const element = (state: string, more = ''): string =>
+    `<job_list state="x"><JB_job_number>9</JB_job_number><JB_name>h&lt;&amp;&gt;</JB_name><JB_owner>ada</JB_owner><state>${state}</state><JAT_start_time>2026-11-21T17:00:00</JAT_start_time><queue_name>all.q@vm</queue_name>${more}</job_list>`
+  const states: [string, object][] = [
+    ['r', { phase: 'running', hosts: ['vm'] }],
+    ['qw', { phase: 'pending', message: 'It is in the queue.' }],
+    ['hqw', { phase: 'pending' }],
+    ['Eqw', { phase: 'pending', message: /could not start it/ }],
+    ['t', { phase: 'pending', stage: 'scheduling' }],
+    ['dr', { phase: 'stopping' }],
+    ['S', { phase: 'running' }],
+    ['?', { phase: 'unknown' }],
+  ]
+  for (const [state, wanted] of states) {
+    const [listed] = readJobs(element(state), gridEngine.listed, '~')
+    const seen = listed && observationOf(listed, undefined, 'Grid Engine')
+    const { message, ...rest } = wanted as { message?: string | RegExp }
+    t.like(seen, rest, state)
+    if (message !== undefined) t.regex(seen && 'message' in seen ? seen.message : '', new RegExp(message))
+    t.is(listed?.name, 'h<&>')
+  }
+  t.deepEqual(readJobs(element('r', '<JB_owner>marie</JB_owner>'), gridEngine.listed, '~'), [], 'two owners are none')
+
+  const block = (lines: string): string => `${'='.repeat(20)}\njobnumber    9   \njobname  x\nowner ada\n${lines}`
+  for (const [lines, wanted] of [
+    ['failed 0\nexit_status 3\nend_time Sat Nov 21 17:10:23 2026\n', { state: 'FAILED', exit: { code: 3, signal: 0 } }],
+    ['failed 100 : assumedly after job\nexit_status 137\n', { state: 'FAILED', exit: { code: 0, signal: 9 } }],
+    ['failed 37  : qmaster enforced h_rt limit\nexit_status 137\n', { state: 'TIMEOUT' }],
+    ['failed 26  : opening output file\nexit_status 0\n', { state: 'FAILED' }],
+    ['failed 0\nexit_status 0\n', { state: 'COMPLETED' }],
+  ] as const) {
+    t.like(readJobs(block(lines), gridEngine.endings ?? gridEngine.listed, '~')[0], wanted, lines)
+  }
+})
+
+/** Says what it was asked, and answers as it is told. */
+function scripted(answers: readonly Partial<Ran>[]): {
+  asked: { argv: readonly string[]; input?: string }[]
+  run: Run
+} {
+  const asked: { argv: readonly string[]; input?: string }[] = []
+  return {
+    asked,
+    run: async (argv, { input }) => {
+      asked.push({ argv, ...(input === undefined ? {} : { input }) })
+      return { code: 0, output: Buffer.from('8\n'), said: '', ...answers[asked.length - 1] }
+    },
+  }
+}
+type Run = (argv: readonly string[], options: RunOptions) => Promise<Ran>
+
+function clusterWith(template: typeof slurm, run: Run): ReturnType<typeof createCluster> {
+  return createCluster({
+    template,
+    folder: '/opt/bin',
+    variables: {},
+    launcher: {
+      as: async (person, argv) => ({ argv: ['as', person.user, ...argv], variables: {} }),
+      failed: () => undefined,
+    },
+    run,
+    uids: { of: async () => 23_101 },
+    prefix: 'hutch-h-',
+  })
+}
+
+const ada = { user: 'ada', uid: 23_101 }
+const signal = AbortSignal.timeout(60_000)
+
+test('a submit is the user’s, has its script on standard input, and its key nowhere that others read', async (t) => {
+  const { asked, run } = scripted([])
+  t.is(await clusterWith(slurm, run).submit(ada, { ...submission, gpus: 2, gpuType: 'a100' }, signal), 8)
+  t.deepEqual(asked[0]?.argv.slice(0, 4), ['as', 'ada', '/opt/bin/sbatch', '--parsable'])
+  t.true(asked[0]?.argv.includes('--gres=gpu:a100:2'))
+  t.false(asked[0]?.argv.some((word) => word.startsWith('--nodes') || word.startsWith('--exclusive')))
+  t.is(asked[0]?.input, submission.script)
+
+  const open = scripted([])
+  const claim = { file: '/home/ada/.hutch-eabc.key', text: '{"secret":1}' }
+  await clusterWith(gridEngine, open.run).submit(ada, { ...submission, claim }, signal)
+  t.is(open.asked.length, 3)
+  t.false(open.asked.some(({ argv }) => argv.join(' ').includes('secret')))
+  t.deepEqual(open.asked[0]?.argv.slice(2), ['/usr/bin/install', '-m', '600', '/dev/null', claim.file])
+  t.is(open.asked[1]?.input, '{"secret":1}\n')
+})
+
+test('what a command says when it fails: no for good in words, or nobody knows', async (t) => {
+  const rows: [typeof slurm, string, RegExp | undefined][] = [
+    [slurm, 'sbatch: error: Batch job submission failed: Invalid partition name specified', /There is no partition/],
+    [slurm, 'sbatch: error: Batch job submission failed: Invalid user id', /does not know you/],
+    [slurm, 'sbatch: error: Batch job submission failed: Unable to contact slurm controller', undefined],
+    [slurm, 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation', undefined],
+    [
+      gridEngine,
+      'Unable to run job: Job was rejected because job requests unknown queue "x".',
+      /There is no partition/,
+    ],
+    [gridEngine, 'Unable to run job: job rejected: too many jobs', /Grid Engine refused it.*too many/],
+    [gridEngine, 'error: commlib error: got select error (Connection refused)', undefined],
+  ]
+  for (const [template, said, words] of rows) {
+    const cluster = clusterWith(template, scripted([{ code: 1, said, output: Buffer.alloc(0) }]).run)
+    const error = await t.throwsAsync(cluster.submit(ada, submission, signal))
+    const refusal = error instanceof ClusterRefused ? refusalOf(error, {}, template.title) : undefined
+    if (words === undefined) t.is(refusal, undefined, said)
+    else t.regex(refusal?.message ?? '', words)
+  }
+  const gone = clusterWith(gridEngine, scripted([{ code: 1, said: 'denied: job "8" does not exist' }]).run)
+  await t.notThrowsAsync(gone.cancel(ada, 8, signal))
+  const down = clusterWith(gridEngine, scripted([{ code: 1, said: 'error: commlib error' }]).run)
+  await t.throwsAsync(down.cancel(ada, 8, signal))
+})
+
+test('a configuration that is wrong says where', (t) => {
+  const rows: [object, RegExp][] = [
+    [{ system: 'slurm', template: { submit: ['sbatch', '{nothing}'] } }, /there is no \{nothing\} here/],
+    [{ system: 'slurm', template: { submit: ['{user}'] } }, /must begin with a program/],
+    [{ system: 'slurm', template: { jobId: '(' } }, /regular expression/],
+    [{ system: 'other' }, /title/],
+    [{ system: 'gridengine', extend: true }, /no command for it/],
+    [{ system: 'slurm', launcher: { by: 'command', argv: ['sudo'] } }, /\{user\}/],
+    [{ system: 'slurm', launcher: { by: 'command', argv: ['x', '{user}', '{job}'] } }, /nothing else/],
+  ]
+  for (const [part, words] of rows) {
+    const read = configSchema.safeParse({ launcher, agentFolder: '/shared/agent', ...part })
+    t.regex(JSON.stringify(read.error?.issues.map(({ path, message }) => [path, message]) ?? 'it was taken'), words)
+  }
+})
+
+test('the templates that are examples are templates', async (t) => {
+  const folder = new URL('../../config/batch/', import.meta.url)
+  const files = (await readdir(folder)).filter((name) => name.endsWith('.yaml'))
+  t.deepEqual(files.toSorted(), ['htcondor.yaml', 'lsf.yaml', 'pbs.yaml'])
+  for (const file of files) {
+    const { spawners } = parse(await readFile(new URL(file, folder), 'utf8')) as { spawners: { cluster: object } }
+    const { type, ...part } = spawners.cluster as { type: string }
+    t.is(type, 'batch')
+    const template = templateOf(configSchema.parse(part))
+    t.true(
+      clusterWith(template, scripted([]).run)
+        .lineOf({ ...submission, partition: 'long' })
+        .includes('long'),
+      file,
+    )
+  }
+})
