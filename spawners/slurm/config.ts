@@ -9,9 +9,9 @@ export const folder = z
   })
 
 /** What SLURM takes for a name of its own: nothing that a shell or a list would read otherwise. */
-export const word = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,62}$/, 'must be a name as SLURM has it')
+const word = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,62}$/, 'must be a name as SLURM has it')
 
-export const line = z
+const line = z
   .string()
   .max(4_096)
   .regex(/^[^\n\r\0]*$/, 'must be one line')

@@ -30,7 +30,7 @@ const launcherSchema = z.discriminatedUnion('by', [
 export { launcherSchema }
 export type LauncherConfig = z.output<typeof launcherSchema>
 
-export interface Launched {
+interface Launched {
   readonly argv: readonly string[]
   readonly variables: Readonly<Record<string, string>>
 }

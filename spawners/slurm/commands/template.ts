@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { duration } from '../../../config/units.ts'
 
 /** Of what is called, by the place where it may stand. Whatever has no value leaves out the word or the group that names it. */
-export const variables = {
+const variables = {
   /** For every call that somebody makes. */
   person: ['user', 'uid'],
   submit: [
@@ -40,7 +40,7 @@ export const variables = {
   check: [],
 } as const
 
-export type Place = keyof typeof variables
+type Place = keyof typeof variables
 
 const word = z
   .string()
