@@ -51,7 +51,7 @@ const deepest = 5
 
 function flat(prefix: string, value: unknown, depth = 0): readonly (readonly [string, string])[] {
   if (value === null || value === undefined) return []
-  if (typeof value !== 'object') return [[prefix, String(value)]]
+  if (typeof value !== 'object') return [[prefix, typeof value === 'string' ? value : JSON.stringify(value)]]
   if (depth === deepest) return []
   return Object.entries(value).flatMap(([name, each]) =>
     flat(prefix === '' ? name : `${prefix}.${name}`, each, depth + 1),

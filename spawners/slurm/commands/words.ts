@@ -34,7 +34,9 @@ function filled(word: string, write: (name: string) => string): string {
 
 function escaped(name: string, value: string, { escapes, forbidden }: Pick<Template, 'escapes' | 'forbidden'>): string {
   const never = (forbidden as Readonly<Record<string, string | undefined>>)[name] ?? ''
-  const bad = Array.from(value).find((character) => character < ' ' || character === '\u007f' || never.includes(character))
+  const bad = Array.from(value).find(
+    (character) => character < ' ' || character === '\u007f' || never.includes(character),
+  )
   if (bad !== undefined) {
     throw new LaunchRefused(`${name} can't have ${JSON.stringify(bad)} in it here: ${value}. Ask your administrator.`)
   }
