@@ -47,6 +47,11 @@ const wanted: readonly Readonly<{ package: string; found: () => unknown }>[] = [
   { package: 'unzip', found: () => program('unzip') },
   { package: 'docker.io', found: () => program('dockerd') },
   { package: 'iproute2', found: () => program('ip') },
+  { package: 'nfs-ganesha', found: () => program('ganesha.nfsd') },
+  { package: 'nfs-ganesha-vfs', found: () => existsSync('/usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so') },
+  { package: 'nfs-common', found: () => program('mount.nfs4') },
+  { package: 'user-mode-linux', found: () => program('linux.uml') },
+  { package: 'kmod', found: () => program('modprobe') },
   { package: 'iptables', found: () => program('iptables') },
 ]
 
