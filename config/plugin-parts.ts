@@ -6,7 +6,7 @@ import type { Configuration, PluginConfiguration } from './schema.ts'
 import { findings } from './words.ts'
 
 /** What a plug-in is for; hub/plugins/plugin.ts has the contract of each. */
-export type PluginKind = 'accounts'
+export type PluginKind = 'accounts' | 'catalogue'
 
 /** What is asked of a plug-in here. `file`: where it was found, absolute. */
 interface FoundPlugin {
@@ -30,10 +30,13 @@ interface Place {
 }
 
 /** Every place where a plug-in may be named. */
-function places({ accounts }: Pick<Draft, 'accounts'>): Place[] {
+function places({ accounts, catalogue }: Pick<Draft, 'accounts' | 'catalogue'>): Place[] {
   const found: Place[] = []
   if (accounts?.source === 'plugin') {
     found.push({ kind: 'accounts', path: ['accounts', 'plugin'], plugin: accounts.plugin })
+  }
+  if (catalogue?.type === 'plugin') {
+    found.push({ kind: 'catalogue', path: ['catalogue', 'plugin'], plugin: catalogue.plugin })
   }
   return found
 }

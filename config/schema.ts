@@ -397,6 +397,13 @@ const catalogue = z
         timeout: catalogueTimeout,
       })
       .describe("An ICAT server: an investigation is its users'."),
+    z
+      .strictObject({
+        type: z.literal('plugin').describe("A plug-in of the site's own."),
+        plugin,
+        timeout: catalogueTimeout,
+      })
+      .describe('Asked of a plug-in; what it answers is read like any other catalogue.'),
   ])
   .describe('Where proposals come from, and who may use which.')
   .prefault({ type: 'none' })

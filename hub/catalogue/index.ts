@@ -5,6 +5,8 @@ import type { Catalogue, User } from '../domain/services.ts'
 import { createAsk } from './ask.ts'
 import { demoCataloguePath } from './demo/groups.ts'
 import { installDemoData } from './demo/install.ts'
+import { pluginCatalogue } from '../plugins/catalogue.ts'
+import { makePlugin } from '../plugins/resolve.ts'
 import { createFileCatalogue } from './file.ts'
 import { createHttpSource } from './http.ts'
 import { createIcatSource, type OwnToken } from './icat.ts'
@@ -47,6 +49,13 @@ export async function createCatalogue(
     case 'icat':
     case 'scicat':
       return createRemoteCatalogue({ ...options, source: sourceOf(configuration, options) })
+    case 'plugin': {
+      const plugin = await makePlugin('catalogue', configuration.plugin, options)
+      return createRemoteCatalogue({
+        ...options,
+        source: pluginCatalogue(plugin, { deadlineMs: configuration.timeout }),
+      })
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 /** Accounts from a plug-in: what it answers is looked at before anything is made of it. */
 import { z } from 'zod'
 import type { AccountSource } from '../accounts/index.ts'
+import { aborted } from './aborted.ts'
 import type { AccountPlugin } from './plugin.ts'
 
 const id = z
@@ -30,12 +31,4 @@ export function pluginAccounts(plugin: AccountPlugin): AccountSource {
       return fullName === undefined ? rest : { ...rest, fullName }
     },
   }
-}
-
-/** A plug-in that does not heed the signal keeps nobody waiting. */
-async function aborted(signal: AbortSignal): Promise<never> {
-  signal.throwIfAborted()
-  return await new Promise((_resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
-  })
 }

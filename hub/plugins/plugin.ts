@@ -9,6 +9,7 @@ import type { Account, Log } from '../../spawners/spawner.ts'
 /** What a plug-in of each kind makes. */
 export interface Plugins {
   accounts: AccountPlugin
+  catalogue: CataloguePlugin
 }
 
 /** The default export of a plug-in's module. */
@@ -33,5 +34,50 @@ interface PluginContext {
 export interface AccountPlugin {
   /** Undefined: there is none of this name. Throws when it can't tell: the launch is then refused, not the account. */
   find(name: string, signal: AbortSignal): Promise<Account | undefined>
+  close?(): Promise<void>
+}
+
+/** Whose proposals: by the name in the hub; `instruments`: those that this person looks after, whose are theirs too. */
+export interface CatalogueAsker {
+  readonly user: string
+  readonly instruments: readonly string[]
+}
+
+export interface CatalogueWanted {
+  /** Lower case: each is somewhere in id, title (name), instrument, technique, fields or dates. None: all. */
+  readonly words: readonly string[]
+  readonly offset: number
+  /** At most 200. */
+  readonly limit: number
+}
+
+interface CataloguePluginPage {
+  readonly items: readonly unknown[]
+  /** Over all pages. */
+  readonly total: number
+}
+
+/**
+ * Proposals and datasets are objects as config/catalogue-api.md has them; what can't be one is left out. Newest first,
+ * always in the same order. Each question has a deadline; what throws is no answer: lists are shown with their age, and
+ * launches with a proposal are refused.
+ */
+export interface CataloguePlugin {
+  proposals(who: CatalogueAsker, wanted: CatalogueWanted, signal: AbortSignal): Promise<CataloguePluginPage>
+  /** Those of `ids` (at most 50) that this person may use now: asked at every launch. Several with one id: all of them. */
+  proposalsByIds(who: CatalogueAsker, ids: readonly string[], signal: AbortSignal): Promise<readonly unknown[]>
+  /** Absent: it knows of none. Of a proposal that was found open to the person just before. */
+  datasets?(
+    who: CatalogueAsker,
+    proposal: string,
+    wanted: CatalogueWanted,
+    signal: AbortSignal,
+  ): Promise<CataloguePluginPage>
+  datasetsByIds?(
+    who: CatalogueAsker,
+    proposal: string,
+    ids: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly unknown[]>
   close?(): Promise<void>
 }

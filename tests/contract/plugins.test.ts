@@ -3,9 +3,9 @@ import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { accountContract, type AccountSubject } from '../../hub/plugins/contracts/accounts.ts'
-import type { ContractCase } from '../../hub/plugins/contracts/contract.ts'
 import type { AccountPlugin } from '../../hub/plugins/plugin.ts'
 import { makePlugin, resolvePlugin } from '../../hub/plugins/resolve.ts'
+import { passes } from '../support/contract.ts'
 import { quietLog } from '../support/quiet-log.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
@@ -57,17 +57,6 @@ const broken: Readonly<Record<string, Breaks>> = {
       return account && ({ ...account, uid: String(account.uid) } as unknown as typeof account)
     },
   }),
-}
-
-async function passes<Subject>(cases: readonly ContractCase<Subject>[], subject: Subject): Promise<boolean> {
-  for (const { run } of cases) {
-    const isKept = await run(subject).then(
-      () => true,
-      () => false,
-    )
-    if (!isKept) return false
-  }
-  return true
 }
 
 for (const [what, breaks] of Object.entries(broken)) {
