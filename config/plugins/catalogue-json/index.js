@@ -30,8 +30,9 @@ function pageOf(all, { words, offset, limit }) {
 }
 
 /** Nobody else's names leave it, and a date that is not there is none. */
-function shown({ members: _, datasets: __, startsAt, ...item }) {
-  return startsAt === '' ? item : { ...item, startsAt }
+function shown(item) {
+  const own = Object.entries(item).filter(([field, value]) => !['members', 'datasets'].includes(field) && value !== '')
+  return Object.fromEntries(own)
 }
 
 export default {

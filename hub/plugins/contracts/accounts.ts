@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import type { AccountPlugin } from '../plugin.ts'
 import { pluginAccounts } from '../accounts.ts'
-import { type ContractCase, fails, hostileNames, inTime } from './contract.ts'
+import { type ContractCase, contractOf, fails, hostileNames, inTime } from './contract.ts'
 
 export interface AccountSubject {
   /** A new one, as at a start of the hub. */
@@ -59,14 +59,4 @@ const cases: Readonly<Record<string, (plugin: AccountPlugin, subject: AccountSub
   },
 }
 
-export const accountContract: readonly ContractCase<AccountSubject>[] = Object.entries(cases).map(([title, check]) => ({
-  title,
-  run: async (subject) => {
-    const plugin = await subject.make()
-    try {
-      await check(plugin, subject)
-    } finally {
-      await plugin.close?.()
-    }
-  },
-}))
+export const accountContract: readonly ContractCase<AccountSubject>[] = contractOf<AccountPlugin, AccountSubject>(cases)

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { pluginCatalogue } from '../catalogue.ts'
 import type { CataloguePlugin } from '../plugin.ts'
-import { type ContractCase, fails, hostileNames, inTime } from './contract.ts'
+import { type ContractCase, contractOf, fails, hostileNames, inTime } from './contract.ts'
 
 export interface CatalogueSubject {
   /** A new one, as at a start of the hub. */
@@ -126,16 +126,7 @@ const cases: Readonly<Record<string, Check>> = {
   },
 }
 
-export const catalogueContract: readonly ContractCase<CatalogueSubject>[] = Object.entries(cases).map(
-  ([title, check]) => ({
-    title,
-    run: async (subject) => {
-      const plugin = await subject.make()
-      try {
-        await check(plugin, subject)
-      } finally {
-        await plugin.close?.()
-      }
-    },
-  }),
-)
+export const catalogueContract: readonly ContractCase<CatalogueSubject>[] = contractOf<
+  CataloguePlugin,
+  CatalogueSubject
+>(cases)

@@ -11,6 +11,23 @@ export interface ContractCase<Subject> {
   readonly run: (subject: Subject) => Promise<void>
 }
 
+/** Each case with a plug-in of its own. */
+export function contractOf<Plugin extends { close?(): Promise<void> }, Subject extends { make(): Promise<Plugin> }>(
+  cases: Readonly<Record<string, (plugin: Plugin, subject: Subject) => Promise<void>>>,
+): readonly ContractCase<Subject>[] {
+  return Object.entries(cases).map(([title, check]) => ({
+    title,
+    run: async (subject) => {
+      const plugin = await subject.make()
+      try {
+        await check(plugin, subject)
+      } finally {
+        await plugin.close?.()
+      }
+    },
+  }))
+}
+
 /** Longer than anybody waits for an answer. */
 const deadlineMs = 10_000
 
