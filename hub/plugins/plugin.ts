@@ -43,7 +43,7 @@ export interface CatalogueAsker {
   readonly instruments: readonly string[]
 }
 
-export interface CatalogueWanted {
+interface CatalogueWanted {
   /** Lower case: each is somewhere in id, title (name), instrument, technique, fields or dates. None: all. */
   readonly words: readonly string[]
   readonly offset: number
