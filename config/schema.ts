@@ -738,6 +738,19 @@ const environments = z
       ),
     keepEnded: duration.prefault('30d').describe('How long ended environments stay on the home page.'),
     perUser: z.int().min(1).default(10).describe('Most environments that one user may have at once.'),
+    entitlement: z
+      .strictObject({
+        check: duration
+          .prefault('15min')
+          .describe('How often it is asked whether people may still use what runs for them.'),
+        grace: duration
+          .prefault('1d')
+          .describe(
+            'Who left a proposal, or may not use this installation any more, is warned; it is stopped this much later.',
+          ),
+      })
+      .describe('What happens when somebody leaves a proposal while an environment with its data runs.')
+      .prefault({}),
   })
   .describe('What holds for all environments.')
   .prefault({})

@@ -28,8 +28,9 @@ import { createNotifier, type Send } from './notify/index.ts'
 import { pluginAccounts } from './plugins/accounts.ts'
 import { makePlugin } from './plugins/resolve.ts'
 import { createQuota } from './quota/index.ts'
+import { createEntitlement } from './quota/entitlement.ts'
 import { createLifetimes } from './quota/lifetimes.ts'
-import { recordsOf } from './quota/records.ts'
+import { packagesOf, type RecordQuery, recordsOf } from './quota/records.ts'
 import { createRequests } from './quota/requests.ts'
 import { createEnvironments, reconcileSettings, type Reconciled } from './reconcile/index.ts'
 import { type Rooms, serve } from './serve.ts'
@@ -210,6 +211,17 @@ async function makeRooms(
     limits: { fresh: () => quota.list() },
     notifier,
     stop: (id, reason, message) => environments.stop(id, reason, message),
+    entitlement: createEntitlement({
+      ...shared,
+      db: store.db,
+      catalogue,
+      authorisation: identity.authorisation,
+      notifier,
+      mark: (id, unentitled) => environments.mark(id, unentitled),
+      stop: (id, reason, message) => environments.stop(id, reason, message),
+      everyMs: configuration.environments.entitlement.check,
+      graceMs: configuration.environments.entitlement.grace,
+    }),
     holder: randomUUID(),
   })
   const launches = createLaunches({
@@ -248,7 +260,9 @@ async function makeRooms(
     launches,
     quota,
     requests: createRequests({ ...shared, store, quota, notifier, newId: randomUUID }),
-    records: (query) => recordsOf(store.db, query),
+    records: Object.assign((query: RecordQuery) => recordsOf(store.db, query), {
+      packages: (query: Parameters<typeof packagesOf>[1]) => packagesOf(store.db, query),
+    }),
     catalogue,
     sharing,
     grantees: createGrantees({ db: store.db, groups: identity.access.groups }),

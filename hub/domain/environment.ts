@@ -42,7 +42,7 @@ export interface Choices {
 }
 
 /** The catalogue said so of a proposal of its; `since` then, ms since the epoch. */
-interface Unentitled {
+export interface Unentitled {
   readonly since: number
   /** Until when it goes on. */
   readonly until: number

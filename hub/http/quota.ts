@@ -41,10 +41,14 @@ const askSchema = z.looseObject({ reason: z.string() })
 /** Limits follow from a few proposals; nobody's page asks for thousands. */
 const mostProposals = 50
 
+export function isAdministrator(ctx: Context): boolean {
+  return allows(permissionsAt(ctx), 'admin-ui')
+}
+
 /** @throws Problem forbidden */
 export function administratorAt(ctx: Context): Visitor {
   const visitor = visitorOf(ctx)
-  if (allows(permissionsAt(ctx), 'admin-ui')) return visitor
+  if (isAdministrator(ctx)) return visitor
   throw new Problem('forbidden', 'This is for administrators, and for tokens of theirs with the scope admin-ui.')
 }
 

@@ -3,12 +3,16 @@ import { Router } from '@koa/router'
 import type { Context } from 'koa'
 import { z } from 'zod'
 import { type EnvironmentRecord, type RecordQuery } from '../quota/records.ts'
-import { parse } from './input.ts'
+import { Problem } from '../domain/problem.ts'
+import { parse, parseEnvironmentId } from './input.ts'
 import type { Pages } from './pages.ts'
-import { administratorAt } from './quota.ts'
+import { administratorAt, isAdministrator } from './quota.ts'
 import { requireScope, visitorOf } from './visitor.ts'
 
-export type ReadRecords = (query: RecordQuery) => Promise<readonly EnvironmentRecord[]>
+export interface ReadRecords {
+  (query: RecordQuery): Promise<readonly EnvironmentRecord[]>
+  packages(query: Pick<RecordQuery, 'userId'> & { readonly id: string }): Promise<string | undefined>
+}
 
 const querySchema = z.object({
   user: z.string().max(64).optional(),
@@ -23,6 +27,17 @@ export function recordsApiRouter(records: ReadRecords): Router {
     requireScope(visitorOf(ctx), 'read:servers')
     ctx.set('Cache-Control', 'no-store')
     ctx.body = { items: await records(own(ctx)) }
+  })
+  /** As text, a line for each package: of one's own, and for administrators of everybody's. */
+  router.get('/records/:id/packages', async (ctx) => {
+    const visitor = visitorOf(ctx)
+    requireScope(visitor, 'read:servers')
+    const whose = isAdministrator(ctx) ? {} : { userId: visitor.user.id }
+    const list = await records.packages({ id: parseEnvironmentId(ctx.params['id']), ...whose })
+    if (list === undefined) throw new Problem('notFound', 'Nothing is known of what was in it.')
+    ctx.set('Cache-Control', 'no-store')
+    ctx.type = 'text/plain; charset=utf-8'
+    ctx.body = list
   })
   router.get('/records/everyone', async (ctx) => {
     administratorAt(ctx)

@@ -114,6 +114,7 @@ const unknownYet = {
   log_tail: null,
   unentitled: null,
   measured: null,
+  packages: null,
 } as const
 
 /** For scripts and notebooks inside. Ids hold no comma; folders are joined as PATH is. */

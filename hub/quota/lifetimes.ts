@@ -6,6 +6,7 @@ import { realTimers, type Timers } from '../reconcile/timers.ts'
 import type { Store } from '../store/index.ts'
 import type { Lease } from '../store/leases.ts'
 import { formatDuration, formatMoment } from '../web/format.ts'
+import type { Entitlement } from './entitlement.ts'
 import { idleStep, type Warning } from './idle.ts'
 import { timeLimit } from './life.ts'
 import type { Limits } from './limits.ts'
@@ -19,6 +20,7 @@ export interface LifetimesOptions {
   readonly store: Pick<Store, 'db' | 'leases' | 'type'>
   readonly limits: Pick<Limits, 'fresh'>
   readonly notifier: Pick<Notifier, 'queue'>
+  readonly entitlement: Entitlement
   readonly stop: (id: EnvironmentId, reason: EndReason, message?: string) => Promise<void>
   readonly publicUrl: URL
   readonly holder: string
@@ -36,7 +38,7 @@ const minuteMs = 60_000
 const dayMs = 86_400_000
 
 export function createLifetimes(options: LifetimesOptions): Lifetimes {
-  const { store, limits, notifier, stop, publicUrl, holder, now, log, timers = realTimers } = options
+  const { store, limits, notifier, entitlement, stop, publicUrl, holder, now, log, timers = realTimers } = options
   const { warnMs = 30 * minuteMs, settleMs = 5 * minuteMs, everyMs = minuteMs } = options
   const { db, leases } = store
   const warnings = new Map<string, Warning>()
@@ -58,6 +60,7 @@ export function createLifetimes(options: LifetimesOptions): Lifetimes {
 
   async function round(): Promise<void> {
     if (!(await leads())) return
+    await entitlement.round()
     const holding = await limits.fresh()
     const living = await db
       .selectFrom('environments')

@@ -3,6 +3,13 @@ import type { Kysely } from 'kysely'
 import type { Mount, Resources } from '../../spawners/spawner.ts'
 import type { Tables } from '../store/schema.ts'
 
+/** By its agent, in samples: a claim, which nothing is decided by. */
+interface Measured {
+  readonly cpuMs: number
+  readonly gpuMs: number
+  readonly peakMemoryBytes: number
+}
+
 export interface EnvironmentRecord {
   readonly id: string
   readonly user: string
@@ -12,13 +19,14 @@ export interface EnvironmentRecord {
   readonly flavour: string
   readonly image?: string
   readonly imageDigest?: string
-  readonly packages?: unknown
+  /** The digest of its list of packages. */
+  readonly packages?: string
   readonly proposals: readonly string[]
   readonly groups: readonly string[]
   readonly mounts: readonly Mount[]
   readonly resources: Resources
   /** Products of cores (GPUs) and ms. */
-  readonly used: Readonly<{ ranMs: number; cpuMs: number; gpuMs: number }>
+  readonly used: Readonly<{ ranMs: number; cpuMs: number; gpuMs: number; measured?: Measured }>
   readonly requestedAt: Date
   readonly startedAt?: Date
   readonly readyAt?: Date
@@ -28,6 +36,8 @@ export interface EnvironmentRecord {
 }
 
 export interface RecordQuery {
+  /** Of one environment. */
+  readonly id?: string
   /** By id; absent: everybody's. */
   readonly userId?: string
   /** By name, for administrators. */
@@ -40,6 +50,7 @@ export interface RecordQuery {
 /** The newest first. */
 export async function recordsOf(db: Kysely<Tables>, query: RecordQuery): Promise<readonly EnvironmentRecord[]> {
   let wanted = db.selectFrom('records').selectAll().orderBy('ended_at', 'desc').limit(query.limit)
+  if (query.id !== undefined) wanted = wanted.where('environment_id', '=', query.id)
   if (query.userId !== undefined) wanted = wanted.where('user_id', '=', query.userId)
   if (query.userName !== undefined) wanted = wanted.where('user_name', '=', query.userName)
   if (query.before !== undefined) wanted = wanted.where('ended_at', '<', query.before)
@@ -52,7 +63,7 @@ export async function recordsOf(db: Kysely<Tables>, query: RecordQuery): Promise
     flavour: row.flavour,
     ...(row.image === null ? {} : { image: row.image }),
     ...(row.image_digest === null ? {} : { imageDigest: row.image_digest }),
-    ...(row.packages === null ? {} : { packages: JSON.parse(row.packages) as unknown }),
+    ...(row.packages === null ? {} : { packages: JSON.parse(row.packages) as string }),
     proposals: JSON.parse(row.proposals) as string[],
     groups: JSON.parse(row.owner_groups) as string[],
     mounts: JSON.parse(row.mounts) as Mount[],
@@ -65,4 +76,16 @@ export async function recordsOf(db: Kysely<Tables>, query: RecordQuery): Promise
     reason: row.end_reason,
     message: row.end_message,
   }))
+}
+
+/** A line "where-from name version" for each package; undefined: there is no such record of theirs, or it has none. */
+export async function packagesOf(
+  db: Kysely<Tables>,
+  query: Pick<RecordQuery, 'userId'> & { readonly id: string },
+): Promise<string | undefined> {
+  const [record] = await recordsOf(db, { ...query, limit: 1 })
+  if (record?.packages === undefined) return undefined
+  const { packages: digest } = record
+  const row = await db.selectFrom('package_lists').select('list').where('digest', '=', digest).executeTakeFirst()
+  return row?.list
 }

@@ -1,6 +1,8 @@
 /** What agents report. All of it is a claim: the port is used, the host must be one that the backend observed. */
+import { createHash } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
+import type { Transaction } from 'kysely'
 import type { AgentReport } from '../../images/agent/bootstrap.ts'
 import type { EnvironmentId, Log } from '../../spawners/spawner.ts'
 import type { Claim } from '../domain/environment.ts'
@@ -8,7 +10,7 @@ import type { RowChange } from '../domain/observation.ts'
 import { Problem } from '../domain/problem.ts'
 import { changeLiveRow } from '../store/environments.ts'
 import type { Store } from '../store/index.ts'
-import type { EnvironmentRow } from '../store/schema.ts'
+import type { EnvironmentRow, Tables } from '../store/schema.ts'
 import type { Board, Entry } from './board.ts'
 import { withoutNul } from './context.ts'
 import { type Timers, withDeadline } from './timers.ts'
@@ -38,13 +40,17 @@ export interface Reports {
 const resolveTimeoutMs = 3_000
 /** Activity that is nearer to what is known is not worth a write. */
 const activityStepMs = 60_000
+const measuredStepMs = 300_000
 
 export function createReports(options: ReportsOptions): Reports {
   const { board, store, timers, waitMs, now, log, nudge, heard } = options
   const resolve: Resolve = options.resolve ?? resolveHost
   const usages = new Map<string, AgentReport['usage']>()
+  const measuredAt = new Map<string, number>()
   board.watch(({ row }) => {
-    if (board.get(row.id) === undefined) usages.delete(row.id)
+    if (board.get(row.id) !== undefined) return
+    usages.delete(row.id)
+    measuredAt.delete(row.id)
   })
 
   function live(id: string): Entry {
@@ -91,13 +97,14 @@ export function createReports(options: ReportsOptions): Reports {
     throw new Problem('forbidden', 'The backend does not show this environment on the host that this report came from.')
   }
 
-  async function write(id: string, changeOf: (row: EnvironmentRow) => RowChange): Promise<void> {
+  async function write(id: string, changeOf: (row: EnvironmentRow) => RowChange, packages?: string): Promise<void> {
     await store.writer.note(
       `environment ${id}`,
       async (trx, tell) => {
         const row = board.get(id)?.row
         const change = row && changeOf(row)
         if (change === undefined || !(await changeLiveRow(trx, id, change))) return undefined
+        if (change.packages && packages !== undefined) await keepPackages(trx, change.packages, packages)
         tell({ of: 'environments', ids: [id] })
         return change
       },
@@ -117,11 +124,38 @@ export function createReports(options: ReportsOptions): Reports {
       const isKnown = row.host === host && row.port === report.port
       if (!isKnown) await check(id, host)
       usages.set(id, report.usage)
-      const change = changeBy(live(id).row, host, report, now().getTime())
-      if (Object.keys(change).length > 0) await write(id, (latest) => changeBy(latest, host, report, now().getTime()))
+      const at = now().getTime()
+      const isMeasured = isDue(report, measuredAt.get(id), at)
+      if (isMeasured) measuredAt.set(id, at)
+      const changeOf = (latest: EnvironmentRow): RowChange => ({
+        ...changeBy(latest, host, report, now().getTime()),
+        ...(isMeasured && report.used !== undefined ? { measured: JSON.stringify(report.used) } : {}),
+        ...packagesOf(latest, report),
+      })
+      if (Object.keys(changeOf(live(id).row)).length > 0) await write(id, changeOf, report.packages)
       heard(row.spawner, id, report.application === 'ready')
     },
   }
+}
+
+/** What is used is worth a write now and then, and when it is over. */
+function isDue({ used, application }: AgentReport, before: number | undefined, at: number): boolean {
+  if (used === undefined) return false
+  return before === undefined || at - before >= measuredStepMs || application === 'ended' || application === 'failed'
+}
+
+/** Told once: what is put into an environment later is its owner's own. */
+function packagesOf(row: EnvironmentRow, { packages }: AgentReport): RowChange {
+  if (packages === undefined || row.packages !== null) return {}
+  return { packages: createHash('sha256').update(withoutNul(packages)).digest('hex') }
+}
+
+async function keepPackages(trx: Transaction<Tables>, digest: string, packages: string): Promise<void> {
+  await trx
+    .insertInto('package_lists')
+    .values({ digest, list: withoutNul(packages) })
+    .onConflict((conflict) => conflict.column('digest').doNothing())
+    .execute()
 }
 
 function observedHosts({ observation }: Entry): readonly string[] | undefined {

@@ -1,6 +1,6 @@
 /** `Environments` of hub/domain/services.ts: the live ones from the board, the ended ones from the store. */
 import type { EndReason, EnvironmentId } from '../../spawners/spawner.ts'
-import { readEnvironment } from '../domain/environment.ts'
+import { readEnvironment, type Unentitled } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
 import type { Environments } from '../domain/services.ts'
 import {
@@ -27,6 +27,8 @@ export interface LiveEnvironments extends Environments {
   isLive(id: string): boolean
   /** As `stop`, with the words for its record. */
   stop(id: EnvironmentId, reason: EndReason, message?: string): Promise<void>
+  /** Whether its owner may still have it, for all hubs and pages. What has ended stays as it is. */
+  mark(id: EnvironmentId, unentitled: Unentitled | undefined): Promise<void>
 }
 
 export interface ServiceOptions {
@@ -138,6 +140,21 @@ export function createEnvironmentsService({ store, board, reports, queues, now }
           return row
         },
         (row) => row && board.apply(row),
+      )
+    },
+
+    async mark(id, unentitled) {
+      const change = { unentitled: unentitled === undefined ? null : JSON.stringify(unentitled) }
+      await store.writer.write(
+        `environment ${id}`,
+        async (trx, tell) => {
+          tell({ of: 'environments', ids: [id] })
+          return await changeLiveRow(trx, id, change)
+        },
+        (isChanged) => {
+          const entry = board.get(id)
+          if (isChanged && entry) board.apply({ ...entry.row, ...change })
+        },
       )
     },
 

@@ -5,7 +5,7 @@ import { accountsSeen } from './migrations/accounts.ts'
 import { auditTrail } from './migrations/audit.ts'
 import { quotaStep } from './migrations/quota.ts'
 import { requestsStep } from './migrations/requests.ts'
-import { lifetimesStep } from './migrations/lifetimes.ts'
+import { lifetimesStep, packagesStep } from './migrations/lifetimes.ts'
 import { links } from './migrations/links.ts'
 import { sharingStep } from './migrations/sharing.ts'
 import { StateError } from './state-error.ts'
@@ -44,6 +44,7 @@ function migrations(type: DatabaseType): Readonly<Record<string, Migration>> {
     '0008-accounts': { up: accountsSeen },
     '0009-lifetimes': { up: lifetimesStep },
     '0010-sharing': { up: sharingStep },
+    '0011-packages': { up: packagesStep },
   }
 }
 

@@ -4,11 +4,11 @@
  */
 import type { Generated, Insertable, Selectable } from 'kysely'
 import type { RequestTables } from './migrations/requests.ts'
-import type { LifetimeColumns } from './migrations/lifetimes.ts'
+import type { LifetimeColumns, PackageColumns, PackageTables } from './migrations/lifetimes.ts'
 import type { QuotaColumns, QuotaTables } from './migrations/quota.ts'
 import type { SharingTables } from './migrations/sharing.ts'
 
-export interface Tables extends QuotaTables, RequestTables, SharingTables {
+export interface Tables extends PackageTables, QuotaTables, RequestTables, SharingTables {
   users: UsersTable
   identities: IdentitiesTable
   logins: LoginsTable
@@ -174,7 +174,7 @@ interface RoleMembersTable {
   member: string
 }
 
-interface EnvironmentsTable extends QuotaColumns, LifetimeColumns {
+interface EnvironmentsTable extends QuotaColumns, LifetimeColumns, PackageColumns {
   id: string
   user_id: string
   /** The last part of its URL: /user/{name}/{server}/. The id, unless an API client named it. */

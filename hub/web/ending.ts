@@ -62,7 +62,7 @@ function endingOf(
 }
 
 /** Why its owner may not have it any more. */
-function unentitledText(proposals: readonly string[]): string {
+export function unentitledText(proposals: readonly string[]): string {
   if (proposals.length === 0) return 'You may not use this installation any more.'
   const which = proposals.length === 1 ? 'the proposal' : 'the proposals'
   return `You are no longer on ${which} ${proposals.join(', ')}.`

@@ -18,6 +18,7 @@ import { createLastLines, type LastLines } from './last-lines.ts'
 import { createPskServer, listen } from './listen.ts'
 import { fillIn } from './placeholders.ts'
 import { endStragglers } from './processes.ts'
+import { readPackages } from './packages.ts'
 import { createReporter, type Reporter } from './reporter.ts'
 import { isSafePrefix } from './route.ts'
 import { serve } from './serve.ts'
@@ -66,6 +67,8 @@ interface Life {
   readonly site: Site
   readonly server: Server
   reporter?: Reporter
+  /** Until the hub has it. */
+  packages?: string | undefined
   folder?: SocketFolder
   application?: RunningApplication
   forwarder?: Forwarder
@@ -178,9 +181,15 @@ async function live(life: Life): Promise<number> {
     bootstrap,
     say,
     heard: (text) => life.notices.heard(text),
+    taken({ packages }) {
+      if (packages !== undefined) life.packages = undefined
+    },
     snapshot: async (isUrgent) => {
       const figures = isUrgent ? evidence.latest() : await evidence.read()
-      return { version: 1, port, run, ...state.now(), ...figures }
+      const { packages } = life
+      // The first one is waited for: it says no more than it must.
+      const more = packages === undefined || isUrgent ? {} : { packages }
+      return { version: 1, port, run, ...state.now(), ...figures, ...more }
     },
   })
   const code = await runApplication(life)
@@ -261,6 +270,7 @@ function becomeReady(life: Life, socketPath: string): void {
   }
   state.become('ready')
   say('the application is ready')
+  void readPackages(life.environment).then((packages) => (life.packages = packages))
 }
 
 function fail({ state }: Life, message: string): number {

@@ -56,6 +56,16 @@ export const agentReportSchema = z.strictObject({
         .optional(),
     })
     .optional(),
+  /** Measured since the start of this run, as far as samples show. */
+  used: z
+    .strictObject({
+      cpuMs: z.number().min(0),
+      gpuMs: z.number().min(0),
+      peakMemoryBytes: z.number().min(0),
+    })
+    .optional(),
+  /** Until the hub has it: the software that is there, a line "where-from name version" for each. */
+  packages: z.string().max(48_000).optional(),
 })
 
 export type AgentReport = z.infer<typeof agentReportSchema>

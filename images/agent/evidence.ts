@@ -13,7 +13,7 @@ export interface Evidence {
   latest(): Figures
 }
 
-type Figures = Pick<AgentReport, 'usage' | 'lastActivityAt'>
+type Figures = Pick<AgentReport, 'usage' | 'used' | 'lastActivityAt'>
 
 /** More than an idle JupyterLab with kernels takes, and less than anything that somebody waits for. */
 const busyCores = 0.2
@@ -26,7 +26,7 @@ export function createEvidence({ id, now }: { id: string; now: () => Date }): Ev
   const latest = (): Figures => {
     const last = activity.last()
     return {
-      ...(used === undefined ? {} : { usage: used }),
+      ...(used === undefined ? {} : { usage: used, used: usage.used() }),
       ...(last === undefined ? {} : { lastActivityAt: last.toISOString() }),
     }
   }

@@ -17,6 +17,8 @@ export interface ReporterOptions {
   readonly say: (line: string) => void
   /** What the hub answers. */
   readonly heard: (text: string) => void
+  /** The hub took this one. */
+  readonly taken: (report: AgentReport) => void
   readonly intervalMs?: number
   readonly firstRetryMs?: number
   readonly lastRetryMs?: number
@@ -57,11 +59,13 @@ export function createReporter(options: ReporterOptions): Reporter {
       isNudged = false
       begun += 1
       const mine = begun
-      const problem = await line.post(await snapshot(isUrgent))
+      const report = await snapshot(isUrgent)
+      const problem = await line.post(report)
       if (over.signal.aborted) return
       if (problem === undefined) {
         if (failures > 0) say('the hub answers again')
         failures = 0
+        options.taken(report)
         for (const tell of arrived) tell(mine)
         // What changed is told without figures: they follow soon.
         await rest(isUrgent ? figuresAfterMs : intervalMs)

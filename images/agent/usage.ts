@@ -6,10 +6,13 @@ import type { GpuUse } from './gpus.ts'
 import { readProcesses, treeOf, type Process } from './processes.ts'
 
 type Usage = NonNullable<AgentReport['usage']>
+export type Used = NonNullable<AgentReport['used']>
 
 export interface UsageReader {
   /** At most one reading in `leastIntervalMs`; in between the last one. */
   read(): Promise<Usage>
+  /** Of all readings so far. */
+  used(): Used
 }
 
 interface Sample {
@@ -39,10 +42,15 @@ export function createUsageReader({
   let before: Sample | undefined
   let latest: Promise<Usage> | undefined
   let readAtMs = -Infinity
+  const used = { cpuMs: 0, gpuMs: 0, peakMemoryBytes: 0 }
   const measure = async (): Promise<Usage> => {
     const gpus = readGpus()
     const sample = await takeSample(id, nowMs)
     const cpu = before && coresBetween(before, sample)
+    // What ran before the first reading counts as well.
+    used.cpuMs += usedMs(before, sample)
+    used.gpuMs += (before === undefined ? 0 : sample.atMs - before.atMs) * busyShare(gpus ?? [])
+    used.peakMemoryBytes = Math.max(used.peakMemoryBytes, sample.memoryBytes)
     before = sample
     return {
       ...(cpu === undefined ? {} : { cpu }),
@@ -51,6 +59,7 @@ export function createUsageReader({
     }
   }
   return {
+    used: () => ({ ...used }),
     async read() {
       if (latest === undefined || nowMs() - readAtMs >= leastIntervalMs) {
         readAtMs = nowMs()
@@ -73,9 +82,18 @@ async function takeSample(id: string, nowMs: () => number): Promise<Sample> {
 export function coresBetween(before: Sample, after: Sample): number | undefined {
   const elapsedMs = after.atMs - before.atMs
   if (elapsedMs <= 0) return undefined
-  let usedMs = 0
-  for (const [key, cpuMs] of after.cpuMs) usedMs += Math.max(0, cpuMs - (before.cpuMs.get(key) ?? 0))
-  return usedMs / elapsedMs
+  return usedMs(before, after) / elapsedMs
+}
+
+function usedMs(before: Sample | undefined, after: Sample): number {
+  let ms = 0
+  for (const [key, cpuMs] of after.cpuMs) ms += Math.max(0, cpuMs - (before?.cpuMs.get(key) ?? 0))
+  return ms
+}
+
+/** How many GPUs were busy, in whole ones. */
+function busyShare(gpus: readonly GpuUse[]): number {
+  return gpus.reduce((sum, { utilisation }) => sum + Math.min(utilisation, 100) / 100, 0)
 }
 
 /** Proportional shares, so that pages that kernels share with their parent count once. */

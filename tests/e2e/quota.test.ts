@@ -241,16 +241,24 @@ test.serial('more is asked for with a reason and granted; what ended is in the r
   t.is((await ada.api('POST', `/limits/requests/${request?.id}`, { grant: 'yes' })).status, 403)
   t.is((await marie.api('POST', `/limits/requests/${request?.id}`, { grant: 'yes', answer: 'Good luck' })).status, 204)
   const large = await ada.launch({ profile: 'lab', flavour: 'large', title: 'Beamtime' })
+  await waitUntil('it is ready', async () => (await ada.state(large.id)) === 'ready', { timeoutMs: 60_000 })
   await ada.api('POST', `/environments/${large.id}/stop`)
 
   interface Records {
-    items: { id: string; user: string; title: string; profile: string; used: { cpuMs: number } }[]
+    items: { id: string; user: string; title: string; profile: string; used: { cpuMs: number; measured?: object } }[]
   }
   const own = async () => (await ada.api<Records>('GET', '/records')).body.items
+  const packages = async (who: Scientist) =>
+    await who.jar.open(`${hutch.url}/hub/api/v1/records/${large.id}/packages`, { headers: { accept: 'text/plain' } })
   await waitUntil('its record is there', async () => (await own()).some(({ id }) => id === large.id), {
     timeoutMs: 60_000,
   })
   t.is((await ada.api('DELETE', `/environments/${large.id}`)).status, 204)
+  const measured = { cpuMs: 3_600_000, gpuMs: 0, peakMemoryBytes: 2 ** 30 }
+  t.deepEqual((await own()).find(({ id }) => id === large.id)?.used.measured, measured)
+  t.is((await packages(ada)).text, 'python numpy 2.3.1\n')
+  t.is((await packages(marie)).status, 200, 'an administrator')
+  t.is((await ada.api('GET', '/records/nothing/packages')).status, 404)
   t.like(
     (await own()).find(({ id }) => id === large.id),
     { user: 'ada', title: 'Beamtime', profile: 'lab' },

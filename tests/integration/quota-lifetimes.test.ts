@@ -70,6 +70,7 @@ test('the unused is warned of and stopped; who works, who is silent and who has 
         await store.db.updateTable('environments').set({ wanted: 'absent' }).where('id', '=', id).execute()
       },
       publicUrl: new URL('https://hutch.example.org'),
+      entitlement: { round: () => Promise.resolve() },
       holder: 'a',
       now,
       log: silentLog,

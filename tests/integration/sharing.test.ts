@@ -89,6 +89,7 @@ async function worldOn(store: Store, { hosts = true, proposals = [] as string[] 
         keepEnded: 1,
         perUser: 1,
         staffVisits: hour,
+        entitlement: { check: 900_000, grace: 86_400_000 },
         ...(hosts ? { hosts: '{user}.envs.example.org' } : {}),
       },
     },

@@ -100,7 +100,7 @@ export async function fakeHub(
     ...sharing,
     quota: fakeQuota(),
     requests: fakeRequests(),
-    records: () => Promise.resolve([]),
+    records: Object.assign(() => Promise.resolve([]), { packages: () => Promise.resolve(undefined) }),
     admissionKey: hub.admissionKey,
     registry: new Registry(),
     setup: () => hub.notices,

@@ -120,6 +120,7 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
           outliveHub: false,
           keepEnded: 1,
           staffVisits: 3_600_000,
+          entitlement: { check: 900_000, grace: 86_400_000 },
           perUser: 10,
           ...(options.hosts === undefined ? {} : { hosts: options.hosts }),
         },

@@ -11,6 +11,7 @@ import { parseGpus } from '../../images/agent/gpus.ts'
 import { noteActivity } from '../../images/agent/jupyter-activity.ts'
 import { createLastLines } from '../../images/agent/last-lines.ts'
 import { parseStat, treeOf, type Process } from '../../images/agent/processes.ts'
+import { readPackages } from '../../images/agent/packages.ts'
 import { coresBetween } from '../../images/agent/usage.ts'
 import { temporaryFolder } from '../support/temporary.ts'
 
@@ -179,4 +180,28 @@ test('directories: each problem in a sentence with its name', async (t) => {
     `The directory "below a file" (${file}/x) is not there.`,
     `The directory "a file" (${file}) is not a directory.`,
   ])
+})
+
+test('packages are what the image says, or those beside the JupyterLab that is on PATH', async (t) => {
+  const folder = await temporaryFolder(t)
+  const site = join(folder, 'venv/lib/python3.12/site-packages')
+  for (const name of [
+    'numpy-2.3.1.dist-info',
+    'jupyterlab-4.4.0.dist-info',
+    'numpy',
+    '__pycache__',
+    'odd .dist-info',
+  ]) {
+    await mkdir(join(site, name), { recursive: true })
+  }
+  await mkdir(join(folder, 'venv/bin'), { recursive: true })
+  await writeFile(join(folder, 'venv/bin/jupyter-lab'), '')
+  const list = join(folder, 'packages')
+  const environment = { PATH: `relative:/nowhere:${join(folder, 'venv/bin')}` }
+  t.is(await readPackages(environment, list), 'python jupyterlab 4.4.0\npython numpy 2.3.1\n')
+  t.is(await readPackages({ PATH: '/nowhere' }, list), undefined)
+  await writeFile(list, `debian bash 5.2\n${'python long 1.0\n'.repeat(10_000)}`)
+  const long = (await readPackages(environment, list)) ?? ''
+  t.regex(long, /^debian bash 5\.2\npython long 1\.0\n/)
+  t.true(long.length <= 48_000 && long.endsWith('python long 1.0\n'), 'no half line at the end')
 })
