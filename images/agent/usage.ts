@@ -6,7 +6,7 @@ import type { GpuUse } from './gpus.ts'
 import { readProcesses, treeOf, type Process } from './processes.ts'
 
 type Usage = NonNullable<AgentReport['usage']>
-export type Used = NonNullable<AgentReport['used']>
+type Used = NonNullable<AgentReport['used']>
 
 export interface UsageReader {
   /** At most one reading in `leastIntervalMs`; in between the last one. */
