@@ -782,6 +782,17 @@ const log = z
   .describe("The hub's own log, on standard error.")
   .prefault({})
 
+const metrics = z
+  .strictObject({
+    listen: listenAddress
+      .optional()
+      .describe(
+        'Where the hub answers GET /metrics (Prometheus) and /health without a login: not public. Absent: only /hub/metrics, for the scope read:metrics.',
+      ),
+  })
+  .describe('For monitoring.')
+  .prefault({})
+
 const conditions = {
   users: z.array(z.string()).min(1).optional().describe('Accounts, by their names here: it fits who is one of them.'),
   groups: z.array(z.string()).min(1).optional().describe('It fits who is in one of these groups.'),
@@ -912,6 +923,7 @@ export const configurationSchema = z.strictObject({
   access,
   audit,
   log,
+  metrics,
 })
 
 /**

@@ -8,6 +8,7 @@ import { pseudonymise } from './audit/pseudonymise.ts'
 import { serveControl } from './control.ts'
 import { agentsServer } from './http/agents.ts'
 import { attachFeed } from './http/feed.ts'
+import { metricsServer } from './http/metrics-server.ts'
 import type { DemoProvider } from './identity/demo/index.ts'
 import type { Identity } from './identity/index.ts'
 import { block } from './identity/blocking.ts'
@@ -78,10 +79,19 @@ export async function serve(ground: Ground, rooms: Rooms, opened: AsyncDisposabl
       pseudonymise({ store, audit, routes: reconciler.routes, now: () => new Date() }, user, { who: 'hub' }),
   })
   opened.defer(closer(control))
+  await serveMetrics(ground, opened)
   const places = { configuration, publicUrl, folder, secrets, hubSocket, feedSocket, log }
   if (!configuration.proxy.managed) return await writeProxyFiles(places)
   const proxy = await startProxy(places)
   opened.defer(() => proxy.stop())
+}
+
+async function serveMetrics({ configuration, registry, log }: Ground, opened: AsyncDisposableStack): Promise<void> {
+  const { listen } = configuration.metrics
+  if (listen === undefined) return
+  const server = metricsServer(registry, log)
+  opened.defer(closer(server))
+  await listenOn(server, listen.host, listen.port)
 }
 
 /** Koa answers every error itself: the promise never rejects. */

@@ -20,8 +20,8 @@ export interface TunnelStart {
 }
 
 const nothing: string[] = []
-// RFC 6455 7.4.1
-const goingAway = 1001
+// Of IANA's registry. After 1001 JupyterLab stays away until its user says otherwise; after 1012 it comes back.
+const serviceRestart = 1012
 const policyViolation = 1008
 
 export function startTunnel(start: TunnelStart): void {
@@ -55,7 +55,7 @@ export function startTunnel(start: TunnelStart): void {
     kind: 'websocket',
     moved: () => bytesIn + bytesOut,
     cut: () => tunnel.close(policyViolation, 'This is no longer open to you'),
-    drain: () => tunnel.close(goingAway, 'The proxy restarts'),
+    drain: () => tunnel.close(serviceRestart, 'The proxy restarts'),
   }
   forwarding.live.add(live)
 }

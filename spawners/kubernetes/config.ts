@@ -99,6 +99,26 @@ const fields = z.strictObject({
     .describe(
       'Directories of the nodes below which mounts of kind “host” may lie. Users must not be able to write the directories above their own. Default: none.',
     ),
+  exports: z
+    .record(absolutePath, z.string().regex(/^[^:/\s]+:\/[^\s]*$/, 'must be server:/path'))
+    .default({})
+    .describe(
+      'Directories that hosts have by NFS, and where from: { /home: "nfs.example.org:/export/home" }. A mount of kind “host” below one is an NFS volume of its own. Default: none.',
+    ),
+  homeClaim: z
+    .strictObject({
+      name: z.string().default('home-{owner}').describe('Its name; may hold {owner} and {id}. Default: home-{owner}.'),
+      storageClass: z.string().optional().describe('Default: the cluster’s own.'),
+      size: z
+        .string()
+        .regex(/^[0-9.]+([kMGTPE]i?)?$/, 'must be a quantity such as 20Gi')
+        .describe('What is asked for.'),
+      accessModes: z.array(z.string()).default(['ReadWriteMany']).describe('Default: ReadWriteMany.'),
+    })
+    .optional()
+    .describe(
+      'Homes are persistent volume claims, made when they are missing and kept, not directories of hosts. They are the group’s of their owner (fsGroup); what is on NFS is left alone. Absent: homes are mounts.',
+    ),
   unschedulablePatience: duration
     .prefault('10min')
     .describe('A pod that no node can take, with no scale-up under way, is given up after this long. Default: 10min.'),

@@ -93,7 +93,7 @@ export function createObjects({ api, config, context, view, namespace: only }: O
   async function makeAll(spec: Spec, pod: V1Pod, namespace: string, signal: AbortSignal): Promise<void> {
     const place = `/api/v1/namespaces/${namespace}`
     if (config.createNamespaces) await makeNamespace(namespace, spec, signal)
-    for (const claim of claimsOf(spec.profile, spec)) await once(`${place}/persistentvolumeclaims`, claim, signal)
+    for (const claim of claimsOf(spec, config)) await once(`${place}/persistentvolumeclaims`, claim, signal)
     const bootstrap = context.bootstrap(spec)
     const listen = { host: '0.0.0.0', ports: [config.agentPort, config.agentPort] as [number, number] }
     await once(`${place}/secrets`, renderSecret(spec, { ...bootstrap, listen }), signal)

@@ -16,7 +16,7 @@ export function asRefusal(error: unknown): unknown {
       options,
     )
   }
-  if (/admission webhook .* denied the request/.test(said)) {
+  if (/admission webhook .* denied the request|ValidatingAdmissionPolicy .* denied request/.test(said)) {
     return new LaunchRefused(`A rule of the cluster refuses it: ${said}. Ask your administrator.`, options)
   }
   if (/violates PodSecurity/.test(said)) {
@@ -25,7 +25,9 @@ export function asRefusal(error: unknown): unknown {
   switch (error.status) {
     case 400:
     case 422: {
-      const fields = error.causes.map(({ field, message }) => `${field}: ${cleaned(message)}`).join('; ')
+      const fields = error.causes
+        .map(({ field, message }) => `${field === '' ? '' : `${field}: `}${cleaned(message)}`)
+        .join('; ')
       return new LaunchRefused(
         `The cluster does not accept the profile (${fields === '' ? said : fields}). Ask your administrator.`,
         options,

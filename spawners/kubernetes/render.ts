@@ -82,7 +82,7 @@ function ownAnnotations(spec: Spec): Record<string, string> {
 function podSpec(spec: Spec, image: string, config: RenderConfig): V1PodSpec {
   const { profile, account } = spec
   const agent = agentInPod(config)
-  const directories = mountVolumes(spec.mounts, config)
+  const directories = mountVolumes(spec, config)
   const more = profileVolumes(profile, spec)
   const secured = securityOf(profile)
   const asUser = (container: object): V1Container =>
@@ -96,6 +96,7 @@ function podSpec(spec: Spec, image: string, config: RenderConfig): V1PodSpec {
     terminationGracePeriodSeconds: profile.stopGrace,
     securityContext: {
       ...identityOf(account),
+      ...ownershipOf(account, config),
       supplementalGroupsPolicy: config.supplementalGroupsPolicy,
       seccompProfile: { type: 'RuntimeDefault' },
     },
@@ -164,7 +165,11 @@ function environmentContainer(spec: Spec, { image, agent, config, secured, mount
   }
 }
 
-/** fsGroup is left alone: it would change the owner of files on shared storage. */
+/** fsGroup is left alone but for claims, which are nobody's at first: it would change files on shared storage. */
+function ownershipOf({ gid }: Account, { homeClaim }: KubernetesConfig) {
+  return homeClaim === undefined ? {} : { fsGroup: gid, fsGroupChangePolicy: 'OnRootMismatch' }
+}
+
 function identityOf({ uid, gid, groups }: Account) {
   const supplementalGroups = [...new Set(groups.map((group) => group.gid))].filter((each) => each !== gid)
   return { runAsUser: uid, runAsGroup: gid, runAsNonRoot: true, supplementalGroups }

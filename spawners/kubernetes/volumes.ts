@@ -2,6 +2,7 @@
  * Directories and scratch space of a pod. Each NFS directory is a volume of its own, never a subPath: the kubelet
  * resolves a subPath as root, which fails under root_squash. Pure.
  */
+import { posix } from 'node:path'
 import type { V1Volume, V1VolumeMount } from '@kubernetes/client-node'
 import { checkMounts, isWithin } from '../common/checkMounts.ts'
 import { LaunchRefused, type EnvironmentSpec, type Mount } from '../spawner.ts'
@@ -14,11 +15,13 @@ export interface Volumes {
   readonly volumeMounts: readonly V1VolumeMount[]
 }
 
+type MountConfig = Pick<KubernetesConfig, 'hostPathRoots' | 'exports' | 'homeClaim'>
+
 /** @throws LaunchRefused for a directory that this cluster may not mount, naming it. */
-export function mountVolumes(mounts: readonly Mount[], config: Pick<KubernetesConfig, 'hostPathRoots'>): Volumes {
-  const sorted = checkMounts(mounts)
+export function mountVolumes(spec: EnvironmentSpec, config: MountConfig): Volumes {
+  const sorted = checkMounts(spec.mounts)
   return {
-    volumes: sorted.map((mount, index) => ({ name: `mount-${index}`, ...sourceOf(mount, config) })),
+    volumes: sorted.map((mount, index) => ({ name: `mount-${index}`, ...sourceOf(mount, spec, config) })),
     volumeMounts: sorted.map(({ target, readOnly }, index) => ({
       name: `mount-${index}`,
       mountPath: target,
@@ -27,11 +30,25 @@ export function mountVolumes(mounts: readonly Mount[], config: Pick<KubernetesCo
   }
 }
 
-function sourceOf({ name, source, readOnly }: Mount, { hostPathRoots }: Pick<KubernetesConfig, 'hostPathRoots'>) {
+function sourceOf(
+  { name, source, target, readOnly }: Mount,
+  spec: EnvironmentSpec,
+  { hostPathRoots, exports, homeClaim }: MountConfig,
+): Omit<V1Volume, 'name'> {
+  if (homeClaim !== undefined && target === spec.account.home) {
+    return { persistentVolumeClaim: { claimName: claimName(homeClaim.name, spec) } }
+  }
   if (source.kind === 'nfs') return { nfs: { server: source.server, path: source.path, readOnly } }
+  const exported = Object.keys(exports)
+    .filter((each) => isWithin(source.path, each))
+    .toSorted((a, b) => b.length - a.length)[0]
+  if (exported !== undefined) {
+    const [server = '', path = ''] = (exports[exported] ?? '').split(/:(.*)/)
+    return { nfs: { server, path: posix.join(path, source.path.slice(exported.length)), readOnly } }
+  }
   if (!hostPathRoots.some((root) => isWithin(source.path, root))) {
     throw new LaunchRefused(
-      `"${name}" can't be there: ${source.path} is below none of the cluster's hostPathRoots. Ask your administrator.`,
+      `"${name}" can't be there: ${source.path} is below none of the cluster's exports and hostPathRoots. Ask your administrator.`,
     )
   }
   // Directory: the kubelet makes nothing, and refuses a link's or a file's path.
@@ -73,23 +90,21 @@ function profileSource(from: Source, spec: EnvironmentSpec): Omit<V1Volume, 'nam
 }
 
 /** The claims that are to be made when they are missing. */
-export function claimsOf(profile: KubernetesProfile, spec: EnvironmentSpec): readonly object[] {
-  return profile.volumes.flatMap(({ from }) => {
-    if (from.type !== 'newClaim') return []
-    const { storageClass, accessModes, size } = from
-    return [
-      {
-        apiVersion: 'v1',
-        kind: 'PersistentVolumeClaim',
-        metadata: { name: claimName(from.name, spec) },
-        spec: {
-          accessModes,
-          resources: { requests: { storage: size } },
-          ...(storageClass !== undefined && { storageClassName: storageClass }),
-        },
+export function claimsOf(spec: EnvironmentSpec<KubernetesProfile>, config: MountConfig): readonly object[] {
+  const { homeClaim } = config
+  const wanted = spec.profile.volumes.flatMap(({ from }) => (from.type === 'newClaim' ? [from] : []))
+  return [...(homeClaim === undefined ? [] : [homeClaim]), ...wanted].map(
+    ({ name, storageClass, accessModes, size }) => ({
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { name: claimName(name, spec) },
+      spec: {
+        accessModes,
+        resources: { requests: { storage: size } },
+        ...(storageClass !== undefined && { storageClassName: storageClass }),
       },
-    ]
-  })
+    }),
+  )
 }
 
 export function emptyDir(size?: string, medium: '' | 'Memory' = ''): Omit<V1Volume, 'name'> {

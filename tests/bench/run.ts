@@ -1,10 +1,11 @@
-/** `npm run bench [-- launch start login storm slurm proxy api]`: figures on standard output; nothing here passes or fails. */
+/** `npm run bench [-- launch start login storm slurm kubernetes proxy api]`: figures on standard output; nothing here passes or fails. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runHutch } from '../support/hutch.ts'
 import { logInAs } from '../support/scientist.ts'
 import { benchApi } from './api.ts'
+import { benchKubernetes } from './kubernetes.ts'
 import { benchLaunch } from './launch.ts'
 import { benchLogin } from './login.ts'
 import { benchProxy } from './proxy.ts'
@@ -34,6 +35,7 @@ try {
   if (isWanted('storm')) await benchStorm(folder)
   if (isWanted('quota')) await benchQuota()
   if (isWanted('slurm')) await benchSlurm()
+  if (isWanted('kubernetes')) await benchKubernetes()
   if (isWanted('proxy')) await benchProxy(3, [])
   if (isWanted('api')) await benchApi(folder)
 } finally {

@@ -24,13 +24,15 @@ test('kubernetes: the whole contract on a real cluster', async (t) => {
       run: async () => await runRow(row, { site, many: { kubeconfig, hub } }),
     })),
   ]
+  const failed: string[] = []
   const passes = async ({ title, run }: (typeof cases)[number]): Promise<void> => {
     await run().catch((error: unknown) => {
-      t.log(error)
-      t.fail(title)
+      t.log(title, error)
+      failed.push(title)
     })
   }
   await Promise.all(cases.filter(({ alone }) => !alone).map(passes))
   for (const each of cases.filter(({ alone }) => alone)) await passes(each)
+  t.deepEqual(failed, [])
   t.is((await cluster.kubectl('get', 'secrets', '-n', site.namespace, '-o', 'name')).trim(), '', 'a secret is left')
 })

@@ -125,7 +125,7 @@ test('SIGTERM finishes downloads and tells WebSockets; the deadline holds', asyn
   await until('the download is under way', async () => /kind="http"} 2/.test(await proxy.control('/metrics')))
   const startedAt = performance.now()
   const stopped = proxy.stop()
-  t.is(((await closed) as [number])[0], 1001)
+  t.is(((await closed) as [number])[0], 1012)
   await t.throwsAsync(ask(`${proxy.url}/hub/home`), undefined, 'nobody new is let in')
   finish()
   t.is((await download).body, 'abcdef')

@@ -52,6 +52,7 @@ const wanted: readonly Readonly<{ package: string; found: () => unknown }>[] = [
   { package: 'nfs-common', found: () => program('mount.nfs4') },
   { package: 'user-mode-linux', found: () => program('linux.uml') },
   { package: 'kmod', found: () => program('modprobe') },
+  { package: 'nftables', found: () => existsSync('/usr/sbin/nft') },
   { package: 'iptables', found: () => program('iptables') },
 ]
 

@@ -27,21 +27,36 @@ export interface Cluster {
   readonly apiPort: number
   /** Runs kubectl and gives what it prints. */
   readonly kubectl: (...args: readonly string[]) => Promise<string>
-  /** With `input` on its standard input. */
+  /** argv that would run it, with KUBECONFIG set. */
+  readonly kubectlLine: (...args: readonly string[]) => readonly string[]
   readonly apply: (manifest: object) => Promise<void>
+  readonly create: (manifest: object) => Promise<void>
 }
 
 /** An image in every cluster: Debian's minimal system with python3. */
 export const baseImage = 'localhost/base:1'
 
+export interface ClusterOptions {
+  /** Archives of more images, as of `docker save`. */
+  readonly images?: readonly string[]
+  /** With kube-proxy, so that Services work. */
+  readonly services?: boolean
+  /** The program: it simulates nodes that are annotated kwok.x-k8s.io/node=fake. */
+  readonly kwok?: string
+}
+
 /** Undefined: something is missing, and the test has said so. */
-export async function startKubernetes(t: ExecutionContext): Promise<Cluster | undefined> {
+export async function startKubernetes(
+  t: ExecutionContext,
+  { images = [], services = false, kwok }: ClusterOptions = {},
+): Promise<Cluster | undefined> {
   const needs = [
     ['root', process.getuid?.() === 0, 'run the tests as root'],
     ['go', program('go', ['/usr/local/go/bin']), 'install Go 1.24 or later'],
     ['containerd', program('containerd'), 'apt-get install containerd runc containernetworking-plugins'],
     ['debootstrap', program('debootstrap'), 'apt-get install debootstrap'],
     ['iptables', program('iptables'), 'apt-get install iptables'],
+    ['nft', !services || existsSync('/usr/sbin/nft'), 'apt-get install nftables'],
   ] as const
   for (const [name, found, remedy] of needs) if (!available(t, name, found, remedy)) return undefined
   const binaries = await kubernetesBinaries()
@@ -49,13 +64,22 @@ export async function startKubernetes(t: ExecutionContext): Promise<Cluster | un
   // Short, because unix sockets lie in it.
   const folder = await mkdtemp(join(tmpdir(), 'hutch-k8s-'))
   const slot = process.pid % 100
-  const env = { ...process.env, RUN: folder, BINARIES: binaries, SLOT: String(slot) }
+  const env = {
+    ...process.env,
+    // The packages have programs of these names as well.
+    PATH: `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${process.env['PATH']}`,
+    RUN: folder,
+    BINARIES: binaries,
+    SLOT: String(slot),
+    ...(services && { WITH_PROXY: '1' }),
+    ...(kwok !== undefined && { KWOK: kwok }),
+  }
   t.teardown(async () => {
     await run(join(scripts, 'down.sh'), { env, timeout: 120_000 }).catch((error: unknown) => t.log(String(error)))
     await rm(folder, { recursive: true, force: true })
   })
   try {
-    await run(join(scripts, 'up.sh'), [base], { env, timeout: 300_000 })
+    await run(join(scripts, 'up.sh'), [base, ...images], { env, timeout: 300_000 })
   } catch (error) {
     const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string }
     throw new Error(`the cluster did not come up: ${stdout}${stderr}`, { cause: error })
@@ -64,17 +88,20 @@ export async function startKubernetes(t: ExecutionContext): Promise<Cluster | un
   const kubectlEnv = { ...process.env, KUBECONFIG: kubeconfig }
   const kubectl = async (...args: readonly string[]): Promise<string> =>
     (await run(join(binaries, 'hyperkube'), ['kubectl', ...args], { env: kubectlEnv, timeout: 60_000 })).stdout
+  const feed = async (verb: string, manifest: object): Promise<void> => {
+    const running = run(join(binaries, 'hyperkube'), ['kubectl', verb, '-f', '-'], { env: kubectlEnv })
+    running.child.stdin?.end(JSON.stringify(manifest))
+    await running
+  }
   return {
     folder,
     kubeconfig,
     gateway: `10.${100 + slot}.0.1`,
     apiPort: 21_000 + slot * 20 + 2,
     kubectl,
-    async apply(manifest) {
-      const running = run(join(binaries, 'hyperkube'), ['kubectl', 'apply', '-f', '-'], { env: kubectlEnv })
-      running.child.stdin?.end(JSON.stringify(manifest))
-      await running
-    },
+    kubectlLine: (...args) => [join(binaries, 'hyperkube'), 'kubectl', ...args],
+    apply: (manifest) => feed('apply', manifest),
+    create: (manifest) => feed('create', manifest),
   }
 }
 

@@ -7,6 +7,7 @@ import { dnsName, labelValue, namespaceOf } from '../../spawners/kubernetes/name
 import { networkPolicies } from '../../spawners/kubernetes/network.ts'
 import { profileSchema, type KubernetesProfile } from '../../spawners/kubernetes/profile.ts'
 import { renderPod, renderSecret, type RenderConfig } from '../../spawners/kubernetes/render.ts'
+import { claimsOf } from '../../spawners/kubernetes/volumes.ts'
 import { LaunchRefused, type EnvironmentSpec } from '../../spawners/spawner.ts'
 import { contractSpec, spawnerContext } from '../support/spawnerSubject.ts'
 
@@ -76,6 +77,22 @@ test('each NFS directory is a volume of its own, read-only where it is; no subPa
   const mount = pod.spec?.containers[0]?.volumeMounts?.find(({ name }) => name === volume?.name)
   t.like(mount, { mountPath: '/data/42/raw', readOnly: true })
   t.is(mount?.subPath, undefined)
+})
+
+test('a home of kind host is an NFS volume below an export, a claim where homes are claims', (t) => {
+  const homeOf = (part: object) => {
+    const pod = renderPod(spec(), config({ hostPathRoots: [], ...part }))
+    const mount = pod.spec?.containers[0]?.volumeMounts?.find(({ mountPath }) => mountPath === '/home/alice')
+    return [pod.spec?.volumes?.find(({ name }) => name === mount?.name), pod.spec?.securityContext?.fsGroup] as const
+  }
+  const exports = { '/srv': 'nfs.example:/far', '/srv/home': 'nfs.example:/export/home' }
+  const [volume, group] = homeOf({ exports })
+  t.deepEqual(volume?.nfs, { server: 'nfs.example', path: '/export/home/alice', readOnly: false })
+  t.is(group, undefined)
+  const [claim, fsGroup] = homeOf({ homeClaim: { size: '1Gi' } })
+  t.deepEqual(claim?.persistentVolumeClaim, { claimName: 'home-alice' })
+  t.is(fsGroup, 12_001)
+  t.like(claimsOf(spec(), config({ homeClaim: { size: '1Gi' } })), [{ metadata: { name: 'home-alice' } }])
 })
 
 test('limits, guarantees and devices', (t) => {

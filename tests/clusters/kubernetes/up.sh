@@ -3,7 +3,7 @@
 # kubelet. Needs root. Everything lies in $RUN (logs in log/, pids in pid/, admin.kubeconfig); see env.sh.
 # up.sh IMAGE.tar...   are imported into the node; a pause image is made here.
 # WITH_PROXY=1 adds kube-proxy (nftables mode: needs the nft command), so that Services work.
-# WITH_KWOK=1 adds kwok, which simulates every node annotated kwok.x-k8s.io/node=fake.
+# KWOK=PROGRAM adds kwok, which simulates every node annotated kwok.x-k8s.io/node=fake.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 here=$(cd "$(dirname "$0")" && pwd)
@@ -189,8 +189,8 @@ metricsBindAddress: 127.0.0.1:$proxy_metrics
 Y
   start kube-proxy "$hyperkube" kube-proxy --config "$RUN/proxy.yaml"
 fi
-if [ "${WITH_KWOK:-}" = 1 ]; then
-  start kwok "$BINARIES/kwok" --kubeconfig "$KUBECONFIG" --manage-all-nodes=false \
+if [ -n "${KWOK:-}" ]; then
+  start kwok "$KWOK" --kubeconfig "$KUBECONFIG" --manage-all-nodes=false \
     --manage-nodes-with-annotation-selector kwok.x-k8s.io/node=fake --server-address 127.0.0.1:$kwok_port
 fi
 wait $importing
