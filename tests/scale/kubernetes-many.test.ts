@@ -50,7 +50,8 @@ async function launch({ clients }: ManyPods): Promise<void> {
   let next = 0
   const worker = async (_: unknown, index: number): Promise<void> => {
     const client = clients[index % clients.length]
-    while (client !== undefined && next < many) {
+    if (client === undefined) return
+    while (next < many) {
       next += 1
       const choices = { profile: 'simulated', flavour: 'small', proposals: [] }
       const { status, text } = await client.ask('POST', '/hub/api/v1/environments', choices)
