@@ -472,7 +472,23 @@ const profile = z.strictObject({
   argv: z
     .array(z.string())
     .optional()
-    .describe('The command; absent: the default of its kind. Placeholders {socket}, {prefix}, {home}, {start}.'),
+    .describe(
+      'The command; absent: the default of its kind, else (on Docker) what the image starts. Placeholders {socket}, {prefix}, {home}, {start}.',
+    ),
+  port: z
+    .int()
+    .min(1_024)
+    .max(65_535)
+    .optional()
+    .describe(
+      'The application listens on this port of its own loopback: for images that know nothing of Hutch, in containers. Absent: it listens on {socket}.',
+    ),
+  atRoot: z
+    .boolean()
+    .default(false)
+    .describe(
+      'The application believes to be at /: its environment’s address is taken off requests, and put before redirections and cookies. Absolute links in its pages lead astray. Default: it knows {prefix}.',
+    ),
   protocol: z
     .enum(['hutch', 'jupyterhub'])
     .default('hutch')

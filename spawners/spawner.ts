@@ -87,7 +87,7 @@ type ApplicationKind = 'notebook' | 'terminal' | 'desktop' | 'web'
 
 export interface Application {
   readonly kind: ApplicationKind
-  /** Placeholders {socket}, {prefix}, {home}, {start} are replaced by the agent, each within its own argument. */
+  /** Empty (but for terminals): the image's own command. Placeholders {socket}, {prefix}, {home}, {start} are replaced by the agent, each within its own argument. */
   readonly argv: readonly string[]
   /** Below the prefix: answers 2xx, 3xx or 4xx on the application's socket once it is ready. */
   readonly readyPath: string
@@ -95,6 +95,10 @@ export interface Application {
   readonly landingPath: string
   /** Working directory; placeholders as in argv. Absent: the account's home. */
   readonly directory?: string
+  /** It listens on this port of loopback instead of {socket}: only where an environment has a loopback of its own. */
+  readonly port?: number
+  /** It knows nothing of its prefix: it is asked, and answers, as if it were at /. */
+  readonly atRoot?: boolean
 }
 
 /** What is wanted. Immutable: a change is a new environment; only the end time can move. */

@@ -24,7 +24,7 @@ export interface ApplicationRequest {
 export function applicationOf(request: ApplicationRequest): Application {
   const { profile, name } = request
   const usual = profile.protocol === 'jupyterhub' ? singleUser : defaultApplication(profile.kind)
-  const argv = profile.argv ?? usual?.argv
+  const argv = profile.argv ?? usual?.argv ?? (profile.image === undefined ? undefined : [])
   if (argv === undefined) {
     throw new Problem('launchRefused', `The profile ${name} has no command. Ask your administrator to give it argv.`)
   }
@@ -34,6 +34,8 @@ export function applicationOf(request: ApplicationRequest): Application {
     readyPath: profile.readyPath ?? usual?.readyPath ?? '',
     landingPath: profile.landingPath ?? landingPath(request, usual?.landingPath ?? ''),
     directory: startFolder(request),
+    ...(profile.port !== undefined && { port: profile.port }),
+    ...(profile.atRoot && { atRoot: true }),
   }
 }
 

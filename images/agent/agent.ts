@@ -30,6 +30,7 @@ import { createSite, type Site } from './site/index.ts'
 import { noticeDoors } from './site/notices.ts'
 import { createTerminal } from './terminal/place.ts'
 import { createSessions, type Sessions } from './terminal/sessions.ts'
+import { upstreamOf, type Upstream } from './upstream.ts'
 
 export interface AgentOptions {
   readonly bootstrap: AgentBootstrap
@@ -229,7 +230,7 @@ function startServer(life: Life, { socket, runtime }: SocketFolder): RunningAppl
     argv: argv.map((argument) => fillIn(argument, values)),
     directory: start,
     environment: { ...environment, JUPYTER_RUNTIME_DIR: runtime, ...jupyterPath(life) },
-    socket,
+    upstream: upstreamIn(life, socket),
     readyUrl: bootstrap.prefix + readyPath.replace(/^\/+/, ''),
     startTimeoutMs: bootstrap.startTimeoutMs,
     lines,
@@ -259,14 +260,20 @@ async function follow(life: Life, application: RunningApplication, socket: strin
   return last.code
 }
 
-function becomeReady(life: Life, socketPath: string): void {
+function upstreamIn({ bootstrap: { prefix, application } }: Life, socket: string): Upstream {
+  const { port, atRoot } = application
+  return upstreamOf({ socket, prefix, ...(port !== undefined && { port }), ...(atRoot !== undefined && { atRoot }) })
+}
+
+function becomeReady(life: Life, socket: string): void {
   const { bootstrap, evidence, state, say } = life
   const { kind } = bootstrap.application
+  const upstream = upstreamIn(life, socket)
   if (kind === 'notebook') {
-    life.forwarder = createForwarder({ socketPath })
-    evidence.ask(createJupyterWatch({ socket: socketPath, prefix: bootstrap.prefix }, evidence.activity))
+    life.forwarder = createForwarder({ upstream })
+    evidence.ask(createJupyterWatch({ to: upstream.to, prefix: bootstrap.prefix }, evidence.activity))
   } else if (kind === 'web') {
-    life.forwarder = createForwarder({ socketPath, onClientData: () => evidence.activity.touch() })
+    life.forwarder = createForwarder({ upstream, onClientData: () => evidence.activity.touch() })
   }
   state.become('ready')
   say('the application is ready')

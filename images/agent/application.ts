@@ -5,6 +5,7 @@ import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LastLines } from './last-lines.ts'
 import { sendSignal } from './processes.ts'
+import type { Upstream } from './upstream.ts'
 
 /** `failed` before it was ready or with another code than 0; messages are for the user. */
 export type Exit = Readonly<{ is: 'ended' | 'failed'; code: number; message: string }>
@@ -21,8 +22,8 @@ export interface ApplicationOptions {
   readonly argv: readonly string[]
   readonly directory: string
   readonly environment: NodeJS.ProcessEnv
-  readonly socket: string
-  /** Answers 2xx, 3xx or 4xx on the socket once it is ready. */
+  readonly upstream: Upstream
+  /** Answers 2xx, 3xx or 4xx once it is ready. */
   readonly readyUrl: string
   readonly startTimeoutMs: number
   readonly lines: LastLines
@@ -96,14 +97,14 @@ function signalNumber({ signalCode }: ChildProcess): number {
 }
 
 async function untilReady(
-  { socket, readyUrl, startTimeoutMs }: ApplicationOptions,
+  { upstream, readyUrl, startTimeoutMs }: ApplicationOptions,
   signal: AbortSignal,
 ): Promise<'ready' | 'late' | undefined> {
   const deadline = performance.now() + startTimeoutMs
   while (!signal.aborted) {
     if (performance.now() > deadline) return 'late'
     const left = Math.max(1, deadline - performance.now())
-    const status = await askStatus(socket, readyUrl, Math.min(left, 5_000), signal)
+    const status = await askStatus(upstream, readyUrl, Math.min(left, 5_000), signal)
     if (status !== undefined && status >= 200 && status < 500) return 'ready'
     // A failed connect to a socket that is not there yet costs next to nothing.
     await sleep(25)
@@ -112,16 +113,19 @@ async function untilReady(
 }
 
 function askStatus(
-  socketPath: string,
-  path: string,
+  { to, path }: Pick<Upstream, 'to' | 'path'>,
+  url: string,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<number | undefined> {
   return new Promise((resolve) => {
-    const asking = request({ socketPath, path, agent: false, headers: { host: 'localhost' }, signal }, (answer) => {
-      resolve(answer.statusCode)
-      asking.destroy()
-    })
+    const asking = request(
+      { ...to, path: path(url), agent: false, headers: { host: 'localhost' }, signal },
+      (answer) => {
+        resolve(answer.statusCode)
+        asking.destroy()
+      },
+    )
     asking.setTimeout(timeoutMs, () => asking.destroy())
     asking.on('error', () => resolve(undefined))
     asking.on('close', () => resolve(undefined))

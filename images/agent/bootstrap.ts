@@ -20,6 +20,10 @@ export const agentBootstrapSchema = z.strictObject({
     readyPath: z.string(),
     landingPath: z.string(),
     directory: z.string().optional(),
+    /** It listens on this port of loopback instead of its socket. */
+    port: z.int().min(1).max(65_535).optional(),
+    /** It knows nothing of its prefix. */
+    atRoot: z.boolean().optional(),
   }),
   /** Directories that must be there and readable before the application starts: [what to call it, path, writable]. */
   directories: z.array(z.strictObject({ name: z.string(), path: z.string(), readOnly: z.boolean() })).max(256),

@@ -1,7 +1,8 @@
-/** Streams requests and WebSockets to the application's unix socket, with back-pressure, in both directions. */
+/** Streams requests and WebSockets to the application's unix socket or port, with back-pressure, in both directions. */
 import { Agent, ServerResponse, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { pipeline } from 'node:stream'
+import type { Upstream } from './upstream.ts'
 
 export interface Forwarder {
   request(incoming: IncomingMessage, response: ServerResponse): void
@@ -15,10 +16,10 @@ const mostUpgrades = 256
 const halfOpenMs = 10_000
 
 export function createForwarder({
-  socketPath,
+  upstream: target,
   onClientData = () => undefined,
 }: {
-  socketPath: string
+  upstream: Upstream
   /** Called for everything that a client sends on an upgraded connection. */
   onClientData?: () => void
 }): Forwarder {
@@ -28,11 +29,11 @@ export function createForwarder({
 
   const ask = (incoming: IncomingMessage, headers: string[]): ClientRequest =>
     httpRequest({
-      socketPath,
+      ...target.to,
       agent: incoming.headers.upgrade === undefined ? agent : false,
       method: incoming.method,
-      path: incoming.url,
-      headers,
+      path: target.path(incoming.url ?? '/'),
+      headers: [...headers, ...target.told],
       maxHeaderSize: 64 * 1024,
     })
 
@@ -42,7 +43,7 @@ export function createForwarder({
       requests += 1
       response.once('close', () => (requests -= 1))
       const upstream = ask(incoming, requestHeaders(incoming))
-      upstream.on('response', (answer) => relay(answer, response))
+      upstream.on('response', (answer) => relay(answer, response, target))
       upstream.on('error', () => fail(response))
       response.once('close', () => upstream.destroy())
       // An error of either side is the response's to tell; a body that stops half-way must not look whole.
@@ -57,7 +58,7 @@ export function createForwarder({
       headers.push('Connection', 'Upgrade', 'Upgrade', incoming.headers.upgrade ?? '')
       const upstream = ask(incoming, headers)
       upstream.on('error', () => fail(response))
-      upstream.on('response', (answer) => relay(answer, response))
+      upstream.on('response', (answer) => relay(answer, response, target))
       upstream.on('upgrade', (answer, peer, peerHead) => {
         response.detachSocket(socket as never)
         socket.write(headOf(answer))
@@ -70,8 +71,8 @@ export function createForwarder({
   }
 }
 
-function relay(answer: IncomingMessage, response: ServerResponse): void {
-  response.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEnd(answer.rawHeaders))
+function relay(answer: IncomingMessage, response: ServerResponse, { fields }: Pick<Upstream, 'fields'>): void {
+  response.writeHead(answer.statusCode ?? 502, answer.statusMessage, fields(endToEnd(answer.rawHeaders)))
   pipeline(answer, response, (error) => error && response.destroy())
 }
 

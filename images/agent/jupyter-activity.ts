@@ -4,6 +4,7 @@
  */
 import { request } from 'node:http'
 import type { Activity } from './activity.ts'
+import type { Upstream } from './upstream.ts'
 
 const timeoutMs = 10_000
 const leastIntervalMs = 5_000
@@ -16,14 +17,14 @@ interface Listed {
 
 /** A function that asks and notes what is told; called more often than every 5 s it does nothing. */
 export function createJupyterWatch(
-  { socket, prefix }: { socket: string; prefix: string },
+  { to, prefix }: { to: Upstream['to']; prefix: string },
   activity: Activity,
 ): () => Promise<void> {
   let askedAtMs = -Infinity
   return async () => {
     if (performance.now() - askedAtMs < leastIntervalMs) return
     askedAtMs = performance.now()
-    for (const path of ['api/kernels', 'api/terminals']) noteActivity(await ask(socket, prefix + path), activity)
+    for (const path of ['api/kernels', 'api/terminals']) noteActivity(await ask(to, prefix + path), activity)
   }
 }
 
@@ -37,10 +38,10 @@ export function noteActivity(answer: unknown, activity: Activity): void {
 }
 
 /** Undefined when there is no such list, or no answer in time. */
-function ask(socketPath: string, path: string): Promise<unknown> {
+function ask(to: Upstream['to'], path: string): Promise<unknown> {
   return new Promise((resolve) => {
     const headers = { host: 'localhost', accept: 'application/json' }
-    const asking = request({ socketPath, path, agent: false, headers }, (answer) => {
+    const asking = request({ ...to, path, agent: false, headers }, (answer) => {
       const chunks: Buffer[] = []
       let bytes = 0
       answer.on('data', (chunk: Buffer) => {

@@ -48,6 +48,10 @@ export function checkBootstrap(value: unknown): AgentBootstrap {
       readyPath: text(application['readyPath'], 'application.readyPath'),
       landingPath: text(application['landingPath'], 'application.landingPath'),
       ...optional('directory', application['directory'], 'application.directory'),
+      ...(application['port'] === undefined
+        ? {}
+        : { port: integer(application['port'], 'application.port', 1, 65_535) }),
+      ...(application['atRoot'] === undefined ? {} : { atRoot: truth(application['atRoot'], 'application.atRoot') }),
     },
     directories: list(top['directories'], 'directories', 256).map(directory),
     ...optional('socketFolder', top['socketFolder'], 'socketFolder'),
@@ -60,7 +64,7 @@ const topFields =
   'version id key report listen prefix user application directories socketFolder startTimeoutMs stopTimeoutMs'.split(
     ' ',
   )
-const applicationFields = ['kind', 'argv', 'readyPath', 'landingPath', 'directory']
+const applicationFields = ['kind', 'argv', 'readyPath', 'landingPath', 'directory', 'port', 'atRoot']
 
 const kinds = ['notebook', 'terminal', 'desktop', 'web'] as const
 
@@ -70,8 +74,7 @@ function isKind(kind: string): kind is (typeof kinds)[number] {
 
 function directory(value: unknown): AgentBootstrap['directories'][number] {
   const fields = record(value, 'directories', ['name', 'path', 'readOnly'])
-  const { readOnly } = fields
-  if (typeof readOnly !== 'boolean') throw wrong('directories.readOnly', 'must be true or false')
+  const readOnly = truth(fields['readOnly'], 'directories.readOnly')
   return { name: text(fields['name'], 'directories.name'), path: text(fields['path'], 'directories.path'), readOnly }
 }
 
@@ -96,6 +99,11 @@ function text(value: unknown, name: string, pattern?: RegExp): string {
 function integer(value: unknown, name: string, least = Number.MIN_SAFE_INTEGER, most = Number.MAX_SAFE_INTEGER) {
   if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw wrong(name, 'must be a whole number')
   if (value < least || value > most) throw wrong(name, `must be from ${least} to ${most}`)
+  return value
+}
+
+function truth(value: unknown, name: string): boolean {
+  if (typeof value !== 'boolean') throw wrong(name, 'must be true or false')
   return value
 }
 

@@ -16,7 +16,6 @@ export interface BootstrapParts {
 /** What the agent of this environment is told. Holds its key: never argv, variables or a log. */
 export function agentBootstrap(parts: BootstrapParts): AgentBootstrap {
   const { spec, key, report, listen, startTimeoutMs, stopTimeoutMs, socketFolder } = parts
-  const { kind, argv, readyPath, landingPath, directory } = spec.application
   return {
     version: 1,
     id: spec.id,
@@ -25,7 +24,7 @@ export function agentBootstrap(parts: BootstrapParts): AgentBootstrap {
     listen,
     prefix: spec.prefix,
     user: spec.account.name,
-    application: { kind, argv: [...argv], readyPath, landingPath, ...(directory !== undefined && { directory }) },
+    application: { ...spec.application, argv: [...spec.application.argv] },
     directories: spec.mounts.map(({ name, target, readOnly }) => ({ name, path: target, readOnly })),
     ...(socketFolder !== undefined && { socketFolder }),
     startTimeoutMs,

@@ -2,6 +2,7 @@
 import type { ContainerCreateOptions, MountSettings } from 'dockerode'
 import { nodeFlags } from '../../images/agent/node-flags.ts'
 import { checkAccount } from '../common/checkAccount.ts'
+import { checkApplication } from '../common/checkApplication.ts'
 import { checkMounts, isWithin } from '../common/checkMounts.ts'
 import { checkVariables } from '../common/checkVariables.ts'
 import { environmentVariables } from '../common/environmentVariables.ts'
@@ -32,6 +33,7 @@ const cpuPeriodNs = 1e9
 export function checkSpec(spec: Spec, config: DockerConfig): string {
   checkAccount(spec.account, { minimumUid: config.minimumUid })
   checkVariables(spec.variables)
+  checkApplication(spec, { hasOwnLoopback: true, knowsImages: true })
   mountsOf(spec.mounts, config)
   if (!spec.mounts.some(({ target }) => target === spec.account.home)) {
     throw new LaunchRefused(

@@ -3,6 +3,7 @@ import type { V1Container, V1Pod, V1PodSpec, V1Secret, V1SecurityContext } from 
 import type { AgentBootstrap } from '../../images/agent/bootstrap.ts'
 import { groupFile, passwdFile } from '../common/accountFiles.ts'
 import { checkAccount } from '../common/checkAccount.ts'
+import { checkApplication } from '../common/checkApplication.ts'
 import { checkVariables } from '../common/checkVariables.ts'
 import { environmentVariables } from '../common/environmentVariables.ts'
 import { LaunchRefused, type Account, type EnvironmentSpec } from '../spawner.ts'
@@ -25,6 +26,7 @@ const filesVolume = 'hutch-files'
 export function renderPod(spec: Spec, config: RenderConfig): V1Pod {
   checkAccount(spec.account, { minimumUid: config.minimumUid })
   checkVariables(spec.variables)
+  checkApplication(spec, { hasOwnLoopback: true, knowsImages: false })
   if (spec.image === undefined) {
     throw new LaunchRefused('The profile names no image: a cluster needs one. Ask your administrator.')
   }

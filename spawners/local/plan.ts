@@ -3,6 +3,7 @@ import { lstat, realpath, stat } from 'node:fs/promises'
 import { dirname, isAbsolute, join, relative } from 'node:path'
 import type { AgentBootstrap } from '../../images/agent/bootstrap.ts'
 import { checkAccount } from '../common/checkAccount.ts'
+import { checkApplication } from '../common/checkApplication.ts'
 import { checkMounts, isWithin } from '../common/checkMounts.ts'
 import { checkVariables } from '../common/checkVariables.ts'
 import { environmentVariables } from '../common/environmentVariables.ts'
@@ -43,6 +44,7 @@ export async function planLaunch(tools: LaunchTools, spec: EnvironmentSpec<Local
   if (problem !== undefined) throw new LaunchRefused(`This machine can't be used: ${problem}.`)
   checkWho(tools, spec)
   checkVariables(spec.variables)
+  checkApplication(spec, { hasOwnLoopback: false, knowsImages: false })
   if (spec.resources.gpus > 0)
     throw new LaunchRefused('This machine has no GPUs for environments: choose another size.')
   const mounts = await findMounts(tools, checkMounts(spec.mounts))

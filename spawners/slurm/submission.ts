@@ -1,6 +1,7 @@
 /** A spec as what is asked of SLURM, and as the sbatch line that would ask the same. Pure. */
 import { posix } from 'node:path'
 import { checkAccount } from '../common/checkAccount.ts'
+import { checkApplication } from '../common/checkApplication.ts'
 import { checkMounts, isWithin } from '../common/checkMounts.ts'
 import { checkVariables } from '../common/checkVariables.ts'
 import { environmentVariables } from '../common/environmentVariables.ts'
@@ -27,6 +28,7 @@ export function submissionOf({ spec, config, names, claim, hasOpenScripts }: Sub
   const { id, account, profile, resources, owner, digest } = spec
   checkAccount(account, { minimumUid: config.minimumUid })
   checkVariables(spec.variables)
+  checkApplication(spec, { hasOwnLoopback: false, knowsImages: false })
   const mounts = checkMounts(spec.mounts)
   const { nodes, tasks, partition, qos, reservation, constraint, licenses, exclusive } = profile
   const variables = environmentVariables(spec, { PATH: config.path.join(':'), TMPDIR: config.localFolder })

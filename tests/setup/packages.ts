@@ -46,6 +46,8 @@ const wanted: readonly Readonly<{ package: string; found: () => unknown }>[] = [
   { package: 'maven', found: () => program('mvn') },
   { package: 'unzip', found: () => program('unzip') },
   { package: 'docker.io', found: () => program('dockerd') },
+  { package: 'docker-registry', found: () => program('docker-registry') },
+  { package: 'busybox-static', found: () => program('busybox') },
   { package: 'iproute2', found: () => program('ip') },
   { package: 'nfs-ganesha', found: () => program('ganesha.nfsd') },
   { package: 'nfs-ganesha-vfs', found: () => existsSync('/usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so') },
