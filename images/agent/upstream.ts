@@ -27,12 +27,12 @@ export function upstreamOf({ socket, prefix, port, atRoot = false }: UpstreamOpt
     path: (url) => (url.startsWith(prefix) ? `/${url.slice(prefix.length)}` : url),
     told: ['X-Forwarded-Prefix', prefix.replace(/\/$/, '')],
     fields: (rawHeaders) =>
-      rawHeaders.map((value, at) => (at % 2 === 0 ? value : moved(rawHeaders[at - 1], value, prefix))),
+      rawHeaders.map((value, at) => (at % 2 === 0 ? value : moved(rawHeaders[at - 1] ?? '', value, prefix))),
   }
 }
 
-function moved(name: string | undefined, value: string, prefix: string): string {
-  switch (name?.toLowerCase()) {
+function moved(name: string, value: string, prefix: string): string {
+  switch (name.toLowerCase()) {
     case 'location':
     case 'content-location':
       // Two slashes begin another host's address.
