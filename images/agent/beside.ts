@@ -1,6 +1,7 @@
 /** JupyterLab beside a desktop: started when somebody first asks for it, so that nobody else pays for it. */
 import type { RunningApplication } from './application.ts'
 import { createForwarder, type Forwarder } from './forward.ts'
+import { upstreamOf } from './upstream.ts'
 
 export interface Beside {
   /** Undefined: there is none here. `starting`: ask again in a moment. */
@@ -28,7 +29,7 @@ export function createBeside({ isThere, socketPath, start, onReady, say }: Besid
   async function follow(own: RunningApplication): Promise<void> {
     const how = await own.ready
     if (running === own && how === 'ready') {
-      ready = createForwarder({ socketPath })
+      ready = createForwarder({ upstream: upstreamOf({ socket: socketPath }) })
       onReady()
     }
     if (how === 'late') await own.stop(1_000)

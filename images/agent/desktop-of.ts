@@ -6,6 +6,7 @@ import { createDesktop, type DesktopKind, type DesktopKindOptions } from './desk
 import type { Evidence } from './evidence.ts'
 import { createJupyterWatch } from './jupyter-activity.ts'
 import { fillIn } from './placeholders.ts'
+import { upstreamOf } from './upstream.ts'
 
 interface DesktopGround extends Pick<DesktopKindOptions, 'environment' | 'lines' | 'assets' | 'onInput' | 'say'> {
   readonly bootstrap: AgentBootstrap
@@ -32,11 +33,11 @@ export function desktopOf({ bootstrap, home, start, evidence, ...rest }: Desktop
         argv: notebook.argv.map((argument) => fillIn(argument, { ...values, socket })),
         directory: start,
         environment: { ...environment, ...more },
-        socket,
+        upstream: upstreamOf({ socket }),
         readyUrl: prefix + notebook.readyPath,
         startTimeoutMs,
         lines,
       }),
-    onNotebook: (socket) => evidence.ask(createJupyterWatch({ socket, prefix }, evidence.activity)),
+    onNotebook: (socket) => evidence.ask(createJupyterWatch({ to: { socketPath: socket }, prefix }, evidence.activity)),
   })
 }

@@ -13,13 +13,14 @@ export interface Upstream {
 
 export interface UpstreamOptions {
   readonly socket: string
-  readonly prefix: string
+  /** Of no use where it knows its own. */
+  readonly prefix?: string
   readonly port?: number
   /** It knows nothing of its prefix: it is asked, and answers, as if it were at /. */
   readonly atRoot?: boolean
 }
 
-export function upstreamOf({ socket, prefix, port, atRoot = false }: UpstreamOptions): Upstream {
+export function upstreamOf({ socket, prefix = '/', port, atRoot = false }: UpstreamOptions): Upstream {
   const to = port === undefined ? { socketPath: socket } : { host: '127.0.0.1', port }
   if (!atRoot) return { to, path: (url) => url, told: [], fields: (rawHeaders) => [...rawHeaders] }
   return {
