@@ -102,7 +102,8 @@ async function cpuOf(subject: StormSubject): Promise<Readonly<Record<string, num
 
 async function idle(subject: StormSubject, count: number): Promise<void> {
   const { hub } = await subject.pids()
-  await sleep(5_000)
+  // What the storm left behind is collected meanwhile.
+  await sleep(20_000)
   const before = await cpuMs(hub)
   await sleep(idleMs)
   row(`${subject.name}: at rest, ${count} environments`, {
