@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { installPackages } from './setup/packages.ts'
+import { builtImages } from './support/docker-cache.ts'
 import { kubernetesBinaries } from './support/kubernetes.ts'
 
 interface Result {
@@ -37,7 +38,12 @@ process.exitCode = (await main()) ? 0 : 1
 async function main(): Promise<boolean> {
   installPackages(say)
   // Beside the tests it would take what they need to be in time; elsewhere the first test that wants it builds it.
-  if (process.env['CI'] === 'true') await kubernetesBinaries(say).catch((error: unknown) => say(String(error)))
+  if (process.env['CI'] === 'true') {
+    const isBuilt = (building: Promise<unknown>): Promise<unknown> =>
+      building.catch((error: unknown) => say(String(error)))
+    await isBuilt(kubernetesBinaries(say))
+    await isBuilt(builtImages(['notebook', 'hub'], () => Promise.resolve(), say))
+  }
   const results: Result[] = []
   const wanted = options.scale ? ['scale'] : ['checks', 'fast', 'e2e'].filter((name) => (options.only ?? name) === name)
   for (const name of wanted) {
