@@ -1,6 +1,6 @@
 /** Relative paths in the configuration are relative to its file. */
 import { resolve } from 'node:path'
-import type { Configuration } from './schema.ts'
+import type { Configuration, Directory } from './schema.ts'
 
 type WithPaths = Partial<
   Pick<Configuration, 'state' | 'database' | 'login' | 'accounts' | 'catalogue' | 'services' | 'proxy'>
@@ -19,15 +19,18 @@ export function absolutePaths<T extends WithPaths>(configuration: T, folder: str
       name,
       { ...provider, ...optional('clientSecretFile', provider.clientSecretFile, folder) },
     ])
-    absolute.login = { ...login, providers: Object.fromEntries(providers) as typeof login.providers }
+    const passwords = Object.entries(login.passwords).map(([name, one]) => [
+      name,
+      one.type === 'ldap' && one.directory ? { ...one, directory: absoluteDirectory(one.directory, folder) } : one,
+    ])
+    absolute.login = {
+      ...login,
+      providers: Object.fromEntries(providers) as typeof login.providers,
+      passwords: Object.fromEntries(passwords) as typeof login.passwords,
+    }
   }
   if (accounts?.source === 'ldap') {
-    const { caFile, passwordFile } = accounts
-    absolute.accounts = {
-      ...accounts,
-      ...optional('caFile', caFile, folder),
-      ...optional('passwordFile', passwordFile, folder),
-    }
+    absolute.accounts = absoluteDirectory(accounts, folder)
   }
   if (catalogue?.type === 'file') absolute.catalogue = { ...catalogue, path: resolve(folder, catalogue.path) }
   if (catalogue?.type === 'http') {
@@ -51,6 +54,11 @@ export function absolutePaths<T extends WithPaths>(configuration: T, folder: str
     absolute.proxy = { ...proxy, tls }
   }
   return { ...configuration, ...absolute }
+}
+
+function absoluteDirectory<T extends Pick<Directory, 'caFile' | 'passwordFile'>>(directory: T, folder: string): T {
+  const { caFile, passwordFile } = directory
+  return { ...directory, ...optional('caFile', caFile, folder), ...optional('passwordFile', passwordFile, folder) }
 }
 
 function absoluteReader<T extends { passwordFile: string }>(reader: T, folder: string): T {

@@ -1,8 +1,8 @@
 /** Accounts: who must not be the hub itself, and what is said to a directory must not be overheard. */
 import { isLoopbackHost, listensBeyondLoopback } from './addresses.ts'
 import type { Draft } from './draft.ts'
-import type { Finding } from './mistake.ts'
-import type { LdapAccounts } from './schema.ts'
+import type { Finding, Path } from './mistake.ts'
+import type { Directory } from './schema.ts'
 import { unknownName } from './words.ts'
 
 export function accountMistakes(draft: Draft): Finding[] {
@@ -17,7 +17,7 @@ export function accountMistakes(draft: Draft): Finding[] {
     case 'demo':
       return ownMistakes(draft, accounts.source)
     case 'ldap':
-      return ldapMistakes(accounts)
+      return directoryMistakes(accounts, ['accounts'])
     case 'claims':
       return login === undefined ? [] : claimsMistakes(accounts.provider, login.providers)
   }
@@ -31,17 +31,18 @@ function ownMistakes(draft: Draft, source: 'self' | 'demo'): Finding[] {
   return [{ path: ['accounts', 'source'], message }]
 }
 
-function ldapMistakes({ servers, startTls, bindDn, passwordFile }: LdapAccounts): Finding[] {
+/** What is said to a directory must not be overheard. */
+export function directoryMistakes({ servers, startTls, bindDn, passwordFile }: Directory, at: Path): Finding[] {
   const found = servers.flatMap((text, index): Finding[] => {
     const url = new URL(text)
-    const path = ['accounts', 'servers', index]
+    const path = [...at, 'servers', index]
     if (url.protocol === 'ldaps:' || startTls || isLoopbackHost(url.hostname)) return []
     const message = 'is not encrypted: whoever sits between could hand out accounts; write ldaps://, or startTls: true'
     return [{ path, message }]
   })
   if ((bindDn === undefined) !== (passwordFile === undefined)) {
     const missing = bindDn === undefined ? 'bindDn' : 'passwordFile'
-    found.push({ path: ['accounts', missing], atKey: true, message: 'is missing; bindDn and passwordFile go together' })
+    found.push({ path: [...at, missing], atKey: true, message: 'is missing; bindDn and passwordFile go together' })
   }
   return found
 }

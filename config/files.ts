@@ -18,6 +18,11 @@ export async function checkFiles(draft: Draft): Promise<Finding[]> {
   for (const [name, provider] of Object.entries(login?.providers ?? {})) {
     secret(['login', 'providers', name, 'clientSecretFile'], provider.clientSecretFile)
   }
+  for (const [name, one] of Object.entries(login?.passwords ?? {})) {
+    if (one.type !== 'ldap' || one.directory === undefined) continue
+    secret(['login', 'passwords', name, 'directory', 'passwordFile'], one.directory.passwordFile)
+    readable(['login', 'passwords', name, 'directory', 'caFile'], one.directory.caFile)
+  }
   for (const [name, { apiTokenFile }] of Object.entries(services ?? {})) {
     checks.push(apiTokenFindings(['services', name, 'apiTokenFile'], apiTokenFile))
   }

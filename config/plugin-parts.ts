@@ -6,7 +6,7 @@ import type { Configuration, PluginConfiguration } from './schema.ts'
 import { findings } from './words.ts'
 
 /** What a plug-in is for; hub/plugins/plugin.ts has the contract of each. */
-export type PluginKind = 'accounts' | 'catalogue'
+export type PluginKind = 'accounts' | 'catalogue' | 'authenticator' | 'notifier' | 'matching'
 
 /** What is asked of a plug-in here. `file`: where it was found, absolute. */
 interface FoundPlugin {
@@ -30,7 +30,12 @@ interface Place {
 }
 
 /** Every place where a plug-in may be named. */
-function places({ accounts, catalogue }: Pick<Draft, 'accounts' | 'catalogue'>): Place[] {
+function places({
+  accounts,
+  catalogue,
+  login,
+  notify,
+}: Pick<Draft, 'accounts' | 'catalogue' | 'login' | 'notify'>): Place[] {
   const found: Place[] = []
   if (accounts?.source === 'plugin') {
     found.push({ kind: 'accounts', path: ['accounts', 'plugin'], plugin: accounts.plugin })
@@ -38,6 +43,14 @@ function places({ accounts, catalogue }: Pick<Draft, 'accounts' | 'catalogue'>):
   if (catalogue?.type === 'plugin') {
     found.push({ kind: 'catalogue', path: ['catalogue', 'plugin'], plugin: catalogue.plugin })
   }
+  for (const [name, one] of Object.entries(login?.passwords ?? {})) {
+    if (one.type !== 'plugin') continue
+    found.push({ kind: 'authenticator', path: ['login', 'passwords', name, 'plugin'], plugin: one.plugin })
+  }
+  if (login?.matching !== undefined) {
+    found.push({ kind: 'matching', path: ['login', 'matching', 'plugin'], plugin: login.matching.plugin })
+  }
+  if (notify !== undefined) found.push({ kind: 'notifier', path: ['notify', 'plugin'], plugin: notify.plugin })
   return found
 }
 

@@ -3,6 +3,7 @@ import { BlockList, isIP } from 'node:net'
 import type { Draft } from './draft.ts'
 import type { Finding } from './mistake.ts'
 import { accountMistakes } from './account-rules.ts'
+import { loginMistakes, mailMistakes } from './login-rules.ts'
 import { mountFindings } from './mount-rules.ts'
 import { offerMistakes } from './offer-rules.ts'
 import { roleMistakes } from './role-rules.ts'
@@ -20,6 +21,7 @@ export function checkRules(draft: Draft): Found {
     mistakes: [
       ...profileMistakes(draft),
       ...loginMistakes(draft),
+      ...mailMistakes(draft),
       ...accessMistakes(draft),
       ...accountMistakes(draft),
       ...catalogueMistakes(draft),
@@ -55,40 +57,6 @@ function profileMistakes({ profiles, links, names }: Draft): Finding[] {
     if (profile.kind === 'web' && profile.argv === undefined) {
       const message = 'is missing; a web application has no default command, write the one that starts it'
       found.push({ path: ['profiles', name, 'argv'], atKey: true, message })
-    }
-  }
-  return found
-}
-
-function loginMistakes(draft: Draft): Finding[] {
-  const { login } = draft
-  if (login === undefined) return []
-  const found: Finding[] = []
-  if (login.demo && listensBeyondLoopback(draft)) {
-    const message = 'is refused beyond loopback: the demo is no protection; use login.providers, or listen on 127.0.0.1'
-    found.push({ path: ['login', 'demo'], message })
-  }
-  if (login.idle > login.lifetime) {
-    found.push({ path: ['login', 'idle'], message: 'is longer than login.lifetime; make it shorter' })
-  }
-  for (const name of ['renew', 'renewed'].filter((reserved) => Object.hasOwn(login.providers, reserved))) {
-    found.push({ path: ['login', 'providers', name], atKey: true, message: 'is a name of the hub’s own; take another' })
-  }
-  const several = Object.keys(login.providers).length > 1
-  for (const [name, provider] of Object.entries(login.providers)) {
-    if (several && provider.proves === undefined) {
-      const message =
-        "is missing; with several providers say proves: account for the facility's own login, proves: identity where anyone can register"
-      found.push({ path: ['login', 'providers', name, 'proves'], atKey: true, message })
-    }
-    const issuer = new URL(provider.issuer)
-    if (issuer.protocol !== 'https:' && !(issuer.protocol === 'http:' && isLoopbackUrl(issuer))) {
-      const message = 'must begin with https://: whoever sits between could log in as anybody'
-      found.push({ path: ['login', 'providers', name, 'issuer'], message })
-    }
-    if (!provider.scopes.includes('openid')) {
-      const message = 'lacks openid; without it the provider does not say who somebody is'
-      found.push({ path: ['login', 'providers', name, 'scopes'], message })
     }
   }
   return found
@@ -169,7 +137,7 @@ function isRange(text: string): boolean {
 
 function emptyWarnings({ login, names }: Draft): Finding[] {
   const found: Finding[] = []
-  if (login !== undefined && !login.demo && Object.keys(login.providers).length === 0) {
+  if (login !== undefined && !login.demo && Object.keys({ ...login.providers, ...login.passwords }).length === 0) {
     found.push({ path: ['login'], message: 'nobody can log in; add a provider to login.providers' })
   }
   if (names.profiles.length === 0) {

@@ -93,12 +93,126 @@ const provider = z.strictObject({
     ),
 })
 
+const attribute = z
+  .string()
+  .regex(/^[A-Za-z][A-Za-z0-9-]{0,63}$/, 'must be letters, digits and hyphens, a letter first')
+
+/** A directory that speaks LDAP: where it is, who asks, and what it calls things. */
+const directory = {
+  servers: z
+    .array(
+      z
+        .string()
+        .regex(
+          /^ldaps?:\/\/[^/?#@\s]+\/?$/,
+          'must be ldaps://host or ldap://host, with a port where it is another; the rest has fields of its own',
+        )
+        .refine((text) => URL.canParse(text), 'is not an address'),
+    )
+    .min(1)
+    .max(8)
+    .describe('Addresses such as ldaps://ldap1.example.org, tried in this order; those that failed just now last.'),
+  startTls: z
+    .boolean()
+    .default(true)
+    .describe('Whether ldap:// is encrypted by StartTLS. False is refused beyond loopback.'),
+  caFile: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Certificates (PEM) of the authority that signed the servers'. Absent: those that the system trusts."),
+  bindDn: z.string().min(1).optional().describe('As whom the hub asks. Absent: as nobody (anonymous).'),
+  passwordFile: secretFile
+    .optional()
+    .describe('Path of a file (chmod 600) that holds the password of bindDn; read again whenever it is needed.'),
+  people: z.string().min(1).describe('The DN beneath which people are found, such as ou=people,dc=example,dc=org.'),
+  groups: z.string().min(1).optional().describe('The DN beneath which groups are found. Absent: that of people.'),
+  groupMembers: z
+    .enum(['rfc2307', 'rfc2307bis'])
+    .default('rfc2307')
+    .describe('rfc2307: groups name their members (memberUid). rfc2307bis: they hold their DNs (member).'),
+  attributes: z
+    .strictObject({
+      person: attribute.default('posixAccount').describe('The object class of people.'),
+      group: attribute.default('posixGroup').describe('The object class of groups.'),
+      name: attribute.default('uid').describe("The account's name; must be the user's name in the hub."),
+      uid: attribute.default('uidNumber').describe('The numeric user id.'),
+      gid: attribute.default('gidNumber').describe("The numeric group id, a person's and a group's."),
+      home: attribute.default('homeDirectory').describe('The home directory.'),
+      shell: attribute.default('loginShell').describe('The login shell; a person without one has /bin/sh.'),
+      fullName: attribute.default('cn').describe('The full name, for the GECOS field.'),
+      groupName: attribute.default('cn').describe("A group's name."),
+      memberName: attribute.default('memberUid').describe('With rfc2307: the names of its members.'),
+      memberDn: attribute.default('member').describe('With rfc2307bis: the DNs of its members.'),
+    })
+    .describe('What the directory calls them.')
+    .prefault({}),
+  deadline: duration.prefault('5s').describe('A server that has not answered after this long has failed.'),
+}
+
+const ldapAccounts = z
+  .strictObject({
+    source: z.literal('ldap').describe('A directory that speaks LDAP.'),
+    ...directory,
+    fresh: duration
+      .prefault('15s')
+      .describe('An answer is good for this long; a vanished account can be launched as for as long.'),
+    stale: duration
+      .prefault('10min')
+      .describe(
+        'While no server answers, an answer that is older than fresh by this much still counts. 0s: none does.',
+      ),
+  })
+  .describe('In a directory (RFC 2307 or 2307bis). Referrals are not followed, groups within groups not looked into.')
+
+const sharedLogin = {
+  title: z.string().describe('The text of its button on the login page.'),
+  proves: z
+    .enum(['account', 'identity'])
+    .default('account')
+    .describe(
+      "account: the name that it gives is the account's. identity: whoever comes is linked to an account first.",
+    ),
+  administrators: z.array(z.string()).default([]).describe('Subjects from it who administer the hub.'),
+}
+
+const ldapLogin = z
+  .strictObject({
+    type: z.literal('ldap').describe('A directory: whoever can bind with their password is in.'),
+    ...sharedLogin,
+    directory: z
+      .strictObject(directory)
+      .optional()
+      .describe('The directory. Absent: that of accounts, where accounts.source is ldap.'),
+    email: attribute.default('mail').describe('The attribute that carries the e-mail address.'),
+    subject: attribute
+      .optional()
+      .describe(
+        'The attribute by which somebody is known again, such as entryUUID. Absent: the name, so a name must never be given to another person. Never change it: everybody would be a stranger.',
+      ),
+  })
+  .describe(
+    'User name and password, checked by a directory. Groups are those that accounts of the directory have. The password is never kept.',
+  )
+
+const pluginLogin = z
+  .strictObject({
+    type: z.literal('plugin').describe("A plug-in of the site's own."),
+    ...sharedLogin,
+    plugin,
+  })
+  .describe("A form of the hub's, checked by a plug-in.")
+
 const login = z
   .strictObject({
     providers: z
       .record(name, provider)
       .default({})
       .describe('OpenID Connect providers, by a short name of your choice.'),
+    passwords: z
+      .record(name, z.discriminatedUnion('type', [ldapLogin, pluginLogin]))
+      .default({})
+      .describe('Logins by a form of the hub, by a short name of your choice that no provider has.'),
     demo: z
       .boolean()
       .default(false)
@@ -106,6 +220,12 @@ const login = z
     lifetime: duration.prefault('7d').describe('A login ends this long after it began, whatever happens.'),
     idle: duration.prefault('24h').describe('A login ends after this long without a request.'),
     warn: duration.prefault('10min').describe('The pages offer to renew a login this long before it ends.'),
+    matching: z
+      .strictObject({ plugin })
+      .optional()
+      .describe(
+        "The facility's own way (the user office's records) to know whose account an identity is that nobody here has: linked at its first login. Absent: people link it themselves, or ask an administrator.",
+      ),
     linkRequests: duration
       .prefault('14d')
       .describe('How long a request to link an identity waits for an administrator before it is forgotten.'),
@@ -141,73 +261,6 @@ const account = z.strictObject({
   shell: z.string().default('/bin/bash').describe('The login shell; the terminal starts it.'),
   fullName: z.string().optional().describe('For the GECOS field. Absent: empty.'),
 })
-
-const attribute = z
-  .string()
-  .regex(/^[A-Za-z][A-Za-z0-9-]{0,63}$/, 'must be letters, digits and hyphens, a letter first')
-
-const ldapAccounts = z
-  .strictObject({
-    source: z.literal('ldap').describe('A directory that speaks LDAP.'),
-    servers: z
-      .array(
-        z
-          .string()
-          .regex(
-            /^ldaps?:\/\/[^/?#@\s]+\/?$/,
-            'must be ldaps://host or ldap://host, with a port where it is another; the rest has fields of its own',
-          )
-          .refine((text) => URL.canParse(text), 'is not an address'),
-      )
-      .min(1)
-      .max(8)
-      .describe('Addresses such as ldaps://ldap1.example.org, tried in this order; those that failed just now last.'),
-    startTls: z
-      .boolean()
-      .default(true)
-      .describe('Whether ldap:// is encrypted by StartTLS. False is refused beyond loopback.'),
-    caFile: z
-      .string()
-      .min(1)
-      .optional()
-      .describe("Certificates (PEM) of the authority that signed the servers'. Absent: those that the system trusts."),
-    bindDn: z.string().min(1).optional().describe('As whom the hub asks. Absent: as nobody (anonymous).'),
-    passwordFile: secretFile
-      .optional()
-      .describe('Path of a file (chmod 600) that holds the password of bindDn; read again whenever it is needed.'),
-    people: z.string().min(1).describe('The DN beneath which people are found, such as ou=people,dc=example,dc=org.'),
-    groups: z.string().min(1).optional().describe('The DN beneath which groups are found. Absent: that of people.'),
-    groupMembers: z
-      .enum(['rfc2307', 'rfc2307bis'])
-      .default('rfc2307')
-      .describe('rfc2307: groups name their members (memberUid). rfc2307bis: they hold their DNs (member).'),
-    attributes: z
-      .strictObject({
-        person: attribute.default('posixAccount').describe('The object class of people.'),
-        group: attribute.default('posixGroup').describe('The object class of groups.'),
-        name: attribute.default('uid').describe("The account's name; must be the user's name in the hub."),
-        uid: attribute.default('uidNumber').describe('The numeric user id.'),
-        gid: attribute.default('gidNumber').describe("The numeric group id, a person's and a group's."),
-        home: attribute.default('homeDirectory').describe('The home directory.'),
-        shell: attribute.default('loginShell').describe('The login shell; a person without one has /bin/sh.'),
-        fullName: attribute.default('cn').describe('The full name, for the GECOS field.'),
-        groupName: attribute.default('cn').describe("A group's name."),
-        memberName: attribute.default('memberUid').describe('With rfc2307: the names of its members.'),
-        memberDn: attribute.default('member').describe('With rfc2307bis: the DNs of its members.'),
-      })
-      .describe('What the directory calls them.')
-      .prefault({}),
-    deadline: duration.prefault('5s').describe('A server that has not answered after this long has failed.'),
-    fresh: duration
-      .prefault('15s')
-      .describe('An answer is good for this long; a vanished account can be launched as for as long.'),
-    stale: duration
-      .prefault('10min')
-      .describe(
-        'While no server answers, an answer that is older than fresh by this much still counts. 0s: none does.',
-      ),
-  })
-  .describe('In a directory (RFC 2307 or 2307bis). Referrals are not followed, groups within groups not looked into.')
 
 const claim = z.string().min(1)
 
@@ -790,6 +843,14 @@ const mail = z
   .describe('Mails about requests, decisions and ends. Absent: none are sent.')
   .optional()
 
+const notify = z
+  .strictObject({
+    plugin,
+    administrators: z.array(z.string().min(1).max(254)).max(50).default([]).describe('Who is told of requests.'),
+  })
+  .optional()
+  .describe('A plug-in that hands messages on, in place of a mail server: give this or mail. Absent: mail does.')
+
 const log = z
   .strictObject({
     level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('The least important lines to keep.'),
@@ -935,6 +996,7 @@ export const configurationSchema = z.strictObject({
     .describe('Programs that use the API with a token of their own, as services of JupyterHub do.'),
   agents,
   mail,
+  notify,
   proxy,
   access,
   audit,
@@ -947,6 +1009,8 @@ export const configurationSchema = z.strictObject({
  * without `type`, `profiles.<name>.on.<spawner>`) are the output of its schemas already: never parse them again.
  */
 export type LdapAccounts = z.output<typeof ldapAccounts>
+export type Directory = Omit<LdapAccounts, 'source' | 'fresh' | 'stale'>
+export type LdapLogin = z.output<typeof ldapLogin>
 export type ClaimedAccounts = z.output<typeof claimedAccounts>
 export type PluginConfiguration = z.output<typeof plugin>
 export type Configuration = z.output<typeof configurationSchema>

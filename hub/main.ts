@@ -21,11 +21,15 @@ import { createLoginPages } from './http/login.ts'
 import { createNotices } from './http/notices.ts'
 import type { createDemoProvider, DemoProvider } from './identity/demo/index.ts'
 import { createIdentity, type Identity } from './identity/index.ts'
+import { createAuthenticators } from './identity/forms/create.ts'
 import { createServerTokens } from './identity/server-tokens.ts'
+import type { MatchIdentity } from './identity/users.ts'
 import { createLaunches } from './launch/index.ts'
 import { keptPort, requireFree } from './listeners.ts'
 import { createNotifier, type Send } from './notify/index.ts'
 import { pluginAccounts } from './plugins/accounts.ts'
+import { pluginMatching } from './plugins/matching.ts'
+import { pluginSend } from './plugins/notifier.ts'
 import { makePlugin } from './plugins/resolve.ts'
 import { createQuota } from './quota/index.ts'
 import { createEntitlement } from './quota/entitlement.ts'
@@ -188,6 +192,8 @@ async function makeRooms(
     fetch,
     metrics: registry,
     ...(demo === undefined ? {} : { demo }),
+    authenticators: await createAuthenticators(configuration, { fetch, now, log }),
+    ...(await matchingOf(configuration, log)),
     ...createLoginPages({ hub: configuration.hub, warnMs: configuration.login.warn, now }),
   })
   const quota = await createQuota({
@@ -199,8 +205,8 @@ async function makeRooms(
   })
   const notifier = createNotifier({
     store,
-    administrators: configuration.mail?.administrators ?? [],
-    ...(await mailServer(configuration)),
+    administrators: configuration.mail?.administrators ?? configuration.notify?.administrators ?? [],
+    ...(await messenger(configuration, log)),
     holder: randomUUID(),
     now,
     log,
@@ -338,11 +344,18 @@ async function clientSecrets({ login }: Configuration): Promise<Record<string, s
 }
 
 /** Loaded where there is one. */
-async function mailServer({ mail }: Configuration): Promise<{ send?: Send }> {
+async function messenger({ mail, notify }: Configuration, log: Log): Promise<{ send?: Send }> {
+  if (notify !== undefined)
+    return { send: pluginSend(await makePlugin('notifier', notify.plugin, { fetch, now, log })) }
   if (mail === undefined) return {}
   const { createSmtp } = await import('./notify/smtp.ts')
   const password = mail.passwordFile === undefined ? undefined : await readSecretFile(mail.passwordFile)
   return { send: createSmtp(mail, password) }
+}
+
+async function matchingOf({ login }: Configuration, log: Log): Promise<{ matchIdentity?: MatchIdentity }> {
+  if (login.matching === undefined) return {}
+  return { matchIdentity: pluginMatching(await makePlugin('matching', login.matching.plugin, { fetch, now, log })) }
 }
 
 async function serviceTokens({ services }: Configuration): Promise<Record<string, string>> {

@@ -13,14 +13,15 @@ export function createLoginPages(options: Parameters<typeof createWeb>[0]): Logi
   const pages = createPages(createWeb(options))
   return {
     renewedPage: (ctx) => pages.show(ctx, 'renewed', {}),
-    loginPage(ctx, { providers, demo, next, error }) {
+    loginPage(ctx, { providers, demo, next, form, error }) {
       const query = new URLSearchParams({ next })
       const links = providers.map(({ id, title }) => ({
         title,
         href: `/hub/login/${encodeURIComponent(id)}?${query.toString()}`,
       }))
       const { status } = ctx
-      pages.show(ctx, 'login', { providers: links, demo, problem: error })
+      if (form === undefined) pages.show(ctx, 'login', { providers: links, demo, problem: error })
+      else pages.show(ctx, 'password', { form, others: links.length > 1, next, problem: error })
       ctx.status = status
     },
   }

@@ -26,6 +26,7 @@ export type FailureReason =
   | 'interaction'
   | 'otherPerson'
   | 'linkedElsewhere'
+  | 'credentials'
 
 /** A login that did not succeed. `cause` is for the log. */
 export class LoginFailure extends Problem {

@@ -15,6 +15,7 @@ import type { Tables } from '../store/schema.ts'
 import type { Writer } from '../store/writer.ts'
 import { type Authorisation, createAuthorisation } from './authorisation.ts'
 import { cookieRules } from './cookies.ts'
+import { type Authenticator, createFormProvider } from './forms/form.ts'
 import { createLinkRequests, type LinkRequests } from './link-requests.ts'
 import { createLinks, type Links } from './links.ts'
 import { createLogins, type Logins } from './logins.ts'
@@ -62,6 +63,8 @@ export interface IdentityOptions {
   /** Absent: a plain one. */
   readonly loginPage?: LoginPage
   readonly renewedPage?: RenewedPage
+  /** Who checks what is typed into forms, by the login's short name. */
+  readonly authenticators?: Readonly<Record<string, Authenticator>>
   /** The facility's own way to know an outside identity. */
   readonly matchIdentity?: MatchIdentity
 }
@@ -110,7 +113,11 @@ export function createIdentity(options: IdentityOptions): Identity {
   const { db, writer, configuration, publicUrl, secrets, routes, audit, newId, log } = options
   const now = (): number => options.now().getTime()
   const { contact, title } = configuration.hub
-  const providers = createProviders([...configured(options, now), ...demoProvider(options, now)])
+  const providers = createProviders([
+    ...configured(options, now),
+    ...forms(options, now),
+    ...demoProvider(options, now),
+  ])
   const rules = cookieRules(publicUrl, configuration.environments.hosts !== undefined)
   const { lifetime: lifetimeMs, idle: idleMs } = configuration.login
   const derive = (purpose: string): Buffer => Buffer.from(hkdfSync('sha256', secrets.loginKey, '', purpose, 32))
@@ -202,6 +209,14 @@ function configured({ configuration, secrets, fetch }: IdentityOptions, now: () 
   return Object.entries(configuration.login.providers).map(([name, configuration]) => {
     const clientSecret = secrets.clientSecrets[name]
     return createProvider({ name, configuration, fetch, now, ...(clientSecret === undefined ? {} : { clientSecret }) })
+  })
+}
+
+function forms({ configuration, authenticators = {} }: IdentityOptions, now: () => number): Provider[] {
+  return Object.entries(configuration.login.passwords).map(([name, configuration]) => {
+    const authenticator = authenticators[name]
+    if (authenticator === undefined) throw new Error(`login.passwords.${name}: nobody was made who checks them`)
+    return createFormProvider({ name, configuration, authenticator, now })
   })
 }
 

@@ -18,6 +18,7 @@ export async function providerLogoutUrl(
   returnTo: string,
   idToken: string | undefined,
 ): Promise<URL | undefined> {
+  if (provider.form !== undefined) return undefined
   const { metadata } = await provider.discover()
   if (metadata.end_session_endpoint === undefined) return undefined
   const url = new URL(metadata.end_session_endpoint)

@@ -9,8 +9,20 @@ interface LoginPageData {
   readonly demo: boolean
   /** Where the login leads, already checked; to be given on as ?next=. */
   readonly next: string
+  /** A form of the hub's own is to be filled in. */
+  readonly form?: ShownForm
   /** Why the last try did not succeed. */
   readonly error?: Readonly<{ title: string; detail: string }>
+}
+
+export interface ShownForm {
+  /** Where it is posted to. */
+  readonly action: string
+  readonly title: string
+  /** What was typed before, never of secret ones. */
+  readonly fields: readonly Readonly<{ name: string; title: string; secret: boolean; value: string }>[]
+  /** Hidden: what it is for, and where it leads. */
+  readonly hidden: Readonly<Record<string, string>>
 }
 
 /** Sets type and body; the status is set already. */
@@ -24,7 +36,8 @@ export const plainRenewedPage: RenewedPage = (ctx) =>
 
 export const plainLoginPage =
   (title: string): LoginPage =>
-  (ctx, { providers, demo, next, error }) => {
+  (ctx, { providers, demo, next, form, error }) => {
+    if (form !== undefined) return plainForm(ctx, form, error)
     const links = providers.map(
       ({ id, title }) =>
         `<li><a href="/hub/login/${encodeURIComponent(id)}?next=${encodeURIComponent(next)}">${escapeHtml(title)}</a></li>`,
@@ -35,6 +48,21 @@ export const plainLoginPage =
       links.length > 0 ? `<ul>${links.join('')}</ul>` : '<p>No login service is configured.</p>',
     ])
   }
+
+function plainForm(ctx: Context, { action, title, fields, hidden }: ShownForm, error?: LoginPageData['error']): void {
+  const input = (name: string, type: string, value: string): string =>
+    `<input name="${escapeHtml(name)}" type="${type}" value="${escapeHtml(value)}">`
+  page(ctx, title, [
+    error ? `<p role="alert"><strong>${escapeHtml(error.title)}.</strong> ${escapeHtml(error.detail)}</p>` : '',
+    `<form method="post" action="${escapeHtml(action)}">`,
+    ...Object.entries(hidden).map(([name, value]) => input(name, 'hidden', value)),
+    ...fields.map(
+      ({ name, title, secret, value }) =>
+        `<label>${escapeHtml(title)} ${input(name, secret ? 'password' : 'text', value)}</label>`,
+    ),
+    '<button>Log in</button></form>',
+  ])
+}
 
 /**
  * After a logout, on to the provider. A page that leads on, not a redirect: the logout is a form, and form-action

@@ -24,7 +24,7 @@ const callbackUrl = (publicUrl: URL, provider: string): string =>
 
 export function createSteps(providers: Providers, publicUrl: URL): Steps {
   const passport = new KoaPassport()
-  for (const provider of providers.all) {
+  for (const provider of providers.all.filter(({ form }) => form === undefined)) {
     passport.use(provider.name, new SoundStrategy(provider, callbackUrl(publicUrl, provider.name)))
   }
 

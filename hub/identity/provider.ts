@@ -3,7 +3,7 @@ import { createRemoteJWKSet, customFetch, type JWTVerifyGetKey } from 'jose'
 import { z } from 'zod'
 import { isLoopbackUrl } from '../../config/addresses.ts'
 import type { ProviderConfiguration } from '../../config/schema.ts'
-
+import type { Form } from './forms/form.ts'
 import { ask, type Answer, type Asking, unreachable } from './outside.ts'
 
 export interface ProviderOptions {
@@ -23,6 +23,8 @@ export interface Provider {
   readonly configuration: ProviderConfiguration
   readonly clientSecret?: string
   readonly now: () => number
+  /** The hub asks for itself, by a form; then the provider is asked nothing. */
+  readonly form?: Form
   /** Throws Problem 'providerUnreachable'; asks again at the next call, at most every 2 s. */
   discover(): Promise<Discovered>
   /** As outside.ts, with this provider's fetch and title. */

@@ -51,7 +51,7 @@ export function createRefresher(options: RefresherOptions): Refresher {
 
   async function refresh(): Promise<number> {
     let asked = 0
-    for (const provider of providers.all) {
+    for (const provider of providers.all.filter(({ form }) => form === undefined)) {
       const due = await dueOf(provider)
       for (let first = 0; first < due.length; first += together) {
         if (closing.signal.aborted) return asked

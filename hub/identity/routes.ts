@@ -2,6 +2,7 @@
 import { bodyParser } from '@koa/bodyparser'
 import { Router } from '@koa/router'
 import type { Context, Middleware } from 'koa'
+import { z } from 'zod'
 import type { Audit } from '../audit/index.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import { isEnvironmentId } from '../../spawners/spawner.ts'
@@ -10,7 +11,8 @@ import type { Visitor } from '../domain/services.ts'
 import { LoginFailure } from './failure.ts'
 import type { LoginMetrics } from './metrics.ts'
 import { safeNext } from './next.ts'
-import type { LoginPage, RenewedPage } from './pages.ts'
+import { type Form, type FormProvider, hasForm } from './forms/form.ts'
+import type { LoginPage, RenewedPage, ShownForm } from './pages.ts'
 import type { Provider } from './provider.ts'
 import { provesAccount, type Providers } from './providers.ts'
 import type { Question, SignIn } from './sign-in.ts'
@@ -31,12 +33,13 @@ export interface RoutesOptions {
 
 export function loginRoutes(options: RoutesOptions): Router {
   const { providers, signIn, signOut } = options
-  const { show, orShow } = loginPages(options)
+  const { show, showForm, orShow } = loginPages(options)
   const providerOf = (ctx: Named): Provider => providers.get(ctx.params['provider'] ?? '')
   // Harmless when the application parsed the body already.
   const form: Middleware = bodyParser({ enableTypes: ['form'], formLimit: '64kb' })
 
   const begin = async (ctx: Context, provider: Provider, question: Question): Promise<void> => {
+    if (hasForm(provider)) return await showForm(ctx, provider, question)
     await orShow(ctx, provider, (begun) => {
       begun(question.next)
       return signIn.start(ctx, provider, question)
@@ -51,6 +54,19 @@ export function loginRoutes(options: RoutesOptions): Router {
     const visitor: Visitor | undefined = ctx.state['visitor']
     if (visitor?.by === 'cookie') return visitor
     throw new Problem('notLoggedIn', 'Log in first.')
+  }
+
+  /** What the form says it is for is the visitor's own word; whose login it is, is not. */
+  const questionOf = (ctx: Context, said: Readonly<Record<string, unknown>>): Question => {
+    switch (said['for']) {
+      case 'renew':
+        return { next: renewedPath, purpose: { for: 'renew', userId: visitorAt(ctx).user.id, silent: false } }
+      case 'link':
+        return { next: linkedPath, purpose: { for: 'link', userId: visitorAt(ctx).user.id } }
+      case undefined:
+      default:
+        return { next: safeNext(said['next']), purpose: { for: 'login' } }
+    }
   }
 
   const router = new Router()
@@ -79,26 +95,68 @@ export function loginRoutes(options: RoutesOptions): Router {
     if (provesAccount(provider)) {
       throw new Problem('badRequest', `${provider.title} proves accounts: log in with it, there is nothing to link.`)
     }
-    await begin(ctx, provider, { next: '/hub/identities', purpose: { for: 'link', userId: user.id } })
+    await begin(ctx, provider, { next: linkedPath, purpose: { for: 'link', userId: user.id } })
   })
   router.get('/hub/login/:provider', start)
-  router.post('/hub/login/:provider', start)
-  router.get('/hub/login/:provider/callback', async (ctx) => {
+  router.post('/hub/login/:provider', form, async (ctx) => {
     const provider = providerOf(ctx)
+    if (!hasForm(provider)) return await start(ctx)
+    const answers = z.record(z.string(), z.unknown()).catch({}).parse(ctx.request.body)
+    const question = questionOf(ctx, answers)
+    await orShow(
+      ctx,
+      provider,
+      () => signIn.submit(ctx, provider, question, answersTo(provider.form, answers)),
+      (problem) => showForm(ctx, provider, question, { typed: textsOf(answers), problem }),
+    )
+  })
+  /** A form sends nobody elsewhere, so nobody comes back from there. */
+  const elsewhereOf = (ctx: Named): Provider => {
+    const provider = providerOf(ctx)
+    if (!hasForm(provider)) return provider
+    throw new Problem('notFound', `${provider.title} is asked here, and answers to nothing else. Log in again.`)
+  }
+  router.get('/hub/login/:provider/callback', async (ctx) => {
+    const provider = elsewhereOf(ctx)
     await orShow(ctx, provider, (begun) => signIn.callback(ctx, provider, begun))
   })
-  router.post('/hub/login/:provider/backchannel', form, (ctx) => signOut.backchannel(ctx, providerOf(ctx)))
+  router.post('/hub/login/:provider/backchannel', form, (ctx) => signOut.backchannel(ctx, elsewhereOf(ctx)))
   router.post('/hub/logout', (ctx) => signOut.leave(ctx, false))
   router.post('/hub/logout/everywhere', (ctx) => signOut.leave(ctx, true))
   return router
 }
 
 const renewedPath = '/hub/login/renewed'
+const linkedPath = '/hub/identities'
+
+interface Failed {
+  readonly typed: Readonly<Record<string, string>>
+  readonly problem: Problem
+}
+
+const longestAnswer = 1_024
+
+const textsOf = (body: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(body).filter((each): each is [string, string] => typeof each[1] === 'string'))
+
+/** @throws Problem 'badRequest' where one is missing or too long; the authenticator is asked nothing then */
+function answersTo({ fields }: Form, body: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    fields.map(({ name, title, secret }): [string, string] => {
+      const given = body[name]
+      const text = typeof given === 'string' ? (secret ? given : given.trim()) : ''
+      // Nobody types control characters, and some ways to check a password do not see them.
+      if (text !== '' && text.length <= longestAnswer && !/\p{Cc}/u.test(text)) return [name, text]
+      const detail = `${title}: write ${text === '' ? 'it' : `at most ${longestAnswer} characters that can be typed`}.`
+      throw new Problem('badRequest', detail, { field: name })
+    }),
+  )
+}
 
 type Named = Context & { params: Record<string, string> }
 
 function loginPages({ providers, loginPage, demo, metrics, audit, log }: RoutesOptions) {
-  async function show(ctx: Context, next: string, problem?: Problem): Promise<void> {
+  async function show(ctx: Context, next: string, problem?: Problem, form?: ShownForm): Promise<void> {
     ctx.status = problem?.status ?? 200
     ctx.set('Cache-Control', 'no-store')
     if (problem?.retryAfter !== undefined) ctx.set('Retry-After', String(problem.retryAfter))
@@ -106,16 +164,32 @@ function loginPages({ providers, loginPage, demo, metrics, audit, log }: RoutesO
       providers: providers.all.map(({ name, title }) => ({ id: name, title })),
       demo,
       next,
+      ...(form ? { form } : {}),
       ...(problem ? { error: { title: problem.title, detail: problem.detail } } : {}),
     })
     ctx.status = problem?.status ?? 200
   }
 
-  /** A login that fails ends on the login page, with the reason and the ways to try again. */
+  async function showForm(
+    ctx: Context,
+    { name, title, form }: FormProvider,
+    { next, purpose }: Question,
+    failed?: Failed,
+  ): Promise<void> {
+    const fields = form.fields.map((field) => ({
+      ...field,
+      value: field.secret ? '' : (failed?.typed[field.name] ?? ''),
+    }))
+    const action = `/hub/login/${encodeURIComponent(name)}`
+    await show(ctx, next, failed?.problem, { action, title, fields, hidden: { next, for: purpose.for } })
+  }
+
+  /** A login that fails ends on the login page, with the reason and the ways to try again; or as `again` shows it. */
   async function orShow(
     ctx: Context,
     provider: Provider,
     step: (begun: (next: string) => void) => Promise<void>,
+    again = (problem: Problem, next: string): Promise<void> => show(ctx, next, problem),
   ): Promise<void> {
     let next = '/hub/'
     try {
@@ -129,9 +203,9 @@ function loginPages({ providers, loginPage, demo, metrics, audit, log }: RoutesO
       if (error.type !== 'tooManyRequests') {
         audit.note({ who: 'nobody', did: 'login.refused', from: ctx.ip, detail: { provider: provider.name, reason } })
       }
-      await show(ctx, next, error)
+      await again(error, next)
     }
   }
 
-  return { show, orShow }
+  return { show, showForm, orShow }
 }

@@ -5,6 +5,7 @@ import type { Log } from '../../spawners/spawner.ts'
 import type { Authorisation } from './authorisation.ts'
 import { type CookieRules, readCookies } from './cookies.ts'
 import { LoginFailure } from './failure.ts'
+import type { FormProvider } from './forms/form.ts'
 import { addressKey, createLimit } from './limits.ts'
 import type { Logins } from './logins.ts'
 import type { LoginMetrics } from './metrics.ts'
@@ -21,7 +22,11 @@ export interface SignIn {
   start(ctx: Context, provider: Provider, question: Question): Promise<void>
   /** Makes the login and sends the browser on; `begun` is told where it wanted to go as soon as that is known. */
   callback(ctx: Context, provider: Provider, begun: (next: string) => void): Promise<void>
+  /** By a form of the hub's: checks the answers, makes the login and sends the browser on. */
+  submit(ctx: Context, provider: FormProvider, question: Question, answers: Answers): Promise<void>
 }
+
+type Answers = Readonly<Record<string, string>>
 
 export interface Question {
   /** Already checked. */
@@ -56,6 +61,10 @@ export function createSignIn(options: SignInOptions): SignIn {
   const starts = createLimit({ tries: 300, windowSeconds: 60 })
   const failures = createLimit({ tries: 30, windowSeconds: 300 })
   const byUser = createLimit({ tries: 30, windowSeconds: 300 })
+  // Wrong passwords for one name: from one address few, so that nobody guesses; from all together more, so that
+  // whoever guesses does not lock the person out at once.
+  const guesses = createLimit({ tries: 10, windowSeconds: 900 })
+  const guessesByAll = createLimit({ tries: 60, windowSeconds: 900 })
 
   async function start(ctx: Context, provider: Provider, { next, purpose, prompt }: Question): Promise<void> {
     await starts.take(addressKey(ctx.ip))
@@ -95,6 +104,37 @@ export function createSignIn(options: SignInOptions): SignIn {
       if (error instanceof LoginFailure && error.reason !== 'cancelled') await failures.take(address)
       throw error
     }
+  }
+
+  async function submit(ctx: Context, provider: FormProvider, question: Question, answers: Answers): Promise<void> {
+    const { form, name, issuer, title } = provider
+    const address = addressKey(ctx.ip)
+    const who = JSON.stringify([name, (answers[form.fields[0]?.name ?? ''] ?? '').toLowerCase()])
+    const counted = [
+      [failures, address],
+      [guesses, `${address} ${who}`],
+      [guessesByAll, who],
+    ] as const
+    // Before anybody is asked: a directory that counts wrong passwords itself would lock the account.
+    for (const [limit, key] of counted) await limit.check(key)
+    const person = await form.check(answers, { address: ctx.ip })
+    if (person === undefined) {
+      for (const [limit, key] of counted) await limit.take(key)
+      const detail = `${title} does not know this combination. Try again; look at capitals and the keyboard.`
+      throw new LoginFailure('credentials', detail)
+    }
+    const { subject, claims = {}, ...known } = person
+    await byUser.take(JSON.stringify([issuer, subject]))
+    const signedIn: SignedIn = {
+      provider: name,
+      issuer,
+      subject,
+      sub: subject,
+      claims: { ...claims, ...known, subject },
+      next: question.next,
+      purpose: question.purpose,
+    }
+    await enter(ctx, signedIn, readCookies(ctx.get('Cookie')).get(rules.login))
   }
 
   async function enter(ctx: Context, signedIn: SignedIn, oldSecret: string | undefined): Promise<void> {
@@ -140,7 +180,7 @@ export function createSignIn(options: SignInOptions): SignIn {
     throw new LoginFailure('otherPerson', detail)
   }
 
-  return { start, callback }
+  return { start, callback, submit }
 }
 
 const isSilent = (purpose: Purpose): purpose is Extract<Purpose, { for: 'renew' }> =>

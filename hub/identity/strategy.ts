@@ -29,7 +29,8 @@ export interface SignedIn {
   /** Where the browser wanted to go. */
   readonly next: string
   readonly purpose: Purpose
-  readonly tokens: Pick<Tokens, 'idToken' | 'refresh'>
+  /** Absent: it gave none. */
+  readonly tokens?: Pick<Tokens, 'idToken' | 'refresh'>
 }
 
 /** One request's part: passport hands it through as its options. */

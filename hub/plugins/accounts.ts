@@ -1,7 +1,7 @@
 /** Accounts from a plug-in: what it answers is looked at before anything is made of it. */
 import { z } from 'zod'
 import type { AccountSource } from '../accounts/index.ts'
-import { aborted } from './aborted.ts'
+import { answerOf } from './answer.ts'
 import type { AccountPlugin } from './plugin.ts'
 
 const id = z
@@ -22,7 +22,7 @@ const accountSchema = z.object({
 export function pluginAccounts(plugin: AccountPlugin): AccountSource {
   return {
     async find(name, signal) {
-      const answer: unknown = await Promise.race([plugin.find(name, signal), aborted(signal)])
+      const answer: unknown = await answerOf(plugin.find(name, signal), signal)
       if (answer === undefined || answer === null) return undefined
       const account = accountSchema.parse(answer)
       // Whose account it is is not the plug-in's to say.

@@ -4,7 +4,7 @@ import { unreachable } from '../catalogue/ask.ts'
 import { readDatasetRows, type DatasetRow } from '../catalogue/dataset-rows.ts'
 import type { Seer, Source } from '../catalogue/remote.ts'
 import { readRows, type Row } from '../catalogue/rows.ts'
-import { aborted } from './aborted.ts'
+import { answerOf } from './answer.ts'
 import type { CatalogueAsker, CataloguePlugin } from './plugin.ts'
 
 const rowsSchema = z.array(z.unknown()).max(10_000)
@@ -20,7 +20,7 @@ export function pluginCatalogue(plugin: CataloguePlugin, { deadlineMs }: { deadl
     ask: (signal: AbortSignal) => Promise<unknown>,
   ): Promise<T> {
     const signal = AbortSignal.any([callers, AbortSignal.timeout(deadlineMs)])
-    const answer = await Promise.race([called(ask, signal), aborted(signal)]).catch((error: unknown) => {
+    const answer = await answerOf(called(ask, signal), signal).catch((error: unknown) => {
       throw unreachable(`the plug-in, ${what}: ${error instanceof Error ? error.message.slice(0, 300) : 'it failed'}`)
     })
     const read = schema.safeParse(answer)

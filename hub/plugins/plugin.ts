@@ -10,6 +10,9 @@ import type { Account, Log } from '../../spawners/spawner.ts'
 export interface Plugins {
   accounts: AccountPlugin
   catalogue: CataloguePlugin
+  authenticator: AuthenticatorPlugin
+  matching: MatchingPlugin
+  notifier: NotifierPlugin
 }
 
 /** The default export of a plug-in's module. */
@@ -79,5 +82,80 @@ export interface CataloguePlugin {
     ids: readonly string[],
     signal: AbortSignal,
   ): Promise<readonly unknown[]>
+  close?(): Promise<void>
+}
+
+/** Somebody who was recognised. */
+export interface Authenticated {
+  /** What they are known again by for ever; never given to another person. At most 255 characters. */
+  readonly subject: string
+  /** The login name; where the login proves the account, the account's. [a-z][a-z0-9._-]{0,63} */
+  readonly name: string
+  readonly title?: string
+  readonly email?: string
+  readonly groups?: readonly string[]
+  /** Whatever else is known of them: for `access` rules and accounts from claims. */
+  readonly claims?: Readonly<Record<string, unknown>>
+}
+
+/** One line of the form. `secret`: not shown while it is typed, and never sent back. */
+export interface LoginField {
+  readonly name: string
+  readonly title: string
+  readonly secret: boolean
+}
+
+/** Checks what somebody typed into the hub's form. The hub keeps nothing of it, and limits how often it may be tried. */
+export interface AuthenticatorPlugin {
+  /** What is asked, who it is first: tries are counted by that. Absent: user name and password. At most six. */
+  readonly fields?: readonly LoginField[]
+  /**
+   * Undefined: it is wrong; what of it, nobody is told. Throws when it can't tell: nobody is let in, and it counts as no
+   * try. No value is empty or holds control characters, each has at most 1,024 characters.
+   */
+  authenticate(
+    answers: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+    from: Readonly<{ address: string }>,
+  ): Promise<Authenticated | undefined>
+  close?(): Promise<void>
+}
+
+/** An identity of an outside login service that nobody here has yet. */
+interface OutsideIdentity {
+  /** The login's short name in the configuration. */
+  readonly provider: string
+  readonly issuer: string
+  readonly subject: string
+  /** The EAAHash of the first UmbrellaID. */
+  readonly legacyHash?: string
+  readonly claims: Readonly<Record<string, unknown>>
+}
+
+/** The user office's knowledge of whose an identity is. Never by e-mail address alone: those can be had by anybody. */
+export interface MatchingPlugin {
+  /** Undefined: it is nobody's. Throws when it can't tell: the person is told to try again. */
+  match(identity: OutsideIdentity, signal: AbortSignal): Promise<Readonly<{ account: string }> | undefined>
+  close?(): Promise<void>
+}
+
+/** A message to one person: an end that comes, a decision, a visit of the staff. */
+export interface NotifierMessage {
+  /** The same message has the same id, also when it is handed on again. */
+  readonly id: string
+  /** As the login service or the configuration gives it; an e-mail address as a rule. */
+  readonly to: string
+  /** One line. */
+  readonly subject: string
+  /** Plain text, at most 20,000 characters. */
+  readonly text: string
+}
+
+/** What became of it. What failed is tried again for two weeks, unless that can't help (`permanent`). */
+type Handed = Readonly<{ is: 'sent' }> | Readonly<{ is: 'failed'; message: string; permanent: boolean }>
+
+export interface NotifierPlugin {
+  /** Hands it on. What it throws is a failure that is tried again. */
+  send(message: NotifierMessage, signal: AbortSignal): Promise<Handed>
   close?(): Promise<void>
 }

@@ -22,7 +22,7 @@ export type PageName =
   | SharingPage
 type QuotaPage = 'usage' | 'limits' | 'records' | 'time'
 type SharingPage = 'sharing' | 'guest' | 'reason' | 'accept-share'
-type PeoplePage = 'link' | 'identities' | 'link-requests' | 'renewed'
+type PeoplePage = 'password' | 'people' | 'link' | 'identities' | 'link-requests' | 'renewed'
 /** A part of a page that a script fetches to bring it up to date. */
 export type PartName = 'parts/environments' | 'parts/proposal-choices' | 'parts/offers'
 

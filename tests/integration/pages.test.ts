@@ -29,6 +29,8 @@ interface Scene {
 const scenes: readonly Scene[] = [
   { name: 'login', path: '/hub/login' },
   { name: 'login-failed', path: '/hub/login?failed=1' },
+  { name: 'password', path: '/hub/login?form=1' },
+  { name: 'password-failed', path: '/hub/login?form=1&failed=1' },
   { name: 'sessions', path: '/hub/sessions', as: 'alice' },
   { name: 'home', path: '/hub/home', as: 'alice', arrange: fillHome },
   { name: 'home-empty', path: '/hub/home', as: 'bob' },

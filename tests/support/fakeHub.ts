@@ -188,7 +188,23 @@ function fakeLoginPage(): Router {
       { id: 'demo', title: 'Demo people' },
       { id: 'umbrella', title: 'UmbrellaID' },
     ]
-    await page(ctx, { providers, demo: true, next: '/hub/', ...(ctx.query['failed'] ? { error } : {}) })
+    const fields = [
+      { name: 'name', title: 'User name', secret: false, value: ctx.query['failed'] ? 'alice' : '' },
+      { name: 'password', title: 'Password', secret: true, value: '' },
+    ]
+    const form = {
+      action: '/hub/login/site',
+      title: 'Facility account',
+      fields,
+      hidden: { next: '/hub/', for: 'login' },
+    }
+    await page(ctx, {
+      providers,
+      demo: true,
+      next: '/hub/',
+      ...(ctx.query['form'] ? { form } : {}),
+      ...(ctx.query['failed'] ? { error } : {}),
+    })
   })
   return router
 }

@@ -12,6 +12,7 @@ import { createAudit } from '../../hub/audit/index.ts'
 import { Problem } from '../../hub/domain/problem.ts'
 import type { Catalogue } from '../../hub/domain/services.ts'
 import { createDemoProvider, type DemoProvider } from '../../hub/identity/demo/index.ts'
+import type { Authenticator } from '../../hub/identity/forms/form.ts'
 import { createIdentity, type Identity } from '../../hub/identity/index.ts'
 import { identitiesRouter } from '../../hub/http/identities.ts'
 import { linkApiRouter } from '../../hub/http/link-api.ts'
@@ -66,6 +67,7 @@ export interface TestHubOptions {
   readonly access?: Partial<Configuration['access']>
   readonly catalogue?: Pick<Catalogue, 'proposals' | 'entitled'>
   readonly matchIdentity?: MatchIdentity
+  readonly authenticators?: Readonly<Record<string, Authenticator>>
   /** Absent: an SQLite database of its own. */
   readonly database?: Configuration['database']
 }
@@ -105,6 +107,7 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
         hub: { id: 'hutch', title: 'Hutch', contact: 'help@example.org' },
         login: {
           providers: options.configurations?.(made) ?? mapValues(made, (provider) => provider.configuration()),
+          passwords: {},
           demo: demo !== undefined,
           lifetime: 7 * 86_400_000,
           idle: 86_400_000,
@@ -145,6 +148,7 @@ export async function startHub(t: ExecutionContext, options: TestHubOptions = {}
       fetch: options.fetch ?? fetch,
       metrics: new Registry(),
       ...(demo ? { demo } : {}),
+      ...(options.authenticators ? { authenticators: options.authenticators } : {}),
       ...(options.matchIdentity ? { matchIdentity: options.matchIdentity } : {}),
     })
   let identity = makeIdentity()

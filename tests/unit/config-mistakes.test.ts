@@ -16,6 +16,8 @@ const ldap = (fields: string): string => `${base}accounts: { source: ldap, peopl
 const claimed = (provider: string): string => `${base}accounts: { source: claims, provider: sso }
 login: { providers: { ${provider}: { title: X, issuer: "https://x.org", clientId: x, proves: identity } } }`
 
+const form = `{ type: plugin, title: Site, plugin: { package: "${project}/config/plugins/login-file", options: { path: /x } } }`
+const webhook = `{ package: "${project}/config/plugins/notifier-webhook", options: { url: "https://x.org" } }`
 const accountsPlugin = (name: string, options: string): string =>
   `${base}accounts: { source: plugin, plugin: { package: "${name.replace('./', `${project}/`)}", options: ${options} } }`
 
@@ -253,6 +255,41 @@ const rows: readonly (readonly [title: string, text: string, expected: RegExp])[
     /accounts\.provider: there is no provider "sso"; did you mean/,
   ],
   ['accounts of a provider where anybody registers', claimed('sso'), /accounts\.provider: names sso, which proves an/],
+  [
+    'a form of a directory that is nowhere',
+    `${base}login: { passwords: { site: { type: ldap, title: Site } } }`,
+    /login\.passwords\.site\.directory: is missing; without it the directory is that of accounts/,
+  ],
+  [
+    'a form of a directory in clear text',
+    `${base}login: { passwords: { site: { type: ldap, title: Site, directory: { servers: ["ldap://ldap.example.org"], startTls: false, people: "dc=x" } } } }`,
+    /login\.passwords\.site\.directory\.servers\[0\]: is not encrypted/,
+  ],
+  [
+    'a form with the name of a provider',
+    `${base}login: { providers: { site: { title: X, issuer: "https://x.org", clientId: x, proves: account } }, passwords: { site: ${form} } }`,
+    /login\.passwords\.site: is the name of a provider already/,
+  ],
+  [
+    'a provider beside a form that does not say what it proves',
+    `${base}login: { providers: { x: { title: X, issuer: "https://x.org", clientId: x } }, passwords: { site: ${form} } }`,
+    /login\.providers\.x\.proves: is missing/,
+  ],
+  [
+    'messages in two ways',
+    `${base}mail: { host: x, from: a@x.org }\nnotify: { plugin: ${webhook} }`,
+    /notify: stands beside mail; messages go one way/,
+  ],
+  [
+    'a plug-in of the wrong kind for a form',
+    `${base}login: { passwords: { site: { type: plugin, title: Site, plugin: { package: "${project}/config/plugins/accounts-json" } } } }`,
+    /login\.passwords\.site\.plugin\.package: it is a plug-in for accounts, and one for authenticator is needed/,
+  ],
+  [
+    'an option of a matching plug-in',
+    `${base}login: { matching: { plugin: { package: "${project}/tests/support/plugins/matching.js", options: { fiel: x } } } }`,
+    /login\.matching\.plugin\.options\.file: is missing/,
+  ],
   [
     'a plug-in that is nowhere',
     accountsPlugin('./nowhere.js', '{}'),

@@ -59,7 +59,7 @@ function single(entry: Entry, attribute: string, name: string): string | undefin
 }
 
 /** Attribute names are written in any case, as the server likes. */
-function texts(entry: Entry, attribute: string): readonly string[] {
+export function texts(entry: Entry, attribute: string): readonly string[] {
   const key = Object.keys(entry).find((each) => each !== 'dn' && each.toLowerCase() === attribute.toLowerCase())
   const value = key === undefined ? [] : entry[key]
   return [value]

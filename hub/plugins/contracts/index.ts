@@ -1,0 +1,6 @@
+/** What `hutch/contracts` gives to a site that writes a plug-in or a spawner. */
+export { spawnerContract } from '../../../spawners/contract.ts'
+export { accountContract } from './accounts.ts'
+export { authenticatorContract } from './authenticator.ts'
+export { catalogueContract } from './catalogue.ts'
+export { notifierContract } from './notifier.ts'
