@@ -27,6 +27,7 @@ export function checkRules(draft: Draft): Found {
       ...catalogueMistakes(draft),
       ...sandboxMistakes(draft),
       ...mountFindings(draft.mounts ?? []),
+      ...homeStorageMistakes(draft),
       ...offerMistakes(draft),
       ...trustedProxyMistakes(draft),
       ...roleMistakes(draft),
@@ -34,6 +35,25 @@ export function checkRules(draft: Draft): Found {
     ],
     warnings: [...addresses.warnings, ...emptyWarnings(draft), ...agentWarnings(draft)],
   }
+}
+
+function homeStorageMistakes({ homeStorage, profiles, names }: Draft): Finding[] {
+  if (homeStorage === undefined) return []
+  const { from, command, rescue } = homeStorage
+  const found: Finding[] = []
+  if (from === 'command' && command === undefined) {
+    const message = 'is missing; write the program that tells how full a home is, and its arguments'
+    found.push({ path: ['homeStorage', 'command'], atKey: true, message })
+  }
+  if (from !== 'command' && command !== undefined) {
+    found.push({ path: ['homeStorage', 'command'], message: 'is for `from: command` alone' })
+  }
+  if (rescue !== undefined && !names.profiles.includes(rescue)) {
+    found.push({ path: ['homeStorage', 'rescue'], message: unknownName('profile', rescue, names.profiles) })
+  } else if (rescue !== undefined && (profiles[rescue]?.kind ?? 'terminal') !== 'terminal') {
+    found.push({ path: ['homeStorage', 'rescue'], message: 'is no terminal; name a profile of kind terminal' })
+  }
+  return found
 }
 
 function profileMistakes({ profiles, links, names }: Draft): Finding[] {

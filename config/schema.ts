@@ -824,6 +824,32 @@ const environments = z
   .describe('What holds for all environments.')
   .prefault({})
 
+const homeStorage = z
+  .strictObject({
+    from: z
+      .enum(['nothing', 'quota', 'command'])
+      .default('nothing')
+      .describe(
+        "quota: the program of that name (rquota, for NFS), which tells of others to root alone. command: one of the facility's own. nothing: nobody looks.",
+      ),
+    command: z
+      .array(z.string())
+      .min(1)
+      .optional()
+      .describe(
+        'With `from: command`: what is run, with {user}, {uid} and {home} replaced. It prints one line of JSON such as {"usedBytes": 1024, "limitBytes": 4096}; without limitBytes the limit of the hub counts.',
+      ),
+    every: duration.prefault('5min').describe('An answer is good for this long.'),
+    warnAt: z.number().min(0.1).max(1).default(0.95).describe('From which share of the limit on the pages warn.'),
+    rescue: name
+      .optional()
+      .describe(
+        'The profile (of kind terminal) that is offered to people whose home is full: there HOME is a temporary folder, with the real home beside it. Absent: the first terminal that is offered to them.',
+      ),
+  })
+  .describe('How full homes are: shown to their owners, and a way out when one is full.')
+  .prefault({})
+
 const mail = z
   .strictObject({
     host: z.string().min(1).describe('The mail server.'),
@@ -995,6 +1021,7 @@ export const configurationSchema = z.strictObject({
     .default({})
     .describe('Programs that use the API with a token of their own, as services of JupyterHub do.'),
   agents,
+  homeStorage,
   mail,
   notify,
   proxy,
@@ -1019,6 +1046,7 @@ export type ConfigurationInput = z.input<typeof configurationSchema>
 export type ProfileConfiguration = Configuration['profiles'][string]
 export type FlavourConfiguration = Configuration['flavours'][string]
 export type OfferRule = Configuration['offers'][number]
+export type HomeStorageConfiguration = Configuration['homeStorage']
 export type SpawnerConfiguration = Configuration['spawners'][string]
 export type MountRule = Configuration['mounts'][number]
 export type ProviderConfiguration = Configuration['login']['providers'][string]

@@ -4,6 +4,7 @@ import type { Router } from '@koa/router'
 import Koa, { type Middleware } from 'koa'
 import type { Registry } from 'prom-client'
 import type { Configuration } from '../config/schema.ts'
+import type { HomeStorage } from './accounts/home-storage.ts'
 import type { Audit } from './audit/index.ts'
 import type { Log } from '../spawners/spawner.ts'
 import type { Catalogue, Environments, Launches, Visitor } from './domain/services.ts'
@@ -18,6 +19,7 @@ import { securityHeaders } from './http/headers.ts'
 import { health } from './http/health.ts'
 import { identitiesRouter } from './http/identities.ts'
 import { linkApiRouter } from './http/link-api.ts'
+import { createHomes, rescueRouter } from './http/full-home.ts'
 import { homeRouter } from './http/home.ts'
 import { jupyterHubRouter } from './http/jupyterhub/index.ts'
 import type { Operation } from './http/jupyterhub/operation.ts'
@@ -69,6 +71,7 @@ export interface AppOptions {
   readonly quota: Quota
   readonly requests: Requests
   readonly records: ReadRecords
+  readonly homeStorage: HomeStorage
   readonly catalogue: Catalogue
   readonly audit: Pick<Audit, 'write' | 'note'>
   readonly sharing: Sharing
@@ -125,6 +128,7 @@ export function createApp(options: AppOptions): Koa {
     now,
   })
   const notices = options.setup
+  const homes = createHomes({ configuration, homeStorage: options.homeStorage, quota: options.quota })
   const originOf = (owner: string): string => environmentOrigin(owner, configuration, publicUrl)
   // The proxy alone reaches the hub. What it says is the browser's address, whatever proxies of the facility are in
   // front; X-Forwarded-For ends with the last of those.
@@ -151,21 +155,22 @@ export function createApp(options: AppOptions): Koa {
     timeApiRouter({ environments, own, launches, now }),
     jupyterHubRouter(options.operations, audit),
     linkApiRouter(identity.linking),
-    quotaApiRouter({ quota: options.quota, requests: options.requests, catalogue, log }),
+    quotaApiRouter({ quota: options.quota, requests: options.requests, catalogue, homes, log }),
     recordsApiRouter(options.records),
     visitsApiRouter({ configuration, publicUrl, environments, own, sharing }),
     eventsRouter({ environments, own, stillValid: identity.stillValid, log, heartbeatMs }),
   ])
   app.use(browsersOnly())
   use(app, [
-    homeRouter({ configuration, publicUrl, environments, own, sharing, catalogue, pages, notices, log }),
+    homeRouter({ configuration, publicUrl, environments, own, sharing, catalogue, homes, pages, notices, log }),
+    rescueRouter({ configuration, launches }),
     timeRouter({ environments, own, launches, pages, originOf, now }),
-    launchRouter({ configuration, own, launches, catalogue, pages, notices, log }),
+    launchRouter({ configuration, own, launches, catalogue, homes, pages, notices, log }),
     proposalRouter({ configuration, catalogue, pages, log }),
     waitingRouter({ configuration, publicUrl, environments, own, launches, pages }),
     tokensRouter({ tokens: identity.tokens, audit, pages, now }),
     jupyterHubPages({ pages, environments }),
-    quotaPagesRouter({ quota: options.quota, requests: options.requests, catalogue, pages, log }),
+    quotaPagesRouter({ quota: options.quota, requests: options.requests, catalogue, homes, pages, log }),
     recordsPagesRouter(options.records, pages),
     sessionsRouter({ logins: identity.logins, audit, pages }),
     identitiesRouter({ linking: identity.linking, pages, now }),

@@ -10,6 +10,7 @@ import { readSecretFile } from '../config/secret.ts'
 import { environmentId } from '../spawners/common/environmentId.ts'
 import type { Log } from '../spawners/spawner.ts'
 import { type Audit, createAudit } from './audit/index.ts'
+import { createHomeStorage } from './accounts/home-storage.ts'
 import { createAccounts } from './accounts/index.ts'
 import { createSeenAccounts } from './accounts/seen.ts'
 import { createApp } from './app.ts'
@@ -44,6 +45,7 @@ import type { Jupyter } from './setup/jupyter.ts'
 import { lockStateFolder } from './setup/lock.ts'
 import { loadSecrets, type Secrets } from './setup/secrets.ts'
 import { healthOf, jupyterFor, missingDesktop, softwareOf } from './setup/software.ts'
+import { runProgram } from './setup/program.ts'
 import { prepareStateFolder, type StateFolder } from './setup/state-folder.ts'
 import { createSpawners, type NamedSpawner } from './spawners.ts'
 import { oldestLaunchAt } from './store/environments.ts'
@@ -270,6 +272,13 @@ async function makeRooms(
       packages: (query: Parameters<typeof packagesOf>[1]) => packagesOf(store.db, query),
     }),
     catalogue,
+    homeStorage: createHomeStorage({
+      configuration: configuration.homeStorage,
+      accounts,
+      run: (argv, timeoutMs) => runProgram(argv, { timeoutMs }),
+      now,
+      log,
+    }),
     sharing,
     grantees: createGrantees({ db: store.db, groups: identity.access.groups }),
     operations,

@@ -37,6 +37,8 @@ export interface Choices {
   readonly title?: string
   /** A path below the prefix's file browser to open first, e.g. a notebook. */
   readonly open?: string
+  /** A terminal whose HOME is a temporary folder, with the real home beside it: for one that is full. */
+  readonly rescue?: true
   /** To open first: a path below the folder of the first proposal. */
   readonly notebook?: string
 }

@@ -9,6 +9,7 @@ import type { Sharing } from '../sharing/index.ts'
 import { type EnvironmentView, isTrouble, versionOf } from '../web/environment-view.ts'
 import { answerDeadlineMs } from './api.ts'
 import { formBody } from './body.ts'
+import type { Homes } from './full-home.ts'
 import { parse, renameSchema, searchSchema } from './input.ts'
 import type { OwnEnvironments } from './own-environments.ts'
 import type { Pages } from './pages.ts'
@@ -23,6 +24,7 @@ export interface HomeOptions {
   readonly environments: Environments
   readonly own: OwnEnvironments
   readonly catalogue: Catalogue
+  readonly homes: Homes
   readonly pages: Pages
   /** What everybody should know now: a component that is being set up, an alarm. One sentence each. */
   readonly notices: () => readonly string[]
@@ -30,7 +32,7 @@ export interface HomeOptions {
 }
 
 export function homeRouter(options: HomeOptions): Router {
-  const { environments, own, sharing, pages, notices } = options
+  const { environments, own, sharing, homes, pages, notices } = options
   const router = new Router()
 
   router.get('/', (ctx) => {
@@ -44,14 +46,15 @@ export function homeRouter(options: HomeOptions): Router {
 
   router.get('/hub/home', async (ctx) => {
     const visitor = visitorOf(ctx)
-    const [listed, proposals, shared, visits] = await Promise.all([
+    const [listed, proposals, shared, visits, full] = await Promise.all([
       listing(own, visitor),
       proposalPage(options, ctx, visitor),
       sharedWith(options, visitor),
       sharing.visits.unread(visitor.user.id),
+      homes.of(visitor),
     ])
     const renamed = renamedIn(ctx, listed)
-    pages.show(ctx, 'home', { ...listed, renamed, proposals, shared, visits, notices: notices() })
+    pages.show(ctx, 'home', { ...listed, renamed, proposals, shared, visits, home: full, notices: notices() })
   })
 
   router.get('/hub/home/environments', async (ctx) => {

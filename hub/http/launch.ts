@@ -8,6 +8,7 @@ import type { Catalogue, Launches, Offer, Visitor } from '../domain/services.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import { answerDeadlineMs } from './api.ts'
 import { formBody } from './body.ts'
+import type { Homes } from './full-home.ts'
 import { choicesOfForm, draftOfForm } from './choices.ts'
 import { pathWithin } from '../web/environment-url.ts'
 import { belowSchema, parse } from './input.ts'
@@ -23,6 +24,7 @@ export interface LaunchOptions {
   readonly own: OwnEnvironments
   readonly launches: Launches
   readonly catalogue: Catalogue
+  readonly homes: Homes
   readonly pages: Pages
   readonly notices: () => readonly string[]
   readonly log: Log
@@ -106,12 +108,13 @@ async function showForm(
   wanted: Partial<Choices>,
   problem?: Problem,
 ): Promise<void> {
-  const proposals = await proposalChoices(options, ctx, wanted)
+  const [proposals, home] = await Promise.all([proposalChoices(options, ctx, wanted), options.homes.of(visitorOf(ctx))])
   const offers = await options.launches.offers(visitorOf(ctx), proposals.chosen)
   const { draft, notes } = checkDraft(wanted, offers)
   options.pages.show(ctx, 'launch', {
     ...offersShown(offers, draft),
     proposals,
+    home,
     problem,
     // What a refusal says is said by it.
     notes: problem === undefined ? [...notes, ...proposals.notes] : [],

@@ -14,6 +14,7 @@ import type { Limit } from '../quota/limit.ts'
 import { mostText, sourceText, titleOf } from '../quota/words.ts'
 import { answerDeadlineMs } from './api.ts'
 import { formBody, jsonBody } from './body.ts'
+import type { Homes } from './full-home.ts'
 import { parse } from './input.ts'
 import type { Pages } from './pages.ts'
 import { allows } from '../roles/permissions.ts'
@@ -23,6 +24,7 @@ export interface QuotaRouterOptions {
   readonly quota: Quota
   readonly requests: Requests
   readonly catalogue: Catalogue
+  readonly homes: Homes
   readonly pages: Pages
   readonly log: Log
 }
@@ -52,7 +54,7 @@ export function administratorAt(ctx: Context): Visitor {
   throw new Problem('forbidden', 'This is for administrators, and for tokens of theirs with the scope admin-ui.')
 }
 
-export function quotaApiRouter({ quota, requests, catalogue, log }: Omit<QuotaRouterOptions, 'pages'>): Router {
+export function quotaApiRouter({ quota, requests, catalogue, homes, log }: Omit<QuotaRouterOptions, 'pages'>): Router {
   const router = new Router({ prefix: '/hub/api/v1' })
   router.use(async (ctx, next) => {
     ctx.set('Cache-Control', 'no-store')
@@ -62,7 +64,8 @@ export function quotaApiRouter({ quota, requests, catalogue, log }: Omit<QuotaRo
   router.get('/usage', async (ctx) => {
     const visitor = visitorOf(ctx)
     requireScope(visitor, 'read:servers')
-    ctx.body = { items: await ownUsage(quota, catalogue, visitor, log) }
+    const home = await homes.of(visitor)
+    ctx.body = { items: await ownUsage(quota, catalogue, visitor, log), ...(home === undefined ? {} : { home }) }
   })
 
   router.get('/usage/everyone', async (ctx) => {
@@ -125,7 +128,7 @@ export function quotaApiRouter({ quota, requests, catalogue, log }: Omit<QuotaRo
   return router
 }
 
-export function quotaPagesRouter({ quota, requests, catalogue, pages, log }: QuotaRouterOptions): Router {
+export function quotaPagesRouter({ quota, requests, catalogue, homes, pages, log }: QuotaRouterOptions): Router {
   const router = new Router()
 
   router.get('/hub/usage', async (ctx) => {
@@ -136,14 +139,8 @@ export function quotaPagesRouter({ quota, requests, catalogue, pages, log }: Quo
   router.post('/hub/usage/requests', async (ctx) => {
     const visitor = visitorOf(ctx)
     const { reason, ...wanted } = formBody(ctx)
-    try {
-      await requests.ask(visitor.user, entryOf(wanted), reason, actorOf(visitor))
-    } catch (error) {
-      if (!(error instanceof Problem) || error.status >= 500) throw error
-      await showUsage(ctx, visitor, { ...wanted, reason }, error)
-      ctx.status = error.status
-      return
-    }
+    const ask = () => requests.ask(visitor.user, entryOf(wanted), reason, actorOf(visitor))
+    if (!(await orAgain(ctx, ask, (problem) => showUsage(ctx, visitor, { ...wanted, reason }, problem)))) return
     ctx.status = 303
     ctx.redirect('/hub/usage')
   })
@@ -162,8 +159,12 @@ export function quotaPagesRouter({ quota, requests, catalogue, pages, log }: Quo
     draft: Readonly<Record<string, unknown>>,
     problem?: Problem,
   ): Promise<void> {
-    const [lines, asked] = await Promise.all([ownUsage(quota, catalogue, visitor, log), requests.list(visitor.user.id)])
-    pages.show(ctx, 'usage', { lines, asked, draft, problem, writtenNames })
+    const [lines, asked, home] = await Promise.all([
+      ownUsage(quota, catalogue, visitor, log),
+      requests.list(visitor.user.id),
+      homes.of(visitor),
+    ])
+    pages.show(ctx, 'usage', { lines, asked, home, draft, problem, writtenNames })
   }
 
   router.get('/hub/admin/limits', async (ctx) => {
@@ -174,14 +175,8 @@ export function quotaPagesRouter({ quota, requests, catalogue, pages, log }: Quo
   router.post('/hub/admin/limits', async (ctx) => {
     const visitor = administratorAt(ctx)
     const form = formBody(ctx)
-    try {
-      await quota.add(entryOf(form), actorOf(visitor))
-    } catch (error) {
-      if (!(error instanceof Problem) || error.status >= 500) throw error
-      await showLimits(ctx, form, error)
-      ctx.status = error.status
-      return
-    }
+    const add = () => quota.add(entryOf(form), actorOf(visitor))
+    if (!(await orAgain(ctx, add, (problem) => showLimits(ctx, form, problem)))) return
     ctx.status = 303
     ctx.redirect('/hub/admin/limits')
   })
@@ -199,6 +194,23 @@ export function quotaPagesRouter({ quota, requests, catalogue, pages, log }: Quo
     pages.show(ctx, 'limits', { limits: limits.map(limitView), people, asked, draft, problem, writtenNames })
   }
   return router
+}
+
+/** False: it was refused for what was written, and the form is there again, with the reason. */
+async function orAgain(
+  ctx: Context,
+  work: () => Promise<void>,
+  show: (problem: Problem) => Promise<void>,
+): Promise<boolean> {
+  try {
+    await work()
+    return true
+  } catch (error) {
+    if (!(error instanceof Problem) || error.status >= 500) throw error
+    await show(error)
+    ctx.status = error.status
+    return false
+  }
 }
 
 async function ownUsage(quota: Quota, catalogue: Catalogue, visitor: Visitor, log: Log) {

@@ -75,13 +75,15 @@ const choicesSchema = z.strictObject({
     .transform((text) => text.normalize('NFC').trim())
     .optional(),
   open: path.optional(),
+  /** A terminal that writes nothing to the home by itself. */
+  rescue: z.literal(true).optional(),
 })
 
 /** @throws Problem badRequest, whose sentence names the field at fault and what it may be. */
 export function readChoices(input: unknown): Choices {
   const result = choicesSchema.safeParse(input)
   if (result.success) {
-    const { spawner, options, title, open, notebook, datasets = [], proposals, ...rest } = result.data
+    const { spawner, options, title, open, notebook, rescue, datasets = [], proposals, ...rest } = result.data
     return {
       ...rest,
       proposals: withProposalsOf(datasets, proposals),
@@ -91,6 +93,7 @@ export function readChoices(input: unknown): Choices {
       ...(options === undefined || Object.keys(options).length === 0 ? {} : { options }),
       ...(title === undefined || title === '' ? {} : { title }),
       ...(open === undefined ? {} : { open }),
+      ...(rescue === undefined ? {} : { rescue }),
     }
   }
   const [issue] = result.error.issues

@@ -60,6 +60,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
     const usual = flavourFor(configuration, profile, choices)
     const spawner = await placement.choose(choices, profile)
     const { own, flavour } = withOptions(options.spawners.get(spawner), profile.on[spawner], usual, choices, standing)
+    if (choices.rescue !== undefined && profile.kind !== 'terminal') throw noTerminal(choices.profile)
     requireRoom(configuration.spawners[spawner]?.capacity, flavour)
     const { account, warning } = carryGroups(whole, configuration.mounts, { proposals, datasets })
     const mounts = deriveMounts({
@@ -196,6 +197,11 @@ export function createLaunches(options: LaunchesOptions): Launches {
       }
     },
   }
+}
+
+function noTerminal(profile: string): Problem {
+  const detail = `${profile} is no terminal: only a terminal can leave your home alone.`
+  return new Problem('badRequest', detail, { field: 'rescue' })
 }
 
 /** What is larger than all that there is would wait for ever. @throws Problem launchRefused */

@@ -124,6 +124,7 @@ function variablesOf({ id, hub, user, choices, proposals, datasets, mounts }: Pl
     HUTCH_ENVIRONMENT: id,
     HUTCH_USER: user.name,
     HUTCH_PROFILE: choices.profile,
+    ...(choices.rescue === undefined ? {} : { HUTCH_RESCUE: '1' }),
     HUTCH_PROPOSALS: proposals.map((proposal) => proposal.id).join(','),
     ...(datasets.length === 0 ? {} : { HUTCH_DATASETS: datasets.map((dataset) => dataset.id).join(',') }),
     HUTCH_DATA: proposals.flatMap((proposal) => proposalFolders(proposal, mounts)).join(':'),

@@ -32,6 +32,8 @@ export interface QuotaAdmission {
   longestMs(asker: Asker): number | undefined
   /** How long it may be unused; undefined: for ever. */
   idleMs(asker: Asker): number | undefined
+  /** What a home may hold; undefined: nothing says. */
+  homeBytes(asker: Asker): number | undefined
   /** `made`: what there will be once it is admitted. Its time of request says in which period its hours count. */
   admission(ask: Ask, made: Made, alternatives: readonly Alternative[]): Admitting
 }
@@ -59,6 +61,7 @@ export function createQuotaAdmission({ store, limits, contact, now }: QuotaAdmis
 
   return {
     idleMs: (asker) => timeLimit(asker, limits.known(), 'idleMs', now().getTime())?.most,
+    homeBytes: (asker) => timeLimit(asker, limits.known(), 'homeBytes', now().getTime())?.most,
     longestMs: (asker) => timeLimit(asker, limits.known(), 'lifetimeMs', now().getTime())?.most,
 
     admission: (ask, made, alternatives) => ({

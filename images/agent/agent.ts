@@ -19,6 +19,7 @@ import { createPskServer, listen } from './listen.ts'
 import { fillIn } from './placeholders.ts'
 import { endStragglers } from './processes.ts'
 import { readPackages } from './packages.ts'
+import { prepareRescue, type Rescue } from './rescue.ts'
 import { createReporter, type Reporter } from './reporter.ts'
 import { isSafePrefix } from './route.ts'
 import { serve } from './serve.ts'
@@ -64,6 +65,7 @@ interface Life {
   readonly lines: LastLines
   readonly notices: NoticeKeeper
   readonly jupyterFolder: string
+  readonly rescue: Rescue | undefined
   readonly sessions: Sessions
   readonly site: Site
   readonly server: Server
@@ -91,7 +93,8 @@ function begin({ bootstrap, environment, out, now, locateAsset, jupyterFolder }:
   const say = (line: string): void => void out.write(`hutch-agent: ${line}\n`)
   const home = environment['HOME'] ?? homedir()
   const start = fillIn(bootstrap.application.directory ?? home, { prefix, home })
-  const marked = { ...environment, HUTCH_ENVIRONMENT: id, HUTCH_RUN: run }
+  const rescue = prepareRescue(environment, home)
+  const marked = { ...(rescue?.environment ?? environment), HUTCH_ENVIRONMENT: id, HUTCH_RUN: run }
   const evidence = createEvidence({ id, now })
   const sessions = createSessions({ directory: start, environment: marked, now })
   const notices = createNoticeKeeper({ now })
@@ -101,6 +104,7 @@ function begin({ bootstrap, environment, out, now, locateAsset, jupyterFolder }:
     bootstrap,
     notices,
     jupyterFolder,
+    rescue,
     run,
     home,
     start,
@@ -302,6 +306,7 @@ async function end(life: Life): Promise<void> {
   server.close()
   server.closeAllConnections()
   await life.folder?.remove()
+  await life.rescue?.remove()
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

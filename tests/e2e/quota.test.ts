@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import test from 'ava'
-import { startFakeBackend } from '../support/fakeBackend.ts'
+import { type FakeBackend, startFakeBackend } from '../support/fakeBackend.ts'
 import { fakeSite } from '../support/fakeSite.ts'
 import { runHutch, type RunningHutch } from '../support/hutch.ts'
 import { logInAs, type Scientist } from '../support/scientist.ts'
@@ -15,7 +15,9 @@ import { until as waitUntil } from '../support/until.ts'
 const fakeSpawner = fileURLToPath(new URL('../support/fakeSpawner.ts', import.meta.url))
 const run = promisify(execFile)
 const opened = new AsyncDisposableStack()
-let site: { hutch: RunningHutch; folder: string; file: string; ada: Scientist; marie: Scientist } | undefined
+let site:
+  | { hutch: RunningHutch; folder: string; file: string; ada: Scientist; marie: Scientist; backend: FakeBackend }
+  | undefined
 
 test.before(async (t) => {
   t.timeout(300_000)
@@ -30,6 +32,8 @@ test.before(async (t) => {
     longest: '20h',
     on: { fake: {} },
   }
+  const homeFile = join(folder, 'home')
+  await writeFile(homeFile, '{"usedBytes": 1073741824, "limitBytes": 10737418240}')
   const more = {
     flavours: {
       small: { title: 'Small', cpu: 1, memory: '1GiB', walltime: '8h' },
@@ -38,6 +42,7 @@ test.before(async (t) => {
     },
     profiles: { lab: fake },
     spawners: { fake: { type: fakeSpawner, url: backend.url, capacity: { cpu: 9, memory: '64GiB' } } },
+    homeStorage: { from: 'command', command: ['cat', homeFile], every: '1ms' },
     // The demo has no administrator.
     roles: { chief: { like: 'admin', users: ['marie'] } },
   }
@@ -47,7 +52,7 @@ test.before(async (t) => {
   const passwords = await hutch.passwords()
   const ada = await logInAs(hutch.url, 'ada', passwords['ada'] ?? '')
   const marie = await logInAs(hutch.url, 'marie', passwords['marie'] ?? '')
-  site = { hutch, folder, file: args[1] ?? '', ada, marie }
+  site = { hutch, folder, file: args[1] ?? '', ada, marie, backend }
 })
 
 test.after.always(async (t) => {
@@ -276,6 +281,29 @@ interface Queued {
   readonly position?: number
   readonly startEstimateAt?: string
 }
+
+test.serial('a home is shown; one that is full warns, and offers a terminal that leaves it alone', async (t) => {
+  t.timeout(180_000)
+  const { hutch, folder, ada, backend } = site!
+  const usage = async () => (await ada.api<{ home?: { isFull: boolean } }>('GET', '/usage')).body.home
+  t.like(await usage(), { usedText: '1 GiB', limitText: '10 GiB', isNearlyFull: false, isFull: false })
+  t.regex((await ada.jar.open(`${hutch.url}/hub/usage`)).text, /1 GiB of 10 GiB/)
+  t.notRegex((await ada.jar.open(`${hutch.url}/hub/home`)).text, /Rescue terminal/)
+  await writeFile(join(folder, 'home'), '{"usedBytes": 10737418240, "limitBytes": 10737418240}')
+  t.true((await usage())?.isFull)
+  for (const page of ['home', 'launch']) {
+    t.regex((await ada.jar.open(`${hutch.url}/hub/${page}`)).text, /Your home is full:<\/strong> 10 GiB of 10 GiB/)
+  }
+  const headers = { origin: hutch.url, 'sec-fetch-site': 'same-origin' }
+  const launched = await ada.jar.open(`${hutch.url}/hub/rescue`, { method: 'POST', form: {}, headers })
+  const id = /\/hub\/environments\/([a-z0-9]+)/.exec(launched.url)?.[1] ?? ''
+  const made = () => backend.state().environments[id]
+  await waitUntil('it is there', () => made() !== undefined, { timeoutMs: 60_000 })
+  t.is(made()?.variables['HUTCH_RESCUE'], '1')
+  await ada.api('POST', `/environments/${id}/stop`)
+  await rm(join(folder, 'home'))
+  t.is(await usage(), undefined, 'nobody can tell')
+})
 
 test.serial('a full backend has a fair queue, which a restart leaves as it was and a cancel leaves', async (t) => {
   t.timeout(180_000)

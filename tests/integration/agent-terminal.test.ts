@@ -1,6 +1,7 @@
 /** The web terminal over its WebSocket, as the page speaks it. */
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,6 +10,7 @@ import test from 'ava'
 import type { WebSocket } from 'ws'
 import { readProcesses } from '../../images/agent/processes.ts'
 import { openingWebSocket, startAgent, type RunningAgent } from '../support/agent.ts'
+import { temporaryFolder } from '../support/temporary.ts'
 import { until } from '../support/until.ts'
 
 interface Terminal {
@@ -343,3 +345,21 @@ async function pidIn(agent: RunningAgent, command: string): Promise<number> {
   const [, pid = ''] = /<(\d+)>/.exec(await terminal.see(/pid <\d+>/)) ?? []
   return Number(pid)
 }
+
+test('a rescue terminal writes nothing to the home by itself, and leaves nothing behind', async (t) => {
+  const home = await temporaryFolder(t)
+  const agent = await startAgent(t, { env: { ...bash, HUTCH_RESCUE: '1', HOME: home } })
+  await agent.untilReady()
+  const terminal = await openTerminal(agent)
+  await terminal.see(/Your home is \S+, where you are now/)
+  terminal.type('echo "is $HUTCH_HOME $PWD $HOME."; touch ~/x; stat -c "mode %a." ~\n')
+  await terminal.see(/mode 700\./)
+  const [, real, here, other = ''] = /is (\S+) (\S+) (\S+)\./.exec(await terminal.see(/is \/\S+ \S+ \S+\./)) ?? []
+  t.is(real, home)
+  t.is(here, agent.folder)
+  t.regex(other, /hutch-home-/)
+  t.true(existsSync(join(other, 'x')))
+  t.deepEqual(await readdir(home), [])
+  await agent.stop()
+  t.false(existsSync(other))
+})

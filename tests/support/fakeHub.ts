@@ -26,6 +26,7 @@ import type {
   User,
   Visitor,
 } from '../../hub/domain/services.ts'
+import type { HomeUse } from '../../hub/accounts/home-storage.ts'
 import type { AgentReport } from '../../images/agent/bootstrap.ts'
 import { everybody, rememberedAudit, type RememberedAudit } from './audit.ts'
 import { type EnvironmentId, isEnvironmentId, type Log } from '../../spawners/spawner.ts'
@@ -42,6 +43,8 @@ export interface FakeHub {
   readonly datasets: Dataset[]
   readonly lines: { level: string; fields: Record<string, unknown>; message: string }[]
   readonly notices: string[]
+  /** How full everybody's home is. */
+  readonly home: { use: HomeUse | undefined }
   /** Logins that were ended, in order. */
   readonly revoked: string[]
   readonly tokens: Map<string, { user: string; scopes: readonly string[] }>
@@ -80,6 +83,7 @@ export async function fakeHub(
     datasets: [...fakeDatasets],
     lines: [] as FakeHub['lines'],
     notices: [] as string[],
+    home: { use: undefined } as FakeHub['home'],
     revoked: [] as string[],
     tokens: new Map<string, { user: string; scopes: readonly string[] }>(),
     failing: {} as FakeHub['failing'],
@@ -99,6 +103,7 @@ export async function fakeHub(
     operations: [],
     ...sharing,
     quota: fakeQuota(),
+    homeStorage: { of: () => Promise.resolve(hub.home.use) },
     requests: fakeRequests(),
     records: Object.assign(() => Promise.resolve([]), { packages: () => Promise.resolve(undefined) }),
     admissionKey: hub.admissionKey,

@@ -10,13 +10,20 @@ export interface FakeProfile {
   readonly print?: number | undefined
 }
 
+interface FakeEnvironment {
+  readonly hub: string
+  readonly owner: string
+  readonly variables: Readonly<Record<string, string>>
+  readonly observation: Observation
+}
+
 export interface FakeState {
   /** How often each was asked for, by environment id. */
   readonly ensured: Readonly<Record<string, number>>
   readonly removed: Readonly<Record<string, number>>
   readonly observed: number
   /** What exists, by id. */
-  readonly environments: Readonly<Record<string, Readonly<{ hub: string; owner: string; observation: Observation }>>>
+  readonly environments: Readonly<Record<string, FakeEnvironment>>
 }
 
 export interface Room {
@@ -99,7 +106,10 @@ export function createRooms(now: () => number): Rooms {
       removed,
       observed,
       environments: Object.fromEntries(
-        [...rooms].map(([id, room]) => [id, { hub: room.hub, owner: room.spec.owner, observation: seen(room, now()) }]),
+        [...rooms].map(([id, room]) => {
+          const { owner, variables } = room.spec
+          return [id, { hub: room.hub, owner, variables, observation: seen(room, now()) }]
+        }),
       ),
     }),
   }

@@ -22,6 +22,7 @@ export function fakeQuota(): Quota {
   return {
     longestMs: () => undefined,
     idleMs: () => undefined,
+    homeBytes: () => undefined,
     admission: () => ({ together: () => false, admit: () => undefined }),
     usage: { of: nothing, everyone: nothing, obstacles: noUsage.obstacles },
     list: nothing,

@@ -22,6 +22,26 @@ const accountsPlugin = (name: string, options: string): string =>
   `${base}accounts: { source: plugin, plugin: { package: "${name.replace('./', `${project}/`)}", options: ${options} } }`
 
 const rows: readonly (readonly [title: string, text: string, expected: RegExp])[] = [
+  [
+    'homes, and no program',
+    `${base}homeStorage: { from: command }`,
+    /homeStorage\.command: is missing; write the program/,
+  ],
+  [
+    'a program for nothing',
+    `${base}homeStorage: { command: [du] }`,
+    /homeStorage\.command: is for `from: command` alone$/,
+  ],
+  [
+    'a rescue that is not there',
+    `${base}homeStorage: { rescue: lob }`,
+    /rescue: there is no profile "lob"; did you mean lab/,
+  ],
+  [
+    'a capacity without memory',
+    base.replace('type: local', 'type: local, capacity: { cpu: 4 }'),
+    /spawners\.here\.capacity\.memory: is missing/,
+  ],
   ['an unknown key', `${base}hubs: {}`, /^hutch\.yaml:5:1 {2}hubs: there is no such field; did you mean hub\?$/],
   [
     'an unknown key deep down',
