@@ -3,12 +3,12 @@ import { resolve } from 'node:path'
 import type { Configuration, Directory } from './schema.ts'
 
 type WithPaths = Partial<
-  Pick<Configuration, 'state' | 'database' | 'login' | 'accounts' | 'catalogue' | 'services' | 'proxy'>
+  Pick<Configuration, 'state' | 'database' | 'login' | 'accounts' | 'catalogue' | 'archive' | 'services' | 'proxy'>
 >
 
 /** The same, with every path of a file or folder of the hub's own absolute. */
 export function absolutePaths<T extends WithPaths>(configuration: T, folder: string): T {
-  const { state, database, login, accounts, catalogue, services, proxy } = configuration
+  const { state, database, login, accounts, catalogue, archive, services, proxy } = configuration
   const absolute: WithPaths = {}
   if (state !== undefined) absolute.state = resolve(folder, state)
   if (database?.type === 'postgresql') {
@@ -40,6 +40,12 @@ export function absolutePaths<T extends WithPaths>(configuration: T, folder: str
     absolute.catalogue = { ...catalogue, reader: absoluteReader(catalogue.reader, folder) }
   if (catalogue?.type === 'icat' && catalogue.reader !== undefined)
     absolute.catalogue = { ...catalogue, reader: absoluteReader(catalogue.reader, folder) }
+  if (archive?.hook !== undefined) {
+    absolute.archive = {
+      ...archive,
+      hook: { ...archive.hook, ...optional('tokenFile', archive.hook.tokenFile, folder) },
+    }
+  }
   if (services !== undefined) {
     absolute.services = Object.fromEntries(
       Object.entries(services).map(([name, service]) => [

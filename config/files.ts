@@ -6,7 +6,7 @@ import { readSecretFile, SecretFileError } from './secret.ts'
 
 /** Paths in the draft are absolute already. */
 export async function checkFiles(draft: Draft): Promise<Finding[]> {
-  const { database, login, accounts, catalogue, services, proxy } = draft
+  const { database, login, accounts, catalogue, archive, services, proxy } = draft
   const checks: Promise<Finding[]>[] = []
   const secret = (path: Path, file: string | undefined) => {
     if (file !== undefined) checks.push(secretFinding(path, file))
@@ -34,6 +34,7 @@ export async function checkFiles(draft: Draft): Promise<Finding[]> {
   if (catalogue?.type === 'http') secret(['catalogue', 'tokenFile'], catalogue.tokenFile)
   if (catalogue?.type === 'scicat' || catalogue?.type === 'icat')
     secret(['catalogue', 'reader', 'passwordFile'], catalogue.reader?.passwordFile)
+  secret(['archive', 'hook', 'tokenFile'], archive?.hook?.tokenFile)
   readable(['proxy', 'tls', 'certificateFile'], proxy?.tls?.certificateFile)
   secret(['proxy', 'tls', 'keyFile'], proxy?.tls?.keyFile)
   return (await Promise.all(checks)).flat()

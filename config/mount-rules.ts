@@ -1,7 +1,7 @@
 /** The mount rules as written: known placeholders, absolute paths, sources beneath their roots. */
 import { posix } from 'node:path'
 import type { Finding, Path } from './mistake.ts'
-import type { MountRule } from './schema.ts'
+import type { Configuration, MountRule } from './schema.ts'
 import { either } from './text.ts'
 import { unknownName } from './words.ts'
 
@@ -53,13 +53,38 @@ function ruleFindings(rule: MountRule, path: Path): Finding[] {
     ...roots,
     ...(roots.length === 0 ? beneathFindings({ ...rule, source: withoutFolder(rule.source) }, source) : []),
     ...datasetFindings(rule, path),
+    ...securityFindings(rule, path),
     ...(rule.for === 'proposal' && !rule.target.includes('{proposal}')
       ? [{ path: target, message: 'must contain {proposal}: two chosen proposals would be mounted over each other' }]
       : []),
   ]
 }
 
-function datasetFindings({ for: once, target, wholeOnly }: MountRule, path: Path): Finding[] {
+function securityFindings({ source, security }: MountRule, path: Path): Finding[] {
+  const isExport = splitServer(withoutFolder(source)).server !== undefined
+  if (security === 'sys' || isExport) return []
+  return [{ path: [...path, 'security'], message: 'is of exports; write server:/path, or take it out' }]
+}
+
+/** Where restored data are shown and where they may lie, as mounts are. */
+export function archiveFindings(archive: Configuration['archive']): Finding[] {
+  if (archive === undefined) return []
+  const target = ['archive', 'target']
+  return [
+    ...archive.roots.flatMap((root, index) => {
+      const problem = rootProblem(root)
+      return problem === undefined ? [] : [{ path: ['archive', 'roots', index], message: problem }]
+    }),
+    ...placeholderFindings(archive.target, 'dataset', target),
+    ...pathFindings(archive.target, target),
+    ...datasetFindings({ for: 'dataset', wholeOnly: false, target: archive.target }, ['archive']),
+  ]
+}
+
+function datasetFindings(
+  { for: once, target, wholeOnly }: Pick<MountRule, 'for' | 'target' | 'wholeOnly'>,
+  path: Path,
+): Finding[] {
   if (once !== 'proposal' && wholeOnly) {
     return [{ path: [...path, 'wholeOnly'], message: 'is for rules with for: proposal; take it out' }]
   }

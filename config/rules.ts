@@ -4,7 +4,7 @@ import type { Draft } from './draft.ts'
 import type { Finding } from './mistake.ts'
 import { accountMistakes } from './account-rules.ts'
 import { loginMistakes, mailMistakes } from './login-rules.ts'
-import { mountFindings } from './mount-rules.ts'
+import { archiveFindings, mountFindings } from './mount-rules.ts'
 import { offerMistakes } from './offer-rules.ts'
 import { roleMistakes } from './role-rules.ts'
 import { publicAddressFindings, isLoopbackHost, isLoopbackUrl, listensBeyondLoopback } from './addresses.ts'
@@ -28,6 +28,7 @@ export function checkRules(draft: Draft): Found {
       ...sandboxMistakes(draft),
       ...mountFindings(draft.mounts ?? []),
       ...homeStorageMistakes(draft),
+      ...archiveFindings(draft.archive),
       ...offerMistakes(draft),
       ...trustedProxyMistakes(draft),
       ...roleMistakes(draft),
@@ -96,7 +97,12 @@ function accessMistakes({ access }: Draft): Finding[] {
 }
 
 /** Whoever sits between could read the secrets, and say whose data are whose. */
-function catalogueMistakes({ catalogue, accounts, login }: Draft): Finding[] {
+function catalogueMistakes({ catalogue, accounts, login, archive }: Draft): Finding[] {
+  const hook = archive?.hook?.url
+  if (hook !== undefined && new URL(hook).protocol !== 'https:' && !isLoopbackUrl(new URL(hook))) {
+    const message = 'must begin with https://: whoever sits between could say which folder is whose'
+    return [{ path: ['archive', 'hook', 'url'], message }]
+  }
   if (catalogue === undefined || !('url' in catalogue)) return []
   if (catalogue.type === 'icat' && catalogue.reader === undefined && catalogue.own === undefined) {
     const message = "is missing; say who asks: reader, or own where ICAT trusts the login's provider"

@@ -474,6 +474,12 @@ const mountRule = z.strictObject({
     .min(1)
     .describe('The source must lie beneath one of these after placeholders are filled in.'),
   readOnly: z.boolean().default(true).describe('Whether the environment may only read there.'),
+  security: z
+    .enum(['sys', 'krb5'])
+    .default('sys')
+    .describe(
+      "Of an export (server:/path). sys: the client says who asks. krb5: the server wants the user's Kerberos ticket, which this release can't supply; launches are refused, saying so.",
+    ),
   for: z
     .enum(['proposal', 'dataset', 'user'])
     .default('proposal')
@@ -499,6 +505,39 @@ const mountRule = z.strictObject({
     .optional()
     .describe('The name of the group that these data belong to, such as p{proposal}; the same placeholders.'),
 })
+
+const archive = z
+  .strictObject({
+    hook: z
+      .strictObject({
+        url: catalogueUrl.describe('Its address; see config/archive-api.md.'),
+        tokenFile: secretFile
+          .optional()
+          .describe(
+            'Path of a file (chmod 600) that holds the token which the hub sends as bearer. Absent: it sends none.',
+          ),
+        timeout: duration.prefault('5s').describe('How long it may take to answer, with up to two repetitions.'),
+      })
+      .optional()
+      .describe("The facility's service that brings archived data back. Absent: people are told whom to ask."),
+    roots: z
+      .array(z.string())
+      .min(1)
+      .describe('Restored data lie in folders beneath one of these (host paths or server:/path); no other is mounted.'),
+    picks: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether people may say themselves which folder beneath the roots their data were restored to. Links are refused where it is mounted; what they can read there stays what their account may.',
+      ),
+    target: z
+      .string()
+      .default('/restored/{proposal}/{dataset}')
+      .describe('Where the environment sees them; placeholders as in mounts with for: dataset.'),
+    readOnly: z.boolean().default(true).describe('Whether the environment may only read there.'),
+  })
+  .optional()
+  .describe('Datasets that lie in an archive, and how they come back. Absent: they can not be launched with.')
 
 const flavour = z.strictObject({
   title: z.string().describe('What the launch page calls it.'),
@@ -998,6 +1037,7 @@ export const configurationSchema = z.strictObject({
     .max(100)
     .default([])
     .describe('Which directories an environment sees: the only way that anything is mounted.'),
+  archive,
   flavours: z.record(name, flavour).describe('Sizes of environments, by a short name.'),
   profiles: z.record(name, profile).describe('What users pick on the launch page, by a short name.'),
   offers: z

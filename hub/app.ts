@@ -5,6 +5,7 @@ import Koa, { type Middleware } from 'koa'
 import type { Registry } from 'prom-client'
 import type { Configuration } from '../config/schema.ts'
 import type { HomeStorage } from './accounts/home-storage.ts'
+import type { Archive } from './archive/index.ts'
 import type { Audit } from './audit/index.ts'
 import type { Log } from '../spawners/spawner.ts'
 import type { Catalogue, Environments, Launches, Visitor } from './domain/services.ts'
@@ -73,6 +74,7 @@ export interface AppOptions {
   readonly records: ReadRecords
   readonly homeStorage: HomeStorage
   readonly catalogue: Catalogue
+  readonly archive: Archive
   readonly audit: Pick<Audit, 'write' | 'note'>
   readonly sharing: Sharing
   readonly grantees: Grantees
@@ -166,7 +168,7 @@ export function createApp(options: AppOptions): Koa {
     rescueRouter({ configuration, launches }),
     timeRouter({ environments, own, launches, pages, originOf, now }),
     launchRouter({ configuration, own, launches, catalogue, homes, pages, notices, log }),
-    proposalRouter({ configuration, catalogue, pages, log }),
+    proposalRouter({ configuration, catalogue, archive: options.archive, audit, pages, log }),
     waitingRouter({ configuration, publicUrl, environments, own, launches, pages }),
     tokensRouter({ tokens: identity.tokens, audit, pages, now }),
     jupyterHubPages({ pages, environments }),

@@ -9,11 +9,13 @@ import type { Configuration } from '../config/schema.ts'
 import { readSecretFile } from '../config/secret.ts'
 import { environmentId } from '../spawners/common/environmentId.ts'
 import type { Log } from '../spawners/spawner.ts'
+import { createArchive } from './archive/index.ts'
 import { type Audit, createAudit } from './audit/index.ts'
 import { createHomeStorage } from './accounts/home-storage.ts'
 import { createAccounts } from './accounts/index.ts'
 import { createSeenAccounts } from './accounts/seen.ts'
 import { createApp } from './app.ts'
+import { createAsk } from './catalogue/ask.ts'
 import { createCatalogue } from './catalogue/index.ts'
 import { instrumentsOf } from './catalogue/instruments.ts'
 import type { User } from './domain/services.ts'
@@ -232,8 +234,15 @@ async function makeRooms(
     }),
     holder: randomUUID(),
   })
+  const archive = createArchive({
+    configuration: configuration.archive,
+    ask: createAsk({ fetch, deadlineMs: configuration.archive?.hook?.timeout ?? 0 }),
+    contact: configuration.hub.contact,
+    log,
+  })
   const launches = createLaunches({
     ...shared,
+    archive,
     authorisation: identity.authorisation,
     spawners,
     catalogue,
@@ -264,6 +273,7 @@ async function makeRooms(
   })
   const app = createApp({
     ...shared,
+    archive,
     identity,
     launches,
     quota,

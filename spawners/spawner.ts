@@ -80,6 +80,11 @@ export interface Mount {
   readonly source: Readonly<{ kind: 'host'; path: string }> | Readonly<{ kind: 'nfs'; server: string; path: string }>
   readonly target: string
   readonly readOnly: boolean
+  /**
+   * Somebody chose the path: its source must be the folder itself, beneath this one (on the same server), with no link
+   * on the way. Only spawners with `heedsBeneath` are given such mounts.
+   */
+  readonly beneath?: string
 }
 
 /** What the agent starts. `terminal` starts nothing: the agent's own web terminal is the application. */
@@ -162,6 +167,8 @@ export interface Spawner<Profile = unknown> {
   check?(signal: AbortSignal): Promise<Health>
   /** ms since a backend that is followed was last heard of: a metric. Undefined: never yet. */
   watchAgeMs?(): number | undefined
+  /** It looks at Mount.beneath, or mounts with no more rights than the account has. */
+  readonly heedsBeneath?: boolean
   /** How long after an accepted action an observation may still miss it. Default 0. */
   readonly visibilityLagMs?: number
   /** For the curious, on the environment's page: what there is of it in the backend's own words. Pure. */

@@ -34,6 +34,8 @@ export interface Choices {
   readonly proposals: readonly string[]
   /** Of proposals that were not chosen whole: the datasets that were, as hub/domain/dataset-id.ts writes them. */
   readonly datasets?: readonly string[]
+  /** Where archived datasets were restored to, as their reader says: dataset → folder. */
+  readonly folders?: Readonly<Record<string, string>>
   readonly title?: string
   /** A path below the prefix's file browser to open first, e.g. a notebook. */
   readonly open?: string

@@ -21,6 +21,7 @@ const problems = {
   loginFailed: { status: 403, title: 'The login did not succeed' },
   providerUnreachable: { status: 502, title: 'The login service does not answer' },
   catalogueUnreachable: { status: 503, title: 'The catalogue does not answer' },
+  archiveUnreachable: { status: 503, title: 'The archive does not answer' },
   backendUnreachable: { status: 503, title: 'The computing service does not answer' },
   storeUnavailable: { status: 503, title: 'The hub can not reach its records' },
   internal: { status: 500, title: 'Something went wrong on our side' },

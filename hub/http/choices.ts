@@ -22,6 +22,7 @@ export function choicesOfForm(form: Readonly<Record<string, unknown>>): Choices 
     ...(spawner ? { spawner } : {}),
     ...optionsOf(form, profile),
     ...(datasets.length === 0 ? {} : { datasets }),
+    ...foldersOf(form, datasets),
     ...(title ? { title } : {}),
     ...(open ? { open } : {}),
     ...(notebook ? { notebook } : {}),
@@ -39,6 +40,7 @@ export function draftOfForm(form: Readonly<Record<string, unknown>>): Partial<Ch
   return {
     proposals: [...new Set(proposals)].slice(0, 50).filter((id) => id.length <= 128),
     ...(datasets.length === 0 ? {} : { datasets }),
+    ...foldersOf(form, datasets),
     ...(profile ? { profile } : {}),
     ...(flavour ? { flavour: flavour.slice(0, 64) } : {}),
     ...(spawner ? { spawner: spawner.slice(0, 64) } : {}),
@@ -56,6 +58,15 @@ function datasetsOf(form: Readonly<Record<string, unknown>>): string[] {
     proposal === undefined || id.startsWith(`${proposal}/`) ? id : `${proposal}/${id}`,
   )
   return [...new Set([...all(form['datasets']), ...linked])].slice(0, 100).filter((id) => id.length <= 400)
+}
+
+/** Fields such as folder:20260042/scan-1, of datasets that are chosen; what is empty says nothing. */
+function foldersOf(form: Readonly<Record<string, unknown>>, datasets: readonly string[]): Pick<Choices, 'folders'> {
+  const given = datasets.flatMap((dataset) => {
+    const text = first(form[`folder:${dataset}`])?.trim()
+    return text ? [[dataset, text.slice(0, 1_025)] as const] : []
+  })
+  return given.length === 0 ? {} : { folders: Object.fromEntries(given) }
 }
 
 /** Fields such as `option:lab:partition`; where the form is drawn again, what is too long is left out. */

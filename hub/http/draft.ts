@@ -51,7 +51,7 @@ function refusalOf(field: 'notebook' | 'open', text: string): string | undefined
 
 /** As the fields of a form, for the way to another page and back; `without`: those that this page has itself. */
 export function draftFields(
-  { proposals = [], datasets = [], options = {}, ...rest }: Partial<Choices>,
+  { proposals = [], datasets = [], folders = {}, options = {}, ...rest }: Partial<Choices>,
   without: readonly string[] = [],
 ): readonly (readonly [name: string, value: string])[] {
   const { profile, flavour, spawner, title, open, notebook } = rest
@@ -61,5 +61,8 @@ export function draftFields(
     ...Object.entries(options).map(([name, value]) => [`option:${profile ?? ''}:${name}`, value] as const),
     ...proposals.map((id) => ['proposals', id] as const),
     ...datasets.filter((text) => !without.includes(text)).map((text) => ['datasets', text] as const),
+    ...Object.entries(folders)
+      .filter(([dataset]) => !without.includes(dataset))
+      .map(([dataset, folder]) => [`folder:${dataset}`, folder] as const),
   ]
 }

@@ -60,6 +60,8 @@ export const findSchema = z.object({
   limit: z.coerce.number().int().min(1).max(100).default(20),
 })
 
+export const restoreSchema = z.object({ restore: z.string().max(255) })
+
 /** With which proposals: may come many times in an address. */
 export const offersSchema = z.object({
   proposals: z

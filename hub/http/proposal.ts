@@ -2,6 +2,9 @@
 import { Router } from '@koa/router'
 import type { Configuration } from '../../config/schema.ts'
 import type { Log } from '../../spawners/spawner.ts'
+import type { Archive, ArchiveState } from '../archive/index.ts'
+import { actorOf } from '../audit/entry.ts'
+import type { Audit } from '../audit/index.ts'
 import { notOpen } from '../catalogue/not-open.ts'
 import { datasetReference } from '../domain/dataset-id.ts'
 import { Problem } from '../domain/problem.ts'
@@ -9,21 +12,24 @@ import type { Catalogue, CataloguePage, Dataset, PageRequest, User } from '../do
 import { answerDeadlineMs } from './api.ts'
 import { draftOfForm } from './choices.ts'
 import { draftFields } from './draft.ts'
-import { findSchema, parse } from './input.ts'
+import { formBody } from './body.ts'
+import { findSchema, parse, restoreSchema } from './input.ts'
 import type { Pages } from './pages.ts'
 import { visitorOf } from './visitor.ts'
 
 export interface ProposalOptions {
-  readonly configuration: Pick<Configuration, 'mounts'>
+  readonly configuration: Pick<Configuration, 'mounts' | 'archive'>
   readonly catalogue: Catalogue
+  readonly archive: Archive
+  readonly audit: Pick<Audit, 'write'>
   readonly pages: Pages
   readonly log: Log
 }
 
-export function proposalRouter({ configuration, catalogue, pages, log }: ProposalOptions): Router {
+export function proposalRouter({ configuration, catalogue, archive, audit, pages, log }: ProposalOptions): Router {
   const router = new Router()
   // Without a rule for them, one that is chosen would change nothing.
-  const choosable = hasDatasetRules(configuration)
+  const choosable = hasDatasetRules(configuration) || configuration.archive !== undefined
 
   async function datasetsOf(user: User, proposal: string, request: PageRequest): Promise<Listed> {
     try {
@@ -36,18 +42,33 @@ export function proposalRouter({ configuration, catalogue, pages, log }: Proposa
     }
   }
 
+  /** What the archive does not tell is shown as archived, and why it is not known. */
+  async function statesOf(user: User, archived: readonly Dataset[]) {
+    try {
+      return { states: await archive.states(user, archived, AbortSignal.timeout(answerDeadlineMs)) }
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      return { states: new Map<string, ArchiveState>(), archiveSays: error.detail }
+    }
+  }
+
   router.get('/hub/proposals/:id', async (ctx) => {
     const { user } = visitorOf(ctx)
     const id = ctx.params['id'] ?? ''
     const { find = '', offset, limit } = parse(findSchema, ctx.query)
     const [proposal] = await catalogue.entitled(user, [id], AbortSignal.timeout(answerDeadlineMs))
     if (proposal === undefined) throw notOpen(id)
-    const datasets = await datasetsOf(user, id, { ...(find ? { search: find } : {}), offset, limit })
     const draft = draftOfForm(ctx.query)
-    const shown = datasets.items.map((each) => ({
-      ...each,
-      reference: datasetReference({ proposal: id, dataset: each.id }),
-    }))
+    const datasets = await datasetsOf(user, id, { ...(find ? { search: find } : {}), offset, limit })
+    const { states, archiveSays } = await statesOf(
+      user,
+      datasets.items.filter((each) => each.archived),
+    )
+    const shown = datasets.items.map((each) => {
+      const reference = datasetReference({ proposal: id, dataset: each.id })
+      const state = each.archived ? (states.get(each.id) ?? { is: 'archived' }) : undefined
+      return { ...each, reference, state, folder: draft.folders?.[reference] ?? '' }
+    })
     const proposals = [...new Set([...(draft.proposals ?? []), id])]
     pages.show(ctx, 'proposal', {
       proposal,
@@ -62,7 +83,26 @@ export function proposalRouter({ configuration, catalogue, pages, log }: Proposa
       offset,
       limit,
       choosable,
+      archiveSays,
+      canAsk: archive.canAsk,
+      canPick: archive.canPick,
     })
+  })
+  /** The button of a dataset that lies in the archive; the form comes back as it was. */
+  router.post('/hub/proposals/:id/restore', async (ctx) => {
+    const visitor = visitorOf(ctx)
+    const id = ctx.params['id'] ?? ''
+    const form = formBody(ctx)
+    const { restore } = parse(restoreSchema, form)
+    const signal = AbortSignal.timeout(answerDeadlineMs)
+    const [dataset] = await catalogue.datasetsOf(visitor.user, id, [restore], signal)
+    if (dataset === undefined) throw new Problem('notFound', 'There is no such dataset in this proposal.')
+    await archive.request(visitor.user, dataset, signal)
+    await audit.write({ ...actorOf(visitor), did: 'dataset.requested', what: `${id}/${dataset.id}` })
+    const { find, offset } = parse(findSchema, form)
+    const fields = [...draftFields(draftOfForm(form)), ...(find ? [['find', find]] : []), ['offset', String(offset)]]
+    ctx.status = 303
+    ctx.redirect(`/hub/proposals/${encodeURIComponent(id)}?${new URLSearchParams(fields as [string, string][])}`)
   })
   return router
 }

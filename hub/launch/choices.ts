@@ -5,7 +5,7 @@ import type { Choices } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
 import { readDatasetReference } from '../domain/dataset-id.ts'
 import { proposalIdPattern } from '../domain/proposal-id.ts'
-import { isPlainPath } from './paths.ts'
+import { isPlainPath, parseSource } from './paths.ts'
 
 const mostProposals = 50
 const mostDatasets = 100
@@ -47,6 +47,12 @@ const notebookSchema = z
     "must be a path below the proposal's folder, without '..' and empty parts",
   )
 
+const folder = z
+  .string('must be text')
+  .max(1_024, 'must have at most 1024 characters')
+  .refine((text) => !unprintable.test(text), 'must be printable text on one line')
+  .refine((text) => parseSource(text) !== undefined, 'must be an absolute path, or server:/path')
+
 const choicesSchema = z.strictObject({
   profile: name,
   flavour: name,
@@ -67,6 +73,10 @@ const choicesSchema = z.strictObject({
     .max(mostDatasets, `must have at most ${mostDatasets} datasets`)
     .transform((ids) => [...new Set(ids)])
     .optional(),
+  folders: z
+    .record(dataset, folder)
+    .refine((folders) => Object.keys(folders).length <= mostDatasets, `must be at most ${mostDatasets}`)
+    .optional(),
   notebook: notebookSchema.optional(),
   title: z
     .string('must be text')
@@ -83,11 +93,23 @@ const choicesSchema = z.strictObject({
 export function readChoices(input: unknown): Choices {
   const result = choicesSchema.safeParse(input)
   if (result.success) {
-    const { spawner, options, title, open, notebook, rescue, datasets = [], proposals, ...rest } = result.data
+    const {
+      spawner,
+      options,
+      title,
+      open,
+      notebook,
+      rescue,
+      datasets = [],
+      folders = {},
+      proposals,
+      ...rest
+    } = result.data
     return {
       ...rest,
       proposals: withProposalsOf(datasets, proposals),
       ...(datasets.length === 0 ? {} : { datasets }),
+      ...(Object.keys(folders).length === 0 ? {} : { folders }),
       ...(notebook === undefined ? {} : { notebook }),
       ...(spawner === undefined ? {} : { spawner }),
       ...(options === undefined || Object.keys(options).length === 0 ? {} : { options }),

@@ -3,6 +3,7 @@ import type { Configuration, FlavourConfiguration, SpawnerConfiguration } from '
 import type { EnvironmentId } from '../../spawners/spawner.ts'
 import { actorOf, type AuditEntry } from '../audit/entry.ts'
 import type { Audit } from '../audit/index.ts'
+import type { Archive } from '../archive/index.ts'
 import { homeSource } from '../accounts/homes.ts'
 import type { Authorisation } from '../identity/authorisation.ts'
 import type { Choices, Environment } from '../domain/environment.ts'
@@ -17,6 +18,7 @@ import { environmentOrigin } from '../web/environment-url.ts'
 import { formatBytes, formatCores } from '../web/format.ts'
 import { checkServer, readChoices } from './choices.ts'
 import { chosenData } from './chosen-data.ts'
+import { notRestorable, restoredPlaces } from './restored.ts'
 import { carryGroups } from './groups.ts'
 import { createExtending } from './extend.ts'
 import { deriveMounts } from './mounts.ts'
@@ -31,6 +33,7 @@ export interface LaunchesOptions extends PlacementOptions {
   readonly configuration: Configuration
   readonly environments: Pick<Environments, 'launch' | 'extend'>
   readonly catalogue: Pick<Catalogue, 'entitled' | 'datasetsOf'>
+  readonly archive: Pick<Archive, 'place'>
   readonly accounts: Accounts
   readonly authorisation: Pick<Authorisation, 'require'>
   readonly audit: Pick<Audit, 'write' | 'note'>
@@ -62,6 +65,8 @@ export function createLaunches(options: LaunchesOptions): Launches {
     const { own, flavour } = withOptions(options.spawners.get(spawner), profile.on[spawner], usual, choices, standing)
     if (choices.rescue !== undefined && profile.kind !== 'terminal') throw noTerminal(choices.profile)
     requireRoom(configuration.spawners[spawner]?.capacity, flavour)
+    const restored = await restoredPlaces(options.archive, user, datasets, choices.folders, signal)
+    if (restored.size > 0 && options.spawners.get(spawner)?.spawner.heedsBeneath !== true) throw notRestorable(spawner)
     const { account, warning } = carryGroups(whole, configuration.mounts, { proposals, datasets })
     const mounts = deriveMounts({
       rules: configuration.mounts,
@@ -69,6 +74,8 @@ export function createLaunches(options: LaunchesOptions): Launches {
       homeSource: homeSource(configuration.accounts.source, configuration.state, account),
       proposals,
       datasets,
+      restored,
+      archive: configuration.archive,
       stateFolder: configuration.state,
     })
     const asker = askerOf(visitor, proposals)

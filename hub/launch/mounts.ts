@@ -4,9 +4,10 @@
  */
 import { posix } from 'node:path'
 import { mountPlaceholders } from '../../config/mount-rules.ts'
-import type { MountRule } from '../../config/schema.ts'
+import type { Configuration, MountRule } from '../../config/schema.ts'
 import { checkMounts, isWithin } from '../../spawners/common/checkMounts.ts'
 import type { Account, Mount } from '../../spawners/spawner.ts'
+import type { RestoredPlace } from '../archive/index.ts'
 import { Problem } from '../domain/problem.ts'
 import { refusingAsProblem } from '../domain/refusal.ts'
 import type { Dataset, Proposal } from '../domain/services.ts'
@@ -20,6 +21,9 @@ export interface MountRequest {
   readonly proposals: readonly Proposal[]
   /** Those that were chosen of proposals which are not wanted whole. */
   readonly datasets: readonly Dataset[]
+  /** Where archived ones of those were restored to, by their ids: mounted as `archive` says, and not by rules. */
+  readonly restored?: ReadonlyMap<string, RestoredPlace>
+  readonly archive?: Pick<NonNullable<Configuration['archive']>, 'target' | 'readOnly'> | undefined
   /** The hub's own state, absolute: never shown, but for the homes and demo proposals in it. */
   readonly stateFolder: string
 }
@@ -40,8 +44,12 @@ const mostMounts = 256
 export function deriveMounts(request: MountRequest): readonly DerivedMount[] {
   const derived = [homeOf(request)]
   for (const rule of request.rules) {
-    for (const subject of subjectsOf(rule, request)) derived.push(derive(rule, subject, request))
+    for (const subject of subjectsOf(rule, request)) {
+      if (subject.dataset === undefined || !request.restored?.has(subject.dataset.id))
+        derived.push(derive(rule, subject, request))
+    }
   }
+  derived.push(...restoredMounts(request))
   if (derived.length > mostMounts) {
     throw refused(`These proposals need ${derived.length} directories; at most ${mostMounts} can be there at once.`)
   }
@@ -55,6 +63,26 @@ function homeOf({ account, homeSource, stateFolder }: MountRequest): DerivedMoun
     throw refused(`The home directory of ${account.name} (${homeSource}) can't be used: it holds files of the hub.`)
   }
   return { mount: { name: 'home', source, target: account.home, readOnly: false } }
+}
+
+function restoredMounts({
+  datasets,
+  proposals,
+  restored,
+  archive,
+  account,
+  stateFolder,
+}: MountRequest): DerivedMount[] {
+  return datasets.flatMap((dataset) => {
+    const place = restored?.get(dataset.id)
+    if (place === undefined || archive === undefined) return []
+    const proposal = proposals.find(({ id }) => id === dataset.proposal)
+    const name = `dataset ${dataset.name}, restored`
+    const target = fillFor(archive.target, name, { dataset, ...(proposal === undefined ? {} : { proposal }) }, account)
+    if (showsState(place.source, stateFolder)) throw refused(`${name}: its source holds files of the hub.`)
+    const mount = { name, source: place.source, target, readOnly: archive.readOnly, beneath: place.root }
+    return [{ mount, proposal: dataset.proposal }]
+  })
 }
 
 /** What a rule makes one directory for. */
@@ -98,6 +126,11 @@ function derive(rule: MountRule, subject: MountSubject, request: MountRequest): 
     throw refused(`${name}: its source lies outside the roots that the configuration allows.`)
   }
   if (showsState(source, request.stateFolder)) throw refused(`${name}: its source holds files of the hub.`)
+  if (rule.security === 'krb5') {
+    throw refused(
+      `${name}: its file server wants a Kerberos ticket (krb5), and nothing here can supply one. Ask your administrator.`,
+    )
+  }
   return {
     mount: { name, source, target, readOnly: rule.readOnly },
     ...(proposal === undefined ? {} : { proposal: proposal.id }),

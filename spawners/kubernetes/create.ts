@@ -51,6 +51,7 @@ export async function createKubernetes(
   }
 
   return {
+    heedsBeneath: true,
     async ensure(spec, signal) {
       if (spec.hub !== hub) throw new Error(`a bug: ${spec.id} is of the hub ${spec.hub}`)
       const pod = renderPod(spec, { ...config, supplementalGroupsPolicy: await groupsPolicy(signal) })

@@ -22,26 +22,35 @@ export function mountVolumes(spec: EnvironmentSpec, config: MountConfig): Volume
   const sorted = checkMounts(spec.mounts)
   return {
     volumes: sorted.map((mount, index) => ({ name: `mount-${index}`, ...sourceOf(mount, spec, config) })),
-    volumeMounts: sorted.map(({ target, readOnly }, index) => ({
+    volumeMounts: sorted.map((mount, index) => ({
       name: `mount-${index}`,
-      mountPath: target,
-      readOnly,
+      mountPath: mount.target,
+      readOnly: mount.readOnly,
+      ...subPathOf(mount),
     })),
   }
 }
 
+/** The kubelet walks a subPath without following a link out of the volume. Of exports sourceOf refuses it. */
+function subPathOf({ source, beneath }: Mount): { subPath?: string } {
+  return beneath === undefined ? {} : { subPath: posix.relative(beneath, source.path) }
+}
+
 function sourceOf(
-  { name, source, target, readOnly }: Mount,
+  { name, source, target, readOnly, beneath }: Mount,
   spec: EnvironmentSpec,
   { hostPathRoots, exports, homeClaim }: MountConfig,
 ): Omit<V1Volume, 'name'> {
   if (homeClaim !== undefined && target === spec.account.home) {
     return { persistentVolumeClaim: { claimName: claimName(homeClaim.name, spec) } }
   }
+  const exported = source.kind === 'nfs' ? undefined : exportOf(source.path, exports)
+  if (beneath !== undefined && (source.kind === 'nfs' || exported !== undefined)) {
+    throw new LaunchRefused(
+      `"${name}" can't be there: a cluster can't tell whether a link on a file server leads elsewhere. Choose another place for restored data.`,
+    )
+  }
   if (source.kind === 'nfs') return { nfs: { server: source.server, path: source.path, readOnly } }
-  const exported = Object.keys(exports)
-    .filter((each) => isWithin(source.path, each))
-    .toSorted((a, b) => b.length - a.length)[0]
   if (exported !== undefined) {
     const [server = '', path = ''] = (exports[exported] ?? '').split(/:(.*)/)
     return { nfs: { server, path: posix.join(path, source.path.slice(exported.length)), readOnly } }
@@ -52,7 +61,13 @@ function sourceOf(
     )
   }
   // Directory: the kubelet makes nothing, and refuses a link's or a file's path.
-  return { hostPath: { path: source.path, type: 'Directory' } }
+  return { hostPath: { path: beneath ?? source.path, type: 'Directory' } }
+}
+
+function exportOf(path: string, exports: MountConfig['exports']): string | undefined {
+  return Object.keys(exports)
+    .filter((each) => isWithin(path, each))
+    .toSorted((a, b) => b.length - a.length)[0]
 }
 
 /** The profile's own volumes. */

@@ -47,6 +47,7 @@ export async function createLocal(
   }
 
   return {
+    heedsBeneath: true,
     async ensure(spec, signal) {
       signal.throwIfAborted()
       await launch(tools, spec, signal)

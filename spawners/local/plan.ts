@@ -7,10 +7,10 @@ import { checkApplication } from '../common/checkApplication.ts'
 import { checkMounts, isWithin } from '../common/checkMounts.ts'
 import { checkVariables } from '../common/checkVariables.ts'
 import { environmentVariables } from '../common/environmentVariables.ts'
-import { LaunchRefused, type EnvironmentSpec, type Mount, type SpawnerContext } from '../spawner.ts'
+import { LaunchRefused, type EnvironmentSpec, type SpawnerContext } from '../spawner.ts'
 import type { LocalConfig, LocalProfile } from './config.ts'
-import { isErrno } from './errno.ts'
 import { launchProblem, type Machine } from './machine.ts'
+import { findMounts } from './mounts.ts'
 import { openPlan } from './open.ts'
 import { agentLine, plainApplication } from './plain.ts'
 import { innerCommand, sandboxArguments, startScript, type HostMount, type SandboxView } from './render.ts'
@@ -120,52 +120,6 @@ function checkWho({ machine, config }: LaunchTools, { account, mounts }: Environ
         `not as uid ${account.uid}, gid ${foreign ?? account.gid}. Ask your administrator.`,
     )
   }
-}
-
-async function findMounts({ config, context }: LaunchTools, mounts: readonly Mount[]): Promise<readonly HostMount[]> {
-  const stateFolder = await realpath(context.stateFolder)
-  return await Promise.all(
-    mounts.map(async (mount) => {
-      const { name, target, readOnly } = mount
-      const source = await findFolder(name, hostPath(mount, config.nfs))
-      if (isWithin(source, stateFolder) || isWithin(stateFolder, source)) {
-        throw new LaunchRefused(`"${name}" can't be there: its source holds files of the hub.`)
-      }
-      return { source, target, readOnly }
-    }),
-  )
-}
-
-/** The longest export that is listed and holds it decides. */
-function hostPath({ name, source }: Mount, nfs: LocalConfig['nfs']): string {
-  if (source.kind === 'host') return source.path
-  const path = `${source.server}:${source.path}`
-  const exported = Object.keys(nfs)
-    .filter((each) => isWithin(path, each))
-    .toSorted((a, b) => b.length - a.length)[0]
-  const mounted = exported === undefined ? undefined : nfs[exported]
-  if (exported === undefined || mounted === undefined) {
-    throw new LaunchRefused(
-      `"${name}" can't be there: ${path} is not mounted on this machine (the spawner's \`nfs\` does not list it).`,
-    )
-  }
-  return join(mounted, relative(exported, path))
-}
-
-async function findFolder(name: string, path: string): Promise<string> {
-  try {
-    const source = await realpath(path)
-    if ((await stat(source)).isDirectory()) return source
-  } catch (cause) {
-    if (!isErrno(cause, 'ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP')) throw cause
-    throw new LaunchRefused(
-      `"${name}" is not there: ${path} does not exist on this machine, or is closed to the hub.`,
-      {
-        cause,
-      },
-    )
-  }
-  throw new LaunchRefused(`"${name}" is not there: ${path} is not a directory.`)
 }
 
 /**

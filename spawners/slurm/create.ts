@@ -42,6 +42,7 @@ export function createSlurm(config: JobsConfig, context: SpawnerContext, cluster
   }
 
   return {
+    heedsBeneath: true,
     async ensure(spec, signal) {
       signal.throwIfAborted()
       const { report } = context.bootstrap(spec)

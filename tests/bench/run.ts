@@ -6,6 +6,7 @@ import { runHutch } from '../support/hutch.ts'
 import { logInAs } from '../support/scientist.ts'
 import { benchApi } from './api.ts'
 import { benchKubernetes } from './kubernetes.ts'
+import { benchCatalogue } from './catalogue.ts'
 import { benchLaunch } from './launch.ts'
 import { benchLogin } from './login.ts'
 import { benchProxy } from './proxy.ts'
@@ -34,6 +35,7 @@ try {
   if (isWanted('login')) await benchLogin(folder)
   if (isWanted('storm')) await benchStorm(folder)
   if (isWanted('quota')) await benchQuota()
+  if (isWanted('catalogue')) await benchCatalogue(folder)
   if (isWanted('slurm')) await benchSlurm()
   if (isWanted('kubernetes')) await benchKubernetes()
   if (isWanted('proxy')) await benchProxy(3, [])

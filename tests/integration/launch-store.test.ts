@@ -12,6 +12,7 @@ import { environmentId } from '../../spawners/common/environmentId.ts'
 import { specDigest } from '../../spawners/common/specDigest.ts'
 import type { EnvironmentSpec, Spawner } from '../../spawners/spawner.ts'
 import { createFakeEnvironments } from '../support/fake-environments.ts'
+import { noArchive } from '../support/noArchive.ts'
 import { everybody, rememberedAudit } from '../support/audit.ts'
 import { quietLog } from '../support/quiet-log.ts'
 import { unasked } from '../support/unasked.ts'
@@ -31,6 +32,7 @@ test('SQLite takes the row of a launch with proposals and gives the same spec ba
     configuration,
     spawners: new Map([['here', { spawner, type: 'local' }]]),
     environments,
+    archive: noArchive,
     catalogue: await createCatalogue(configuration.catalogue, { ...unasked, ...options }),
     accounts: createAccounts(configuration.accounts, {
       ...options,

@@ -28,6 +28,7 @@ import type {
 } from '../../hub/domain/services.ts'
 import type { HomeUse } from '../../hub/accounts/home-storage.ts'
 import type { AgentReport } from '../../images/agent/bootstrap.ts'
+import { noArchive } from './noArchive.ts'
 import { everybody, rememberedAudit, type RememberedAudit } from './audit.ts'
 import { type EnvironmentId, isEnvironmentId, type Log } from '../../spawners/spawner.ts'
 
@@ -98,6 +99,7 @@ export async function fakeHub(
     identity: fakeIdentity(hub, loggedOut),
     environments,
     launches: fakeLaunches(hub, environments),
+    archive: fakeTapes,
     catalogue: fakeCatalogue(hub),
     audit,
     operations: [],
@@ -482,6 +484,15 @@ const fakeProposals: readonly Proposal[] = Array.from({ length: 14 }, (_, index)
     ...(index === 0 ? { origin: 'Measured at ISIS; shipped with sasdata, BSD-3-Clause' } : {}),
   }
 })
+
+/** Of those that are archived the first is on its way. */
+const fakeTapes: AppOptions['archive'] = {
+  ...noArchive,
+  canAsk: true,
+  canPick: true,
+  states: async (_user, [first]) =>
+    new Map(first === undefined ? [] : [[first.id, { is: 'restoring', message: 'Tape 4711 is being read.' }]]),
+}
 
 const fakeDatasets: readonly Dataset[] = Array.from({ length: 47 }, (_, index) => ({
   id: `20.500.12345/${(index + 4_000).toString(16)}`,

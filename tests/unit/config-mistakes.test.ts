@@ -111,6 +111,26 @@ const rows: readonly (readonly [title: string, text: string, expected: RegExp])[
     /mounts\[0\]\.target: must contain \{dataset\} or \{datasetId\}/,
   ],
   [
+    'Kerberos without a server',
+    mount('source: "/data/{proposal}", target: "/data/{proposal}", allowedRoots: [/data], security: krb5'),
+    /mounts\[0\]\.security: is of exports; write server:\/path/,
+  ],
+  [
+    'an archive that restores anywhere',
+    `${base}archive: { roots: [/] }`,
+    /archive\.roots\[0\]: would allow everything/,
+  ],
+  [
+    'an archive whose datasets lie over each other',
+    `${base}archive: { roots: [/restored], target: '/restored/{proposal}' }`,
+    /archive\.target: must contain \{dataset\} or \{datasetId\}/,
+  ],
+  [
+    'an archive that anybody between could be',
+    `${base}archive: { roots: [/restored], hook: { url: 'http://archive.example.org' } }`,
+    /archive\.hook\.url: must begin with https/,
+  ],
+  [
     'ICAT that nobody asks',
     `${base}catalogue: { type: icat, url: https://icat.example.org/icat }`,
     /catalogue\.reader: is missing; say who asks/,

@@ -15,6 +15,7 @@ const rule: MountRule = {
   allowedRoots: ['nfs1:/export'],
   readOnly: true,
   for: 'proposal',
+  security: 'sys',
   wholeOnly: false,
   mostGroups: 16,
   group: 'p{proposal}',

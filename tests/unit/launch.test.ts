@@ -16,6 +16,7 @@ import { environmentId } from '../../spawners/common/environmentId.ts'
 import { specDigest } from '../../spawners/common/specDigest.ts'
 import { type EnvironmentSpec, environmentIdPattern, type Health, type Spawner } from '../../spawners/spawner.ts'
 import { createFakeEnvironments } from '../support/fake-environments.ts'
+import { noArchive } from '../support/noArchive.ts'
 import { everybody, rememberedAudit } from '../support/audit.ts'
 import { quietLog } from '../support/quiet-log.ts'
 import { unasked } from '../support/unasked.ts'
@@ -63,6 +64,7 @@ async function hub(t: ExecutionContext, set: Set = {}) {
     configuration,
     spawners: new Map(spawners.map(([name, { type, check }]) => [name, { type, spawner: fakeSpawner(check) }])),
     environments,
+    archive: noArchive,
     catalogue: await createCatalogue(configuration.catalogue, { ...unasked, stateFolder: state, now, log: quietLog }),
     accounts: createAccounts(configuration.accounts, {
       stateFolder: state,

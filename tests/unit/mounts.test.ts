@@ -31,6 +31,7 @@ const raw: MountRule = {
   allowedRoots: ['/srv/data'],
   readOnly: true,
   for: 'proposal',
+  security: 'sys',
   wholeOnly: false,
 }
 const base: MountRequest = {
@@ -105,6 +106,7 @@ test('rules for the user come once, also without a proposal, and parents before 
     allowedRoots: ['/opt'],
     readOnly: true,
     for: 'user',
+    security: 'sys',
     wholeOnly: false,
   }
   const inner = { ...software, name: 'licence', source: '/opt/licences/{user}', target: '/opt/facility/licence' }
@@ -265,6 +267,14 @@ const each: MountRule = {
 }
 const all: MountRule = { ...raw, wholeOnly: true }
 const processed: MountRule = { ...raw, name: 'processed', target: '/data/{proposal}/processed' }
+
+test('an export that wants Kerberos tickets is refused, saying so', (t) => {
+  const source = 'nas.example.org:/export/{proposal}'
+  const refused = t.throws(() => withRule({ source, allowedRoots: ['nas.example.org:/export'], security: 'krb5' }), {
+    instanceOf: Problem,
+  })
+  t.regex(refused.detail, /raw data: its file server wants a Kerberos ticket \(krb5\), and nothing here can supply one/)
+})
 
 test('datasets: chosen singly they are mounted by their rules, and not what is for whole proposals', (t) => {
   const targets = (datasets: readonly Dataset[]) =>
