@@ -100,9 +100,12 @@ export function proposalRouter({ configuration, catalogue, archive, audit, pages
     await archive.request(visitor.user, dataset, signal)
     await audit.write({ ...actorOf(visitor), did: 'dataset.requested', what: `${id}/${dataset.id}` })
     const { find, offset } = parse(findSchema, form)
-    const fields = [...draftFields(draftOfForm(form)), ...(find ? [['find', find]] : []), ['offset', String(offset)]]
+    const query = new URLSearchParams()
+    for (const [name, value] of draftFields(draftOfForm(form))) query.append(name, value)
+    if (find) query.append('find', find)
+    query.append('offset', String(offset))
     ctx.status = 303
-    ctx.redirect(`/hub/proposals/${encodeURIComponent(id)}?${new URLSearchParams(fields as [string, string][])}`)
+    ctx.redirect(`/hub/proposals/${encodeURIComponent(id)}?${query.toString()}`)
   })
   return router
 }

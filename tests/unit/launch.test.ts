@@ -38,15 +38,15 @@ function visitor(name: string, changes: Partial<Visitor> = {}): Visitor {
 }
 
 /** A fake backend that only says how it is. */
-function fakeSpawner(check?: () => Promise<Health>): Spawner {
+function fakeSpawner(check?: () => Promise<Health>, heedsBeneath = false): Spawner {
   const nothing = () => Promise.reject(new Error('the loop is not part of this test'))
-  return { ensure: nothing, observe: nothing, remove: nothing, ...(check === undefined ? {} : { check }) }
+  return { ensure: nothing, observe: nothing, remove: nothing, heedsBeneath, ...(check === undefined ? {} : { check }) }
 }
 const well = () => Promise.resolve({ ok: true, message: 'fine' })
 
 interface Set {
   readonly configuration?: Partial<ConfigurationInput>
-  readonly spawners?: Readonly<Record<string, { type: string; check?: () => Promise<Health> }>>
+  readonly spawners?: Readonly<Record<string, { type: string; check?: () => Promise<Health>; heedsBeneath?: boolean }>>
   readonly jupyter?: Health
   /** What is missing for a desktop. */
   readonly noDesktop?: string
@@ -62,7 +62,12 @@ async function hub(t: ExecutionContext, set: Set = {}) {
   const spawners = Object.entries(set.spawners ?? { here: { type: 'local', check: well } })
   const launches = createLaunches({
     configuration,
-    spawners: new Map(spawners.map(([name, { type, check }]) => [name, { type, spawner: fakeSpawner(check) }])),
+    spawners: new Map(
+      spawners.map(([name, { type, check, heedsBeneath }]) => [
+        name,
+        { type, spawner: fakeSpawner(check, heedsBeneath) },
+      ]),
+    ),
     environments,
     archive: noArchive,
     catalogue: await createCatalogue(configuration.catalogue, { ...unasked, stateFolder: state, now, log: quietLog }),
@@ -484,6 +489,104 @@ test('the first spawner that is well is taken, in the order of the profile, unle
   t.is(chosen.type, 'backendUnreachable')
   t.regex(chosen.detail, /closed for maintenance until Monday/)
   t.is(chosen.retryAfter, 60)
+})
+
+const scans = [
+  { id: '20.500/a', proposal: '20150042', name: 'scan 1', folder: '/instruments/x/scan1' },
+  { id: '20.500/b', proposal: '20150042', name: 'scan 2', archived: true as const },
+]
+const withScans: Set = {
+  configuration: {
+    mounts: [
+      {
+        name: 'raw',
+        source: '/srv/{proposal}/raw',
+        target: '/data/{proposal}/raw',
+        allowedRoots: ['/srv'],
+        wholeOnly: true,
+      },
+      {
+        name: 'results',
+        source: '/srv/{proposal}/out',
+        target: '/data/{proposal}/out',
+        allowedRoots: ['/srv'],
+        readOnly: false,
+      },
+      {
+        name: 'scan',
+        for: 'dataset',
+        source: '{folder}',
+        target: '/data/{proposal}/{dataset}',
+        allowedRoots: ['/instruments'],
+      },
+    ],
+    archive: { roots: ['/restored'] },
+  },
+  options: {
+    catalogue: {
+      entitled: async (_user, ids) =>
+        ids.filter((id) => id === '20150042').map((id) => ({ id, title: 'T', instrument: 'I', fields: {} })),
+      datasetsOf: async (_user, proposal, ids) =>
+        scans.filter((each) => each.proposal === proposal && ids.includes(each.id)),
+    },
+    archive: {
+      async place(_user, dataset) {
+        if (dataset.id !== '20.500/b') throw new Error('it is not archived')
+        return { source: { kind: 'host', path: '/restored/b' }, root: '/restored' }
+      },
+    },
+  },
+}
+
+test('a launch with single datasets: their mounts, their names, and the notebook of a link', async (t) => {
+  const { launch, rows } = await hub(t, withScans)
+  await launch('ada', { ...plain, proposals: [], datasets: ['20150042/20.500/a'], notebook: 'out/fit.ipynb' })
+  const spec = JSON.parse(rows[0]?.spec ?? '') as EnvironmentSpec
+  t.deepEqual(
+    spec.mounts.slice(1).map(({ source, target }) => [source.path, target]),
+    [
+      ['/srv/20150042/out', '/data/20150042/out'],
+      ['/instruments/x/scan1', '/data/20150042/scan 1'],
+    ],
+  )
+  t.is(spec.variables['HUTCH_DATASETS'], '20.500/a')
+  t.is(spec.variables['HUTCH_PROPOSALS'], '20150042', 'its proposal comes along')
+  t.is(spec.application.landingPath, 'lab/tree/data/20150042/out/fit.ipynb')
+  t.deepEqual(JSON.parse(rows[0]?.choices ?? '').datasets, ['20150042/20.500/a'])
+})
+
+const refusedDatasets: readonly (readonly [what: string, datasets: unknown, type: ProblemType])[] = [
+  ['one that is not there', ['20150042/none'], 'notEntitled'],
+  ['one of a foreign proposal', ['20159999/20.500/a'], 'notEntitled'],
+  ['one that climbs', ['20150042/../../etc'], 'badRequest'],
+  ['no reference', ['20150042'], 'badRequest'],
+  ['no list', '20150042/20.500/a', 'badRequest'],
+  ['too many', Array.from({ length: 101 }, (_, index) => `20150042/${index}`), 'badRequest'],
+]
+for (const [what, datasets, type] of refusedDatasets) {
+  test(`a launch with a dataset is refused: ${what}`, async (t) => {
+    const { launch, rows } = await hub(t, withScans)
+    const refused = await t.throwsAsync(launch('ada', { ...plain, proposals: [], datasets }), { instanceOf: Problem })
+    t.is(refused.type, type)
+    t.deepEqual(rows, [])
+  })
+}
+
+test('what was restored is given only to a spawner that looks for links', async (t) => {
+  const archived = { ...plain, proposals: [], datasets: ['20150042/20.500/b'] }
+  const blind = await hub(t, withScans)
+  const refused = await t.throwsAsync(blind.launch('ada', archived), { instanceOf: Problem })
+  t.regex(refused.detail, /does not look for links on the way/)
+  const spawners = { here: { type: 'local', check: well, heedsBeneath: true } }
+  const { launch, rows } = await hub(t, { ...withScans, spawners })
+  await launch('ada', archived)
+  const { mounts } = JSON.parse(rows[0]?.spec ?? '') as EnvironmentSpec
+  const restored = mounts.find(({ beneath }) => beneath !== undefined)
+  t.like(restored, {
+    source: { kind: 'host', path: '/restored/b' },
+    target: '/restored/20150042/scan 2',
+    beneath: '/restored',
+  })
 })
 
 test('offers: rules hold at a launch too, with the proposals that are launched with', async (t) => {
