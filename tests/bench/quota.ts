@@ -1,9 +1,12 @@
 /**
  * Admissions: how many launches are committed in a second with limits and without, on SQLite and on a PostgreSQL with
- * 64 connections; and how much later one launch is committed because of them. Goal: under 30 ms more.
+ * 64 connections; how much later one launch is committed because of them; and how much later a launch is answered with
+ * a catalogue, limits and mounts than without. Goal: under 30 ms more.
  */
 import { randomUUID } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Registry } from 'prom-client'
@@ -12,9 +15,14 @@ import type { Limit } from '../../hub/quota/limit.ts'
 import { createLimits } from '../../hub/quota/limits.ts'
 import { createEnvironments } from '../../hub/reconcile/index.ts'
 import { openStore, type Store } from '../../hub/store/index.ts'
+import { portOf } from '../support/fakeAgents.ts'
+import { startFakeBackend } from '../support/fakeBackend.ts'
+import { fakeSite } from '../support/fakeSite.ts'
+import { runHutch } from '../support/hutch.ts'
 import { postgresServer } from '../support/postgres.ts'
 import { limitOf } from '../support/quota.ts'
 import { newRow } from '../support/rows.ts'
+import { logInAs } from '../support/scientist.ts'
 import { silentLog } from '../support/spawnerSubject.ts'
 import { median, row } from './figures.ts'
 import type { EnvironmentId } from '../../spawners/spawner.ts'
@@ -47,6 +55,7 @@ export async function benchQuota(): Promise<void> {
   const sqlite = await openStore({ type: 'sqlite' }, { stateFolder: folder, log: silentLog })
   await measure('SQLite, 1 hub', [sqlite])
   await sqlite.close()
+  await benchWhole(folder)
   await rm(folder, { recursive: true, force: true })
   const server = await postgresServer()
   if (server === undefined) return
@@ -57,6 +66,75 @@ export async function benchQuota(): Promise<void> {
   await measure('PostgreSQL, 64 connections', stores)
   for (const store of stores) await store.close()
   await server.close()
+}
+
+/** As a browser asks for it, from request to answer; on the real hub with SQLite. What it runs on is a fake. */
+async function benchWhole(folder: string): Promise<void> {
+  const token = join(folder, 'token')
+  await writeFile(token, 'bench\n', { mode: 0o600 })
+  const service = await serveProposals()
+  const backend = await startFakeBackend()
+  const mount = { name: 'raw', source: '/data/{proposal}', target: '/data/{proposal}', allowedRoots: ['/data'] }
+  const more = {
+    catalogue: { type: 'http', url: service.url, tokenFile: token },
+    mounts: [mount, { ...mount, name: 'results', source: '/data/{proposal}/out', target: '/data/{proposal}/out' }],
+    flavours: { small: { title: 'Small', cpu: 1, memory: '1GiB', walltime: '8h' } },
+    environments: { perUser: 1_000, outliveHub: true },
+    roles: { chief: { like: 'admin', users: ['ada'] } },
+  }
+  const args = await fakeSite({ folder: join(folder, 'site'), backend: backend.url, more })
+  const hutch = await runHutch({ state: join(folder, 'site-state'), args })
+  try {
+    const ada = await logInAs(hutch.url, 'ada', (await hutch.passwords())['ada'] ?? '')
+    const time = async (proposals: readonly string[]): Promise<number> => {
+      const begunAt = performance.now()
+      const { id } = await ada.launch({ profile: 'good', flavour: 'small', proposals })
+      const ms = performance.now() - begunAt
+      await ada.api('POST', `/environments/${id}/stop`)
+      return ms
+    }
+    for (const limit of ['cpus', 'gpus']) await ada.api('POST', '/limits', { for: 'group:none', limit, most: 1 })
+    for (let index = 0; index < 5; index += 1) await time([])
+    const without: number[] = []
+    for (let index = 0; index < wholeLaunches; index += 1) without.push(await time([]))
+    const limits = [
+      { for: 'everyone', limit: 'cpus', most: 10_000 },
+      { for: 'everyone', limit: 'cpuHours', per: 'month', most: 1_000_000 },
+      { for: 'proposal:*', limit: 'cpuHours', per: 'ever', most: 1_000_000, together: true },
+    ]
+    for (const limit of limits) await ada.api('POST', '/limits', limit)
+    for (let index = 0; index < 5; index += 1) await time(['p1', 'p2'])
+    const withAll: number[] = []
+    for (let index = 0; index < wholeLaunches; index += 1) withAll.push(await time(['p1', 'p2']))
+    const [a, b] = [median(without), median(withAll)]
+    row('launch with catalogue, limits and mounts', { without_ms: a, with_ms: b, more_ms: b - a })
+  } finally {
+    await hutch.stop()
+    await backend.close()
+    await service.close()
+  }
+}
+
+const wholeLaunches = 60
+
+/** A facility's small service, which answers at once. */
+async function serveProposals(): Promise<{ url: string; close: () => Promise<void> }> {
+  const items = ['p1', 'p2'].map((id) => ({ id, title: id, instrument: 'i1' }))
+  const server = createServer((request, response) => {
+    const ids = new URL(request.url ?? '/', 'http://localhost').searchParams.getAll('id')
+    const found = items.filter(({ id }) => ids.length === 0 || ids.includes(id))
+    response.writeHead(200, { 'content-type': 'application/json' })
+    response.end(JSON.stringify({ items: found, total: found.length }))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${portOf(server)}`,
+    async close() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
 }
 
 async function measure(title: string, stores: readonly Store[]): Promise<void> {
