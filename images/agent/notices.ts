@@ -29,6 +29,8 @@ export interface Notices {
   readonly ends?: HubWord['ends']
   /** Of the login that this page was opened with. */
   readonly login?: Readonly<{ inMs: number }>
+  /** Whether whoever asks may keep it running; absent: yes. */
+  readonly canStay?: boolean
   readonly timeUrl?: string
   readonly renewUrl?: string
   readonly warnMs: number

@@ -193,6 +193,17 @@ test.serial('who comes from elsewhere, may only look, or asks in another way kee
   t.is(await stay('POST', { origin: 'https://hub.example', host: 'hub.example' }), 204)
   const asked = JSON.parse((await agent.ask(`${agent.prefix}_hutch/notices`)).body) as object
   t.deepEqual(asked, { warnMs: 600_000, loginWarnMs: 600_000 }, 'an earlier hub says nothing')
+  await tell(agent, wordOf({ inMs: 60_000, cause: 'entitlement', why: 'You are no longer on it.', canExtend: true }))
+  for (const [role, canStay] of [
+    ['guest', true],
+    ['viewer', false],
+  ] as const) {
+    const headers = { 'x-hutch-role': role, 'x-hutch-until': String(Date.now() + 60_000) }
+    const { body } = await agent.ask(`${agent.prefix}_hutch/notices`, { headers })
+    const told = JSON.parse(body) as { ends: object }
+    t.like(told, { ends: { cause: 'entitlement', why: '', canExtend: false }, canStay, warnMs: 1_800_000 })
+    t.deepEqual(Object.keys(told).toSorted(), ['canStay', 'ends', 'loginWarnMs', 'warnMs'], 'no more than when it ends')
+  }
 })
 
 for (const colorScheme of ['light', 'dark'] as const) {

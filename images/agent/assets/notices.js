@@ -89,13 +89,15 @@ function isOpen(name, ms) {
 function endLine({ cause, why, canExtend }, ms) {
   const when = ms > 0 ? `in ${words(ms)}` : 'now'
   const text =
-    cause === 'idle' ? `Unused, this environment is stopped ${when}.` : `This environment ends ${when}. ${why}`
+    cause === 'idle' ? `Unused, this environment is stopped ${when}.` : `This environment ends ${when}. ${why}`.trim()
   const action =
     cause === 'idle'
-      ? { label: 'Keep it running', run: stay }
-      : canExtend
-        ? { label: 'Make its time longer', href: known.timeUrl, window: 'hutch-time' }
-        : { label: 'Details', href: known.timeUrl, window: 'hutch-time' }
+      ? known.canStay !== false && { label: 'Keep it running', run: stay }
+      : known.timeUrl !== undefined && {
+          label: canExtend ? 'Make its time longer' : 'Details',
+          href: known.timeUrl,
+          window: 'hutch-time',
+        }
   return { name: 'ends', ms, text, action }
 }
 
@@ -143,7 +145,8 @@ function makeBar() {
     const alert = document.createElement('span')
     alert.className = 'hidden'
     alert.setAttribute('role', 'status')
-    const button = document.createElement(action.href === undefined ? 'button' : 'a')
+    const button = document.createElement(action && action.href === undefined ? 'button' : 'a')
+    button.hidden = !action
     const closer = document.createElement('button')
     said.setAttribute('aria-hidden', 'true')
     button.className = 'main'
@@ -179,6 +182,7 @@ function makeBar() {
         const { line, said, button } = drawn
         if (box.children[index] !== line) box.insertBefore(line, box.children[index] ?? null)
         if (said.textContent !== each.text) said.textContent = each.text
+        if (!each.action) continue
         if (button.textContent !== each.action.label) button.textContent = each.action.label
         if (each.action.href !== undefined)
           Object.assign(button, { href: each.action.href, target: '_blank', rel: 'noopener' })

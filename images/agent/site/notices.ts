@@ -19,10 +19,18 @@ export function noticeDoors({ notices, onStay }: NoticeOptions): SiteOptions['do
       if (incoming.method !== 'GET' && incoming.method !== 'HEAD') {
         return refuse(response, 405, 'Only GET and HEAD here.', { Allow: 'GET, HEAD' })
       }
-      sendJson(response, 200, notices(loginEndOf(incoming)))
+      const { isOwner, looksOnly } = visitorOf(incoming)
+      const told = notices(isOwner ? loginEndOf(incoming) : undefined)
+      sendJson(response, 200, isOwner ? told : forGuests(told, !looksOnly))
     },
     stay: (incoming, response) => stay(incoming, response, onStay),
   }
+}
+
+/** What the hub says is said to the owner: others are told when it ends, not why, nor where its owner asks for more. */
+function forGuests({ ends, warnMs, loginWarnMs }: Notices, canStay: boolean): Notices {
+  if (ends === undefined) return { warnMs, loginWarnMs }
+  return { ends: { ...ends, why: '', canExtend: false }, canStay, warnMs, loginWarnMs }
 }
 
 /** One click to stay. What another site's page sends counts for nothing; nor does it for who may only look. */

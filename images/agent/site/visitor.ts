@@ -5,6 +5,8 @@ export interface Visitor {
   /** Undefined: nobody said. */
   readonly name: string | undefined
   readonly looksOnly: boolean
+  /** Nobody else: not a guest, nor staff. */
+  readonly isOwner: boolean
 }
 
 const longestName = 64
@@ -14,6 +16,7 @@ export function visitorOf({ headers }: Pick<IncomingMessage, 'headers'>): Visito
   return {
     name: typeof name === 'string' ? decoded(name).slice(0, longestName) : undefined,
     looksOnly: headers['x-hutch-role'] === 'viewer',
+    isOwner: ['owner', undefined].includes(headers['x-hutch-role'] as string | undefined),
   }
 }
 
