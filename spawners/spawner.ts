@@ -144,6 +144,17 @@ export interface Health {
   readonly free?: Readonly<{ cpu?: number; memoryBytes?: number; gpus?: number }>
 }
 
+/** As a row of a table: "GPUs at once", of "the account beamtime". */
+export interface BackendLimit {
+  readonly what: string
+  readonly whose: string
+  readonly most: number
+  /** Absent: it is for each environment alone, or not known. */
+  readonly used?: number
+  /** Absent: a plain number. */
+  readonly unit?: 'bytes' | 'ms'
+}
+
 export interface Spawner<Profile = unknown> {
   /**
    * Makes it exist. Twice is once; returns when accepted, not when ready.
@@ -169,6 +180,8 @@ export interface Spawner<Profile = unknown> {
   watchAgeMs?(): number | undefined
   /** It looks at Mount.beneath, or mounts with no more rights than the account has. */
   readonly heedsBeneath?: boolean
+  /** What the backend itself lets this account have, and what of it is in use: for the launch page. */
+  limits?(account: Pick<Account, 'name' | 'uid'>, signal: AbortSignal): Promise<readonly BackendLimit[]>
   /** How long after an accepted action an observation may still miss it. Default 0. */
   readonly visibilityLagMs?: number
   /** For the curious, on the environment's page: what there is of it in the backend's own words. Pure. */

@@ -2,7 +2,7 @@
 import type { Transaction } from 'kysely'
 import type { AgentReport } from '../../images/agent/bootstrap.ts'
 import type { HubMessage, Revocation, Route } from '../../proxy/feed.ts'
-import type { Account, EndReason, EnvironmentId, LaunchOption } from '../../spawners/spawner.ts'
+import type { Account, BackendLimit, EndReason, EnvironmentId, LaunchOption } from '../../spawners/spawner.ts'
 import type { AuditedActor } from '../audit/entry.ts'
 import type { NewEnvironment, Tables } from '../store/schema.ts'
 import type { Permissions } from '../roles/permissions.ts'
@@ -244,7 +244,15 @@ export type PossibleExtension =
   /** `why`: one sentence; absent: there is nothing to be said, for it has no end. */
   | Readonly<{ is: 'impossible'; why?: string }>
 
+/** What a backend itself lets somebody have. */
+export interface SpawnerLimits {
+  readonly spawner: string
+  readonly limits: readonly BackendLimit[]
+}
+
 export interface Launches {
+  /** Of the backends of what is offered. Never rejects: what can't be told is left out. */
+  backendLimits(visitor: Launcher): Promise<readonly SpawnerLimits[]>
   /** What its spawner tells of it to the curious; nothing when it can't. */
   describe(environment: Environment): readonly Readonly<{ title: string; text: string }>[]
   /** `proposals`: what would be chosen, which rules look at; with it what is over a limit is marked. */

@@ -108,11 +108,16 @@ async function showForm(
   wanted: Partial<Choices>,
   problem?: Problem,
 ): Promise<void> {
-  const [proposals, home] = await Promise.all([proposalChoices(options, ctx, wanted), options.homes.of(visitorOf(ctx))])
+  const [proposals, home, limits] = await Promise.all([
+    proposalChoices(options, ctx, wanted),
+    options.homes.of(visitorOf(ctx)),
+    options.launches.backendLimits(visitorOf(ctx)),
+  ])
   const offers = await options.launches.offers(visitorOf(ctx), proposals.chosen)
   const { draft, notes } = checkDraft(wanted, offers)
   options.pages.show(ctx, 'launch', {
     ...offersShown(offers, draft),
+    limits,
     proposals,
     home,
     problem,

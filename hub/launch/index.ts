@@ -16,6 +16,7 @@ import type { NewEnvironment } from '../store/schema.ts'
 import { alternatives, askFor, askerOf, withinLife } from './asking.ts'
 import { environmentOrigin } from '../web/environment-url.ts'
 import { formatBytes, formatCores } from '../web/format.ts'
+import { backendLimits } from './backend-limits.ts'
 import { checkServer, readChoices } from './choices.ts'
 import { chosenData } from './chosen-data.ts'
 import { notRestorable, restoredPlaces } from './restored.ts'
@@ -164,6 +165,15 @@ export function createLaunches(options: LaunchesOptions): Launches {
         log.debug({ environment: spec.id, err: error }, 'an environment can not be described')
         return []
       }
+    },
+
+    async backendLimits(visitor) {
+      const { profiles } = standingOf(configuration, { ...visitor, proposals: [], now: now() })
+      return await backendLimits(
+        options,
+        visitor.user,
+        profiles.map(({ profile }) => profile),
+      )
     },
 
     async offers(visitor, proposals): Promise<readonly Offer[]> {

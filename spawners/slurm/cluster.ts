@@ -25,6 +25,10 @@ export interface ClusterJob {
   readonly endAt: Date | undefined
   readonly exit: Readonly<{ code: number; signal: number }> | undefined
   readonly priority: number
+  readonly account?: string | undefined
+  readonly qos?: string | undefined
+  /** What it holds, as SLURM writes it: cpu=2,mem=1G,node=1,gres/gpu=1. */
+  readonly tres?: string | undefined
   /** Why it waits, in a sentence; absent: the reason is one of SLURM's, which has its words. */
   readonly words?: string | undefined
 }
@@ -61,6 +65,44 @@ export interface Digest {
   readonly jobs: readonly ListedJob[]
   /** Of everybody. */
   readonly total: number
+  /** What runs, by who it is of. */
+  readonly usage: readonly Usage[]
+}
+
+/** cpu, mem (megabytes), node, gres/gpu …, by SLURM's own names. */
+export type Tres = Readonly<Record<string, number>>
+
+export interface Usage {
+  readonly user: string
+  readonly account: string
+  readonly qos: string
+  readonly jobs: number
+  readonly tres: Tres
+}
+
+/** What the accounting lets people have; only what is limited is told. */
+export interface AccountingLimits {
+  readonly associations: readonly Association[]
+  readonly qos: readonly Qos[]
+}
+
+export interface Association {
+  readonly account: string
+  /** Empty: of the account itself. */
+  readonly user: string
+  readonly parent: string
+  readonly qos: readonly string[]
+  /** Of all its jobs together. */
+  readonly total: Tres
+  readonly jobs: number | undefined
+  readonly minutesPerJob: number | undefined
+}
+
+export interface Qos {
+  readonly name: string
+  readonly perUser: Tres
+  readonly jobsPerUser: number | undefined
+  readonly minutesPerJob: number | undefined
 }
 
 export interface ListedJob extends ClusterJob {
@@ -106,6 +148,8 @@ export interface Cluster {
   finished(names: readonly string[], since: Date, signal: AbortSignal): Promise<readonly ClusterJob[]>
   /** Where each node is reached: its name → its address. */
   addresses(signal: AbortSignal): Promise<ReadonlyMap<string, string>>
+  /** Everybody's, in one look. Absent: it is not told. */
+  limits?(signal: AbortSignal): Promise<AccountingLimits>
   ping(signal: AbortSignal): Promise<Readonly<{ ok: boolean; message: string }>>
   close(): Promise<void>
 }

@@ -1,12 +1,14 @@
 /** The spawner: environments as jobs of their users, on whatever way there is to the cluster. */
 import { createHmac, randomBytes } from 'node:crypto'
-import type { EnvironmentId, EnvironmentSpec, Spawner, SpawnerContext } from '../spawner.ts'
+import type { BackendLimit, EnvironmentId, EnvironmentSpec, Spawner, SpawnerContext } from '../spawner.ts'
 import { environmentId } from '../common/environmentId.ts'
+import { createAccounting } from './accounting.ts'
 import type { Cluster } from './cluster.ts'
 import type { JobsConfig, SlurmProfile } from './config.ts'
 import { createDigester } from './digester.ts'
 import { extend } from './extend.ts'
 import { launch } from './launch.ts'
+import { limitsFor } from './limits.ts'
 import { createNames } from './names.ts'
 import { createObserver } from './observe.ts'
 import { jobsOf } from './ours.ts'
@@ -28,6 +30,7 @@ export function createSlurm(config: JobsConfig, context: SpawnerContext, cluster
   const records = createRecords(context.stateFolder, () => environmentId(randomBytes)())
   const tools: SlurmTools = { config, context, cluster, names, queue, records }
   const observer = createObserver(tools)
+  const accounting = createAccounting(cluster, context.now)
   const claimKeys = context.secret('claims')
   const claimKey = (id: EnvironmentId): Buffer => createHmac('sha256', claimKeys).update(id).digest()
 
@@ -84,6 +87,13 @@ export function createSlurm(config: JobsConfig, context: SpawnerContext, cluster
         { title: 'The same by hand', text: cluster.lineOf(asked) },
       ]
     },
+    ...(cluster.limits === undefined || !config.accounting
+      ? {}
+      : {
+          async limits({ name }, signal): Promise<readonly BackendLimit[]> {
+            return limitsFor(name, await accounting.of(signal), queue.latest()?.digest.usage)
+          },
+        }),
     observeNotBefore: () => queue.welcomeAt(),
     claims: { key: claimKey, withinMs: config.claimWithin, bootstrap, claiming: () => queue.wake() },
     async close() {

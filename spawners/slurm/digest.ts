@@ -1,5 +1,6 @@
 /** All jobs of a cluster → what the hub needs of them. Pure; runs in a thread of its own when there are many. */
-import type { ClusterJob, Digest, ListedJob } from './cluster.ts'
+import type { ClusterJob, Digest, ListedJob, Usage } from './cluster.ts'
+import { readTres } from './limits.ts'
 
 export function digestJobs(jobs: readonly ClusterJob[], prefix: string): Digest {
   const ours = jobs.filter((job) => job.name.startsWith(prefix))
@@ -12,7 +13,7 @@ export function digestJobs(jobs: readonly ClusterJob[], prefix: string): Digest 
     queue.sort((a, b) => b.priority - a.priority || a.jobId - b.jobId)
     for (const [index, { jobId }] of queue.entries()) positions.set(jobId, index + 1)
   }
-  return { total: jobs.length, jobs: ours.map((job) => listed(job, positions.get(job.jobId))) }
+  return { total: jobs.length, usage: usageOf(jobs), jobs: ours.map((job) => listed(job, positions.get(job.jobId))) }
 }
 
 function listed(job: ClusterJob, position: number | undefined): ListedJob {
@@ -22,4 +23,19 @@ function listed(job: ClusterJob, position: number | undefined): ListedJob {
 /** A held job and one that waits for another are not in the queue. */
 function isWaiting({ state, reason, priority }: ClusterJob): boolean {
   return state === 'PENDING' && priority > 0 && reason !== 'Dependency' && reason !== 'BeginTime'
+}
+
+function usageOf(jobs: readonly ClusterJob[]): readonly Usage[] {
+  const found = new Map<string, Usage & { jobs: number; tres: Record<string, number> }>()
+  for (const { state, user, account, qos, tres } of jobs) {
+    if (state !== 'RUNNING' || account === undefined || qos === undefined) continue
+    const key = JSON.stringify([user, account, qos])
+    const usage = found.get(key) ?? { user, account, qos, jobs: 0, tres: {} }
+    usage.jobs += 1
+    for (const [name, count] of Object.entries(readTres(tres ?? ''))) {
+      usage.tres[name] = (usage.tres[name] ?? 0) + count
+    }
+    found.set(key, usage)
+  }
+  return [...found.values()]
 }

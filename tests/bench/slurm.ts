@@ -11,6 +11,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { defaultApplication } from '../../images/agent/applications.ts'
 import { fillIn } from '../../images/agent/placeholders.ts'
 import { environmentId } from '../../spawners/common/environmentId.ts'
+import type { SlurmProfile } from '../../spawners/slurm/config.ts'
+import type { Spawner } from '../../spawners/spawner.ts'
 import type { Scientist } from '../support/scientist.ts'
 import { startSlurmHub, type SlurmHub } from '../support/slurmHub.ts'
 import { slurmSpec, startSlurmSite, type SlurmSite } from '../support/slurmSite.ts'
@@ -106,7 +108,8 @@ async function benchQueue(site: SlurmSite): Promise<void> {
   await cluster.run(['scontrol', 'update', 'partitionname=short', 'state=down'])
   const spawner = await site.open('bench', {}, {})
   const counted = await countedCalls(site)
-  const busy = await site.open('bench', { endpoint: counted.url }, {})
+  // As a site has it.
+  const busy = await site.open('bench', { endpoint: counted.url, interval: '5s' }, {})
   await fillQueue(site, foreignJobs)
   const launch = (partition: string): Promise<void> =>
     spawner.ensure(
@@ -115,35 +118,15 @@ async function benchQueue(site: SlurmSite): Promise<void> {
     )
   for (let done = 0; done < ownJobs; done += 25) await Promise.all(Array.from({ length: 25 }, () => launch('short')))
 
-  const took: number[] = []
-  const delays = monitorEventLoopDelay({ resolution: 5 })
-  const cpu: number[] = []
-  for (let look = 0; look < 5; look += 1) {
-    await sleep(Math.max(0, (busy.observeNotBefore?.() ?? 0) - Date.now()))
-    delays.enable()
-    const [startedAt, before] = [performance.now(), process.cpuUsage()]
-    const found = await busy.observe(AbortSignal.timeout(60_000))
-    took.push(performance.now() - startedAt)
-    const { user, system } = process.cpuUsage(before)
-    cpu.push((user + system) / 1_000)
-    delays.disable()
-    if (found.size !== ownJobs) throw new Error(`${found.size} of ${ownJobs} were seen`)
-  }
-  row(`one look at ${ownJobs} own and ${foreignJobs} foreign jobs`, {
-    ms: median(took),
-    cpu_ms: median(cpu),
-    megabytes: counted.largestBytes() / 1e6,
-    longest_pause_ms: delays.max / 1e6,
-  })
+  await benchLooks('slurmrestd', busy, () => counted.largestBytes())
+  counted.reset()
+  await looksForAMinute(busy)
+  row('calls in a minute at rest', { looks: counted.calls() })
 
   counted.reset()
-  const minuteMs = 60_000
-  const until = Date.now() + minuteMs
   const starting = Promise.all(Array.from({ length: startingJobs }, () => launch('main')))
-  while (Date.now() < until) {
-    await sleep(Math.max(5_000, (busy.observeNotBefore?.() ?? 0) - Date.now()))
-    await busy.observe(AbortSignal.timeout(60_000))
-  }
+  // The hub's own: each job that starts says so, and wakes it.
+  await looksForAMinute(busy, 5_000)
   await starting
   row(`calls in a minute while ${startingJobs} start`, {
     looks: counted.calls(),
@@ -153,6 +136,40 @@ async function benchQueue(site: SlurmSite): Promise<void> {
   await spawner.close?.()
   await busy.close?.()
   counted.close()
+}
+
+async function benchLooks(by: string, spawner: Spawner<SlurmProfile>, largestBytes: () => number): Promise<void> {
+  const [took, cpu, pauses]: [number[], number[], number[]] = [[], [], []]
+  for (let look = 0; look < 5; look += 1) {
+    await sleep(Math.max(0, (spawner.observeNotBefore?.() ?? 0) - Date.now()))
+    const delays = monitorEventLoopDelay({ resolution: 5 })
+    delays.enable()
+    const [startedAt, before] = [performance.now(), process.cpuUsage()]
+    const found = await spawner.observe(AbortSignal.timeout(60_000))
+    took.push(performance.now() - startedAt)
+    const { user, system } = process.cpuUsage(before)
+    cpu.push((user + system) / 1_000)
+    delays.disable()
+    pauses.push(delays.max / 1e6)
+    if (found.size !== ownJobs) throw new Error(`${found.size} of ${ownJobs} were seen`)
+  }
+  row(`one look at ${ownJobs} own and ${foreignJobs} foreign jobs, by ${by}`, {
+    ms: median(took),
+    cpu_ms: median(cpu),
+    megabytes: largestBytes() / 1e6,
+    longest_pause_ms: Math.max(...pauses),
+  })
+}
+
+/** As the hub's loop does: when the spawner welcomes it. */
+async function looksForAMinute(spawner: Spawner<SlurmProfile>, leastMs = 0): Promise<void> {
+  const endsAt = Date.now() + 60_000
+  for (;;) {
+    const waitMs = Math.max(leastMs, (spawner.observeNotBefore?.() ?? 0) - Date.now())
+    if (Date.now() + waitMs > endsAt) return await sleep(endsAt - Date.now())
+    await sleep(waitMs)
+    await spawner.observe(AbortSignal.timeout(60_000))
+  }
 }
 
 /** By SLURM's own command, in one shell: 5,000 REST calls would take as long. */

@@ -62,6 +62,13 @@ test.serial('what a profile leaves open is chosen; the queue and the end are tol
   for (const name of ['partition', 'account', 'qos', 'gpus', 'time']) {
     t.true(page.text.includes(`name="option:chooser:${name}"`), name)
   }
+  // What its accounting lets her have, and what is left of it.
+  for (const row of [
+    /GPUs<\/th><td>you in the account beamtime<\/td><td>1<\/td><td>1</,
+    /quality of service two<\/td><td>8</,
+  ]) {
+    t.regex(page.text, row)
+  }
   const choices = { profile: 'chooser', flavour: 'tight', proposals: [], options: { partition: 'secret' } }
   const refused = await ada.api<{ detail: string }>('POST', '/environments', choices)
   t.is(refused.status, 400)

@@ -327,6 +327,7 @@ function fakeLaunches(hub: Pick<FakeHub, 'offers' | 'failing'>, environments: Fa
   let count = 0
   return {
     describe: () => [],
+    backendLimits: () => Promise.resolve([]),
     offers: () => Promise.resolve(hub.offers),
     extension: () => ({ is: 'impossible' }),
     extend: () => Promise.reject(new Error('nothing is made longer here')),

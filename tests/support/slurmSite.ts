@@ -69,7 +69,7 @@ export async function startSlurmSite(options: { minJobAgeSeconds?: number } = {}
       ...part,
     }),
     // Shorter than a site may have it: a test's cluster has nothing else to do.
-    interval: 150,
+    ...(part !== undefined && 'interval' in part ? {} : { interval: 150 }),
   })
   return {
     cluster,

@@ -2,11 +2,12 @@ import test from 'ava'
 import { createPublicKey, createVerify, generateKeyPairSync } from 'node:crypto'
 import { jwtVerify } from 'jose'
 import { assert as holds, property, string, stringMatching } from 'fast-check'
-import type { ClusterJob } from '../../spawners/slurm/cluster.ts'
+import type { Association, ClusterJob, Qos } from '../../spawners/slurm/cluster.ts'
 import { ClusterRefused } from '../../spawners/slurm/cluster.ts'
 import { configSchema, profileSchema } from '../../spawners/slurm/config.ts'
 import { digestJobs } from '../../spawners/slurm/digest.ts'
 import { mint, refusalOf as mintRefusal, type Rules } from '../../spawners/slurm/minter/rules.ts'
+import { limitsFor, readTres } from '../../spawners/slurm/limits.ts'
 import { createNames } from '../../spawners/slurm/names.ts'
 import { createQueue } from '../../spawners/slurm/queue.ts'
 import { waitingWords } from '../../spawners/slurm/reasons.ts'
@@ -429,7 +430,7 @@ test('looks are spaced by the interval and by ten times what one takes, shared, 
     look: async () => {
       begun.push(clock)
       clock += tookMs
-      return { jobs: [], total: 0 }
+      return { jobs: [], total: 0, usage: [] }
     },
   })
   const signal = AbortSignal.timeout(10_000)
@@ -459,4 +460,56 @@ test('looks are spaced by the interval and by ten times what one takes, shared, 
   t.is(queue.welcomeAt(), 100_910, 'it said so')
   await t.throwsAsync(queue.fresh(AbortSignal.abort(new Error('no'))), { message: 'no' })
   t.is(begun.length, 3)
+})
+
+test("what is left of SLURM's own limits: of one's own, of the account above, of the quality of service", (t) => {
+  t.deepEqual(readTres('cpu=2,mem=1.5G,node=1,billing=2,gres/gpu=1'), {
+    cpu: 2,
+    mem: 1_536,
+    node: 1,
+    billing: 2,
+    'gres/gpu': 1,
+  })
+  t.deepEqual(readTres(''), {})
+  const none = { total: {}, jobs: undefined, minutesPerJob: undefined, qos: [] }
+  const associations: Association[] = [
+    { ...none, account: 'root', user: '', parent: '' },
+    { ...none, account: 'science', user: '', parent: 'root', total: { cpu: 100 } },
+    { ...none, account: 'beamtime', user: '', parent: 'science' },
+    {
+      ...none,
+      account: 'beamtime',
+      user: 'ada',
+      parent: '',
+      qos: ['two'],
+      total: { 'gres/gpu': 1 },
+      minutesPerJob: 60,
+    },
+    { ...none, account: 'other', user: 'marie', parent: '', total: { cpu: 1 } },
+  ]
+  const qos: Qos[] = [
+    { name: 'two', perUser: { mem: 2_048 }, jobsPerUser: 2, minutesPerJob: undefined },
+    { name: 'foreign', perUser: { cpu: 1 }, jobsPerUser: 1, minutesPerJob: 1 },
+  ]
+  const job1 = job({ state: 'RUNNING', user: 'ada', account: 'beamtime', qos: 'two', tres: 'cpu=4,mem=1G,gres/gpu=1' })
+  const job2 = { ...job1, user: 'marie', qos: 'normal', tres: 'cpu=8' }
+  const { usage } = digestJobs(
+    [job1, job2, { ...job1, state: 'PENDING', tres: '' }, { ...job2, account: 'other' }],
+    'x',
+  )
+  const rows = limitsFor('ada', { associations, qos }, usage).map((each) => [
+    each.what,
+    each.whose,
+    each.used,
+    each.most,
+  ])
+  t.deepEqual(rows, [
+    ['GPUs', 'you in the account beamtime', 1, 1],
+    ['Time', 'each job in the account beamtime', undefined, 3_600_000],
+    ['Cores', 'all of the account science', 12, 100],
+    ['Memory', 'you with the quality of service two', 2 ** 30, 2 ** 31],
+    ['Jobs', 'you with the quality of service two', 1, 2],
+  ])
+  t.deepEqual(limitsFor('nemo', { associations, qos }, usage), [])
+  t.is(limitsFor('ada', { associations, qos }, undefined)[0]?.used, undefined, 'nobody has looked yet')
 })

@@ -76,3 +76,14 @@ export function dateOf(seconds: number | null | undefined): Date | undefined {
 export function plainOutput(path: string): string {
   return path.replaceAll('%', '%%')
 }
+
+/** A list of what may be had, by SLURM's own names: cpu, mem (megabytes), gres/gpu. */
+export function tresByName(
+  list: readonly Readonly<{ type?: string; name?: string | null; count?: number }>[] | undefined,
+): Record<string, number> {
+  const found: Record<string, number> = {}
+  for (const { type = '', name, count } of list ?? []) {
+    if (typeof count === 'number' && count >= 0) found[name ? `${type}/${name}` : type] = count
+  }
+  return found
+}

@@ -23,6 +23,14 @@ export const patched: Readonly<Record<'v0.0.38' | 'v0.0.42', (document: OpenapiD
       // What it takes for a whole machine is the one word that it does not list.
       properties['exclusive'] = { type: 'string', enum: ['exclusive', 'oversubscribe', 'user', 'mcs'] }
     }
+    const { QOS: names, ...rest } = propertiesOf(schemas['dbv0.0.38_association'])
+    const jobs = propertiesOf(propertiesOf(rest['max'])['jobs'])
+    // What it answers with: MaxJobs and GrpJobs, and the two names the other way round.
+    jobs['active'] = { type: 'integer', description: 'MaxJobs' }
+    propertiesOf(jobs['per'])['count'] = { type: 'integer', description: 'GrpJobs' }
+    Object.assign(schemas['dbv0.0.38_association'] ?? {}, { properties: { ...rest, qos: names } })
+    const { qos, ...info } = propertiesOf(schemas['dbv0.0.38_qos_info'])
+    Object.assign(schemas['dbv0.0.38_qos_info'] ?? {}, { properties: { ...info, QOS: qos } })
     return { ...document, paths, components: { ...document.components, schemas } }
   },
   'v0.0.42': (document) => ({
@@ -32,6 +40,10 @@ export const patched: Readonly<Record<'v0.0.38' | 'v0.0.42', (document: OpenapiD
       /^\/slurm(db)?\/v0\.0\.42\/(jobs?|jobs?\/\{job_id\}|job\/submit|ping|diag|nodes|associations|qos)\/?$/,
     ),
   }),
+}
+
+function propertiesOf(schema: Json | undefined): Record<string, Json> {
+  return (schema?.['properties'] ?? {}) as Record<string, Json>
 }
 
 /** What is not asked for would be thousands of lines, and some of it is not valid. */

@@ -1343,7 +1343,11 @@ export interface components {
                     per?: {
                         /** @description Max wallclock per job */
                         wall_clock?: number;
+                        /** @description GrpJobs */
+                        count?: number;
                     };
+                    /** @description MaxJobs */
+                    active?: number;
                 };
                 /** @description Max per settings */
                 per?: {
@@ -1410,7 +1414,7 @@ export interface components {
             /** @description Assigned user */
             user?: string;
             /** @description Assigned QOS */
-            QOS?: string[];
+            qos?: string[];
         };
         "dbv0.0.38_associations_info": {
             meta?: components["schemas"]["v0.0.38_meta"];
@@ -1523,7 +1527,7 @@ export interface components {
             /** @description Slurm errors */
             errors?: components["schemas"]["dbv0.0.38_error"][];
             /** @description Array of QOS */
-            qos?: components["schemas"]["dbv0.0.38_qos"][];
+            QOS?: components["schemas"]["dbv0.0.38_qos"][];
         };
         "dbv0.0.38_response_qos": {
             meta?: components["schemas"]["v0.0.38_meta"];

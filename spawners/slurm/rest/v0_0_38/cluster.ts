@@ -7,7 +7,7 @@ import { sbatchLine } from '../../submission.ts'
 import { dataOf, plainOutput, submittedOf } from '../answers.ts'
 import type { Headers } from '../headers.ts'
 import type { Transport } from '../transport.ts'
-import { readDbJob } from './read.ts'
+import { readAssociation, readDbJob, readQos } from './read.ts'
 import type { components, paths } from '../generated/v0_0_38.ts'
 
 export function createCluster(transport: Transport, headersOf: Headers, observer: Person): Cluster {
@@ -67,6 +67,16 @@ export function createCluster(transport: Transport, headersOf: Headers, observer
       const headers = await headersOf(observer, signal)
       const { nodes = [] } = dataOf(await client.GET('/slurm/v0.0.38/nodes', { headers, signal }))
       return new Map(nodes.map(({ name = '', address, hostname }) => [name, address ?? hostname ?? name]))
+    },
+
+    async limits(signal) {
+      const headers = await headersOf(observer, signal)
+      const associations = dataOf(await client.GET('/slurmdb/v0.0.38/associations', { headers, signal }))
+      const qos = dataOf(await client.GET('/slurmdb/v0.0.38/qos', { headers, signal }))
+      return {
+        associations: (associations.associations ?? []).map(readAssociation),
+        qos: (qos.QOS ?? []).map(readQos),
+      }
     },
 
     async ping(signal) {

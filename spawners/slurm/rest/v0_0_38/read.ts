@@ -1,6 +1,6 @@
 /** v0.0.38 (SLURM 22.05) → plain jobs. Pure. */
-import type { ClusterJob } from '../../cluster.ts'
-import { dateOf } from '../answers.ts'
+import type { Association, ClusterJob, Qos } from '../../cluster.ts'
+import { dateOf, tresByName } from '../answers.ts'
 import type { components } from '../generated/v0_0_38.ts'
 
 type Schemas = components['schemas']
@@ -28,6 +28,9 @@ function readJob(job: Job): ClusterJob {
     endAt: dateOf(job.end_time),
     exit: exitOf(job.exit_code ?? 0),
     priority: job.priority ?? 0,
+    account: job.account ?? '',
+    qos: job.qos ?? '',
+    tres: job.tres_alloc_str ?? '',
   }
 }
 
@@ -57,5 +60,27 @@ export function readDbJob(job: DbJob): ClusterJob {
     endAt: dateOf(job.time?.end),
     exit: isTold ? { code, signal } : undefined,
     priority: 0,
+  }
+}
+
+export function readAssociation(each: Schemas['dbv0.0.38_association']): Association {
+  return {
+    account: each.account ?? '',
+    user: each.user ?? '',
+    parent: each.parent_account ?? '',
+    qos: each.qos ?? [],
+    total: tresByName(each.max?.tres?.total),
+    jobs: (each.user ? each.max?.jobs?.active : undefined) ?? each.max?.jobs?.per?.count ?? undefined,
+    minutesPerJob: each.max?.jobs?.per?.wall_clock ?? undefined,
+  }
+}
+
+export function readQos(each: Schemas['dbv0.0.38_qos']): Qos {
+  const most = each.limits?.max
+  return {
+    name: each.name ?? '',
+    perUser: tresByName(most?.tres?.per?.user),
+    jobsPerUser: most?.jobs?.active_jobs?.per?.user ?? undefined,
+    minutesPerJob: most?.wall_clock?.per?.job ?? undefined,
   }
 }

@@ -1,6 +1,6 @@
 /** v0.0.42 (SLURM 24.11) → plain jobs: states are lists, and a number says whether it is one. Pure. */
-import type { ClusterJob } from '../../cluster.ts'
-import { dateOf } from '../answers.ts'
+import type { Association, ClusterJob, Qos } from '../../cluster.ts'
+import { dateOf, tresByName } from '../answers.ts'
 import type { components } from '../generated/v0_0_42.ts'
 
 type Schemas = components['schemas']
@@ -29,6 +29,9 @@ function readJob(job: Job): ClusterJob {
     endAt: dateOf(numberOf(job.end_time)),
     exit: exitOf(job.exit_code),
     priority: numberOf(job.priority) ?? 0,
+    account: job.account ?? '',
+    qos: job.qos ?? '',
+    tres: job.tres_alloc_str ?? '',
   }
 }
 
@@ -68,4 +71,26 @@ function exitOf(exit: Schemas['v0.0.42_process_exit_code_verbose'] | undefined):
 /** Undefined: not set, or without an end. */
 function numberOf(value: MaybeNumber | undefined): number | undefined {
   return value?.set === true && value.infinite !== true ? value.number : undefined
+}
+
+export function readAssociation(each: Schemas['v0.0.42_assoc']): Association {
+  return {
+    account: each.account ?? '',
+    user: each.user,
+    parent: each.parent_account ?? '',
+    qos: each.qos ?? [],
+    total: tresByName(each.max?.tres?.total),
+    jobs: (each.user === '' ? undefined : numberOf(each.max?.jobs?.active)) ?? numberOf(each.max?.jobs?.per?.count),
+    minutesPerJob: numberOf(each.max?.jobs?.per?.wall_clock),
+  }
+}
+
+export function readQos(each: Schemas['v0.0.42_qos']): Qos {
+  const most = each.limits?.max
+  return {
+    name: each.name ?? '',
+    perUser: tresByName(most?.tres?.per?.user),
+    jobsPerUser: numberOf(most?.jobs?.active_jobs?.per?.user),
+    minutesPerJob: numberOf(most?.wall_clock?.per?.job),
+  }
 }

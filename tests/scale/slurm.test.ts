@@ -1,0 +1,66 @@
+/** The real hub before a real SLURM whose controller is away for two minutes, and then its accounting. Nothing is lost. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import test from 'ava'
+import { slurmMissing } from '../clusters/slurm/cluster.ts'
+import { available } from '../support/component.ts'
+import type { Scientist } from '../support/scientist.ts'
+import { startSlurmHub } from '../support/slurmHub.ts'
+import { until } from '../support/until.ts'
+
+const outageMs = 120_000
+const patience = { timeoutMs: 300_000, everyMs: 500 }
+
+test('two minutes without slurmctld, and without slurmdbd: what ran runs, what was asked for comes, once', async (t) => {
+  t.timeout(1_500_000)
+  const missing = slurmMissing()
+  if (!available(t, 'SLURM', missing === undefined, `${missing ?? ''}; see tests/setup/packages.ts`)) return
+  const hub = await startSlurmHub(t)
+  t.teardown(() => hub.close())
+  const { cluster } = hub.site
+  const [ada, marie] = [await hub.logIn('ada'), await hub.logIn('marie')]
+  const is = async (who: Scientist, id: string, state: string): Promise<void> => {
+    await until(`${id} is ${state}`, async () => (await who.state(id)) === state, patience)
+  }
+  const jobs = async (): Promise<string[]> =>
+    (await cluster.run(['squeue', '-h', '-t', 'PD,R', '-o', '%A %j'])).trim().split('\n').filter(Boolean)
+  const terminal = { profile: 'terminal', flavour: 'tight' }
+
+  const running = await ada.launch(terminal)
+  const ending = await marie.launch(terminal)
+  await is(ada, running.id, 'ready')
+  await is(marie, ending.id, 'ready')
+  const [before] = (await jobs()).filter((line) => line.includes(running.id))
+
+  await cluster.stop('slurmctld')
+  const asked = await ada.launch(terminal)
+  await marie.api('POST', `/environments/${ending.id}/stop`)
+  for (const endsAt = Date.now() + outageMs; Date.now() < endsAt; await sleep(1_000)) {
+    t.is(await ada.state(running.id), 'ready', 'what runs is not touched')
+    t.not(await marie.state(ending.id), 'ended', 'and nothing ends that nobody has seen to end')
+  }
+  await cluster.start('slurmctld')
+  await is(ada, asked.id, 'ready')
+  await is(marie, ending.id, 'ended')
+  const after = await jobs()
+  t.deepEqual(
+    after.filter((line) => line.includes(running.id)),
+    [before],
+  )
+  t.is(after.filter((line) => line.includes(asked.id)).length, 1)
+  t.is(after.length, 2)
+
+  await cluster.stop('slurmdbd')
+  const late = await marie.launch(terminal)
+  await is(marie, late.id, 'ready')
+  const [job = ''] = (await jobs()).find((line) => line.includes(asked.id))?.split(' ') ?? []
+  await cluster.run(['scancel', job])
+  for (const endsAt = Date.now() + outageMs; Date.now() < endsAt; await sleep(1_000)) {
+    t.is(await ada.state(running.id), 'ready')
+    t.not(await marie.state(late.id), 'ended')
+  }
+  await cluster.start('slurmdbd')
+  await is(ada, asked.id, 'ended')
+  t.is(await ada.state(running.id), 'ready')
+  t.is(await marie.state(late.id), 'ready')
+  t.false(/orphan/.test(hub.hutch.output()), 'nobody is taken for somebody else')
+})
