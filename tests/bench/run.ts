@@ -1,10 +1,12 @@
-/** `npm run bench [-- launch start login storm slurm kubernetes proxy api]`: figures on standard output; nothing here passes or fails. */
+/** `npm run bench [-- launch start login storm desktop slurm kubernetes proxy api]`: figures on standard output; nothing here passes or fails. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runHutch } from '../support/hutch.ts'
 import { logInAs } from '../support/scientist.ts'
 import { benchApi } from './api.ts'
+
+import { benchDesktop } from './desktop.ts'
 import { benchKubernetes } from './kubernetes.ts'
 import { benchCatalogue } from './catalogue.ts'
 import { benchLaunch } from './launch.ts'
@@ -34,6 +36,7 @@ try {
   }
   if (isWanted('login')) await benchLogin(folder)
   if (isWanted('storm')) await benchStorm(folder)
+  if (isWanted('desktop')) await benchDesktop(folder)
   if (isWanted('quota')) await benchQuota()
   if (isWanted('catalogue')) await benchCatalogue(folder)
   if (isWanted('slurm')) await benchSlurm()

@@ -13,6 +13,7 @@ const pixelBytes = 4
 const colourBytes = 3
 /** Shorter than this, Tight does not compress, and gives no length. */
 const leastCompressedBytes = 12
+const longestReasonBytes = 200
 
 export function* serverMessages(): Program {
   yield* greeting()
@@ -56,16 +57,23 @@ export function* serverMessages(): Program {
 function* greeting(): Steps {
   yield pass(12)
   const count = yield read(1)
-  if (count[0] === 0) throw new RfbError('the server refuses')
+  if (count[0] === 0) throw yield* refusal()
   yield write(count)
   yield pass(count[0] ?? 0)
   const result = yield read(4)
-  if (result.readUInt32BE(0) !== 0) throw new RfbError('the server refuses')
+  if (result.readUInt32BE(0) !== 0) throw yield* refusal()
   yield write(result)
   const init = yield read(24)
   mustBePlain(init.subarray(4, 20))
   yield write(init)
   yield pass(init.readUInt32BE(20))
+}
+
+/** RFC 6143, 7.1.2: with a reason, for the log. */
+function* refusal(): Generator<Step, RfbError, Buffer> {
+  const length = (yield read(4)).readUInt32BE(0)
+  const reason = yield read(Math.min(length, longestReasonBytes))
+  return new RfbError(`the server refuses: ${reason.toString('latin1')}`)
 }
 
 function* rectangles(count: number): Steps {
