@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { runHutch } from '../support/hutch.ts'
 import { logInAs } from '../support/scientist.ts'
 import { benchApi } from './api.ts'
-
 import { benchDesktop } from './desktop.ts'
 import { benchKubernetes } from './kubernetes.ts'
 import { benchCatalogue } from './catalogue.ts'

@@ -117,7 +117,7 @@ function tight(width: number, height: number): fc.Arbitrary<Buffer> {
     after(bytes(0x90), compressed),
     after(bytes(0x10), basic(width * height * 3)),
     fc.constantFrom(0, 2).chain((filter) => after(bytes(0x50, filter), basic(width * height * 3))),
-    fc.integer({ min: 1, max: 256 }).chain((colours) =>
+    fc.oneof(fc.constantFrom(1, 2, 3), fc.integer({ min: 1, max: 256 })).chain((colours) =>
       some(colours * 3).chain((palette) => {
         const raw = colours === 2 ? Math.ceil(width / 8) * height : width * height
         return after(Buffer.concat([bytes(0x4f, 1, colours - 1), palette]), basic(raw))

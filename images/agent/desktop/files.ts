@@ -29,6 +29,7 @@ export interface FilesOptions {
 
 const mostEntries = 2_000
 const mostNames = 1_000
+const discardMs = 5_000
 
 export function createFiles(options: FilesOptions): Files {
   const { roots, mostUploadBytes = 64 * 1024 ** 3, idleMs = 60_000, mostTransfers = 16 } = options
@@ -88,17 +89,12 @@ export function createFiles(options: FilesOptions): Files {
         const { folder, name } = await placeFor(path, roots)
         // Asked before, so that nobody sends a gigabyte for nothing; the link below is what holds.
         if (conflict === 'refuse' && (await isThere(join(folder, name)))) throw new Refusal(409, taken(name))
-        const draft = join(folder, `.hutch-upload-${randomBytes(9).toString('base64url')}`)
-        const handle = await open(draft, 'wx', 0o666)
-        try {
+        const as = await viaDraft(folder, async (draft, handle) => {
           await receive(incoming, handle, { mostUploadBytes, idleMs })
           await handle.close()
-          const as = await putInPlace(draft, folder, name, conflict)
-          sendJson(response, 201, { path: join(folder, as), name: as })
-        } finally {
-          await handle.close().catch(() => undefined)
-          await rm(draft, { force: true })
-        }
+          return await putInPlace(draft, folder, name, conflict)
+        })
+        sendJson(response, 201, { path: join(folder, as), name: as })
       }),
   }
 }
@@ -112,6 +108,18 @@ class Refusal extends Error {
   }
 }
 
+/** A file beside the one that it becomes; of which nothing is left however the work ends. */
+async function viaDraft<T>(folder: string, work: (draft: string, handle: FileHandle) => Promise<T>): Promise<T> {
+  const draft = join(folder, `.hutch-upload-${randomBytes(9).toString('base64url')}`)
+  const handle = await open(draft, 'wx', 0o666)
+  try {
+    return await work(draft, handle)
+  } finally {
+    await handle.close().catch(() => undefined)
+    await rm(draft, { force: true })
+  }
+}
+
 async function receive(
   incoming: IncomingMessage,
   handle: FileHandle,
@@ -119,7 +127,8 @@ async function receive(
 ): Promise<void> {
   incoming.socket.setTimeout(idleMs, () => incoming.destroy(new Error('nothing came any more')))
   let bytes = 0
-  for await (const chunk of incoming as AsyncIterable<Buffer>) {
+  // What goes wrong with the disk is to be answered, and needs the connection.
+  for await (const chunk of incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length
     if (bytes > mostUploadBytes) throw new Refusal(413, `Larger than ${Math.round(mostUploadBytes / 1e9)} GB.`)
     await handle.writeFile(chunk)
@@ -212,6 +221,14 @@ function encoded(name: string): string {
   return encodeURIComponent(name).replace(/['()*]/g, (each) => `%${each.charCodeAt(0).toString(16).toUpperCase()}`)
 }
 
+/** Whoever hung up at once would not be heard; who goes on sending for long is cut off. */
+function discardRest(incoming: IncomingMessage): void {
+  if (incoming.complete) return
+  incoming.resume()
+  const timer = setTimeout(() => incoming.destroy(), discardMs)
+  incoming.once('close', () => clearTimeout(timer))
+}
+
 /** The code of what the disk says, as a status and a sentence. */
 const troubles: Readonly<Record<string, readonly [status: number, sentence: string]>> = {
   EACCES: [403, 'You may not write or read there: choose another folder.'],
@@ -226,8 +243,7 @@ const troubles: Readonly<Record<string, readonly [status: number, sentence: stri
 
 function answer(error: unknown, response: ServerResponse): void {
   if (response.headersSent) return void response.destroy()
-  // What is still on its way is not read; the connection can't be used again.
-  response.shouldKeepAlive = false
+  discardRest(response.req)
   if (error instanceof PathError || error instanceof Refusal) {
     return sendJson(response, error.status, { detail: error.message })
   }
