@@ -73,6 +73,14 @@ export interface Resources {
   readonly processes?: number
 }
 
+/** Absent: no limit. */
+export interface OwnerLimits {
+  readonly cpu?: number
+  readonly memoryBytes?: number
+  readonly gpus?: number
+  readonly environments?: number
+}
+
 /** One directory in the environment, derived by the hub's mount rules and by nothing else. */
 export interface Mount {
   /** What the user is told when it fails: "home", "proposal 20260042, raw". */
@@ -121,6 +129,8 @@ export interface EnvironmentSpec<Profile = unknown> {
   /** Without an agent: the application itself listens on a port and speaks JupyterHub's protocol. */
   readonly protocol?: 'jupyterhub'
   readonly resources: Resources
+  /** What the hub's limits let its owner have at once, for backends that keep a limit of their own beside. */
+  readonly ownerLimits?: OwnerLimits
   readonly variables: Readonly<Record<string, string>>
   readonly mounts: readonly Mount[]
   /** What its owner is told about it; spawners make nothing of it. */

@@ -99,6 +99,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
       datasets,
       mounts,
       ...(warning === undefined ? {} : { warning }),
+      ownerLimits: quota.atOnce(asker),
       asker,
       longestMs,
     }

@@ -1,7 +1,7 @@
 /** Choices, checked and found, as a spec and as the row that wants it. Pure. */
 import type { Configuration, FlavourConfiguration, ProfileConfiguration } from '../../config/schema.ts'
 import { specDigest } from '../../spawners/common/specDigest.ts'
-import type { Account, EnvironmentId, EnvironmentSpec, Resources } from '../../spawners/spawner.ts'
+import type { Account, EnvironmentId, EnvironmentSpec, OwnerLimits, Resources } from '../../spawners/spawner.ts'
 import type { Choices } from '../domain/environment.ts'
 import type { Dataset, Proposal, User } from '../domain/services.ts'
 import type { NewEnvironment } from '../store/schema.ts'
@@ -24,6 +24,7 @@ export interface Plan {
   readonly profile: ProfileConfiguration
   readonly flavour: FlavourConfiguration
   readonly spawner: string
+  readonly ownerLimits: OwnerLimits
   /** The spawner's own part, with what was chosen of it. */
   readonly own: unknown
   readonly account: Account
@@ -48,6 +49,7 @@ export function specOf(plan: Plan): EnvironmentSpec {
     ...(profile.image === undefined ? {} : { image: profile.image }),
     ...(profile.protocol === 'jupyterhub' ? { protocol: profile.protocol } : {}),
     resources: resourcesOf(plan.flavour),
+    ...(Object.keys(plan.ownerLimits).length === 0 ? {} : { ownerLimits: plan.ownerLimits }),
     variables: { ...profile.variables, ...variablesOf(plan), ...hubVariables(plan) },
     mounts: mounts.map((each) => each.mount),
     ...(plan.warning === undefined ? {} : { warning: plan.warning }),

@@ -1,5 +1,6 @@
 /** Limits at a launch: judged inside the transaction that commits it, so that no two launches take the same room. */
 import type { Transaction } from 'kysely'
+import type { OwnerLimits } from '../../spawners/spawner.ts'
 import { Problem } from '../domain/problem.ts'
 import type { Admit } from '../domain/services.ts'
 import type { Store } from '../store/index.ts'
@@ -9,7 +10,7 @@ import { createEveryone } from './everyone.ts'
 import { groundFor, type Kept } from './ground.ts'
 import { heldBy } from './held.ts'
 import type { Limits } from './limits.ts'
-import { timeLimit } from './life.ts'
+import { ownerLimits, timeLimit } from './life.ts'
 import { type Asker, rulesFor } from './rules.ts'
 import { refusalText } from './words.ts'
 
@@ -32,6 +33,8 @@ export interface QuotaAdmission {
   longestMs(asker: Asker): number | undefined
   /** How long it may be unused; undefined: for ever. */
   idleMs(asker: Asker): number | undefined
+  /** What one person may have at once, for backends that keep limits too. */
+  atOnce(asker: Asker): OwnerLimits
   /** What a home may hold; undefined: nothing says. */
   homeBytes(asker: Asker): number | undefined
   /** `made`: what there will be once it is admitted. Its time of request says in which period its hours count. */
@@ -61,6 +64,7 @@ export function createQuotaAdmission({ store, limits, contact, now }: QuotaAdmis
 
   return {
     idleMs: (asker) => timeLimit(asker, limits.known(), 'idleMs', now().getTime())?.most,
+    atOnce: (asker) => ownerLimits(asker, limits.known(), now().getTime()),
     homeBytes: (asker) => timeLimit(asker, limits.known(), 'homeBytes', now().getTime())?.most,
     longestMs: (asker) => timeLimit(asker, limits.known(), 'lifetimeMs', now().getTime())?.most,
 

@@ -1,4 +1,5 @@
-/** How long an environment may live, and how long unused. Pure. */
+/** What limits let one person have: how long an environment may live and be unused, and how much at once. Pure. */
+import type { OwnerLimits } from '../../spawners/spawner.ts'
 import type { Limit } from './limit.ts'
 import { type Asker, rulesFor } from './rules.ts'
 
@@ -15,4 +16,20 @@ export function timeLimit(
     .flatMap(({ most, limit }) => (most === undefined ? [] : [{ most, limit }]))
     .toSorted((a, b) => a.most - b.most)
   return first
+}
+
+/** Of all kinds of GPUs and profiles together; the smallest, where several hold. */
+export function ownerLimits(asker: Asker, limits: readonly Limit[], now: number): OwnerLimits {
+  const mine = rulesFor(asker, limits, now).filter(({ limit }) => limit.share === 'each' && limit.of === '')
+  const least = (resource: Limit['resource']): number | undefined => {
+    const amounts = mine.flatMap(({ limit, most }) => (limit.resource === resource && most !== undefined ? [most] : []))
+    return amounts.length === 0 ? undefined : Math.min(...amounts)
+  }
+  const known = {
+    cpu: least('cpus'),
+    memoryBytes: least('memoryBytes'),
+    gpus: least('gpus'),
+    environments: least('environments'),
+  }
+  return Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined))
 }

@@ -7,6 +7,7 @@ import type { KubernetesConfig } from './config.ts'
 import { label, labelValue, selectorOf } from './names.ts'
 import { networkPolicies } from './network.ts'
 import type { KubernetesProfile } from './profile.ts'
+import { quotaName, renderQuota } from './quota.ts'
 import { isStatus } from './refusal.ts'
 import { renderSecret } from './render.ts'
 import { seenPodSchema, type SeenPod } from './seen.ts'
@@ -27,7 +28,7 @@ export interface Objects {
 export interface ObjectsOptions {
   readonly api: Api
   readonly config: KubernetesConfig
-  readonly context: Pick<SpawnerContext, 'hub' | 'bootstrap'>
+  readonly context: Pick<SpawnerContext, 'hub' | 'bootstrap' | 'log'>
   readonly view: View
   /** The one that everything is in; undefined: it may be in any. */
   readonly namespace: string | undefined
@@ -38,10 +39,13 @@ const mostNamespaces = 100_000
 const atOnce = 16
 
 export function createObjects({ api, config, context, view, namespace: only }: ObjectsOptions): Objects {
-  const { hub } = context
+  const { hub, log } = context
   /** Where this process began launches: a secret that has no pod yet is told by nothing else. */
   const places = new Map<EnvironmentId, string>()
   const namespaces = new Set<string>()
+  /** What was asked for last, by namespace. */
+  const quotas = new Map<string, string>()
+  const isOwners = config.namespace.includes('{owner}')
 
   /** Undefined: it was there already. */
   async function once(path: string, body: object, signal: AbortSignal): Promise<unknown> {
@@ -90,9 +94,27 @@ export function createObjects({ api, config, context, view, namespace: only }: O
     namespaces.add(name)
   }
 
+  /** As the hub has them now; asked for again when they changed. The hub's account may lack the right, and goes on. */
+  async function limit(namespace: string, { ownerLimits = {}, profile }: Spec, signal: AbortSignal): Promise<void> {
+    const quota = renderQuota(hub, ownerLimits, profile.gpuResource)
+    const text = JSON.stringify(quota ?? null)
+    if (quota === undefined || quotas.get(namespace) === text) return
+    const place = `/api/v1/namespaces/${namespace}/resourcequotas`
+    try {
+      const made = await once(place, withoutNulls(quota), signal)
+      if (made === undefined) await api.call('PATCH', `${place}/${quotaName}`, { signal, body: quota })
+    } catch (error) {
+      if (!isStatus(error, 403)) throw error
+      log.warn({ namespace, err: error }, 'the limits of its owner can not be set in the cluster; the hub keeps them')
+    }
+    if (quotas.size >= mostRemembered) quotas.clear()
+    quotas.set(namespace, text)
+  }
+
   async function makeAll(spec: Spec, pod: V1Pod, namespace: string, signal: AbortSignal): Promise<void> {
     const place = `/api/v1/namespaces/${namespace}`
     if (config.createNamespaces) await makeNamespace(namespace, spec, signal)
+    if (config.createNamespaces && isOwners) await limit(namespace, spec, signal)
     for (const claim of claimsOf(spec, config)) await once(`${place}/persistentvolumeclaims`, claim, signal)
     const bootstrap = context.bootstrap(spec)
     const listen = { host: '0.0.0.0', ports: [config.agentPort, config.agentPort] as [number, number] }
@@ -141,6 +163,7 @@ export function createObjects({ api, config, context, view, namespace: only }: O
       } catch (error) {
         // It may have been removed since it was made.
         namespaces.delete(namespace)
+        quotas.delete(namespace)
         throw error
       }
     },
@@ -161,6 +184,12 @@ export function createObjects({ api, config, context, view, namespace: only }: O
       places.delete(id)
     },
   }
+}
+
+/** What is made has nothing to take away. */
+function withoutNulls(value: object): object {
+  const left: object = JSON.parse(JSON.stringify(value), (_, each: unknown) => (each === null ? undefined : each))
+  return left
 }
 
 const namespaceSchema = z.object({

@@ -6,7 +6,7 @@ import { checkAccount } from '../common/checkAccount.ts'
 import { checkApplication } from '../common/checkApplication.ts'
 import { checkVariables } from '../common/checkVariables.ts'
 import { environmentVariables } from '../common/environmentVariables.ts'
-import { LaunchRefused, type Account, type EnvironmentSpec } from '../spawner.ts'
+import { LaunchRefused, type Account, type EnvironmentSpec, type Resources } from '../spawner.ts'
 import { agentInPod, agentVolume, bootstrapFile, type AgentInPod } from './agent.ts'
 import type { KubernetesConfig } from './config.ts'
 import type { GroupsPolicy } from './groups-policy.ts'
@@ -106,7 +106,7 @@ function podSpec(spec: Spec, image: string, config: RenderConfig): V1PodSpec {
       imagePullSecrets: profile.imagePullSecrets.map((name) => ({ name })),
     }),
     initContainers: [...agent.before, ...profile.initContainers].map((each) =>
-      asUser({ resources: smallShare, ...each }),
+      asUser({ resources: smallShare(spec.resources), ...each }),
     ),
     containers: [
       environmentContainer(spec, {
@@ -202,7 +202,14 @@ function scheduling(profile: KubernetesProfile): Partial<V1PodSpec> {
   }
 }
 
-const smallShare = { requests: { cpu: '50m', memory: '64Mi' }, limits: { cpu: '1', memory: '256Mi' } }
+/** What comes before the environment takes no more than it: a pod counts as the larger of both against a quota. */
+function smallShare({ cpu, memoryBytes }: Resources): NonNullable<V1Container['resources']> {
+  const least = (cores: number, bytes: number) => ({
+    cpu: `${Math.max(1, Math.round(Math.min(cpu, cores) * 1_000))}m`,
+    memory: String(Math.min(memoryBytes, bytes)),
+  })
+  return { requests: least(0.05, 64 * 2 ** 20), limits: least(1, 256 * 2 ** 20) }
+}
 
 /** Limits are the flavour's; requests are what the profile guarantees of them. */
 function resourcesOf({ resources, profile }: Spec): NonNullable<V1Container['resources']> {

@@ -65,7 +65,8 @@ export const clusterRows: readonly Row[] = [
     async run(room) {
       const { site, many, spawner } = room
       const { kubectl } = site.cluster
-      const spec = room.spec({ runs: true, owner: 'ada.l' })
+      const limits = { ownerLimits: { cpu: 4, environments: 2 } }
+      const spec = { ...room.spec({ runs: true, owner: 'ada.l' }), ...limits }
       await spawner.ensure(spec, deadline())
       await room.sees(spec.id, 'running')
       const [namespace = ''] = await namesOf(kubectl, ['namespaces', '-l', `hutch.dev/hub=${many.hub}`])
@@ -74,6 +75,11 @@ export const clusterRows: readonly Row[] = [
         'hutch-environments',
         'hutch-open-environments',
       ])
+      const hard = async () =>
+        JSON.parse(
+          await kubectl('get', 'resourcequota', 'hutch', '-n', namespace, '-o', 'jsonpath={.spec.hard}'),
+        ) as object
+      assert.deepEqual(await hard(), { 'limits.cpu': '4', pods: '2' })
       assert.match((await spawner.logs?.(spec.id, deadline())) ?? '', /./)
       const away = [
         'create',
@@ -87,10 +93,11 @@ export const clusterRows: readonly Row[] = [
       ]
       await assert.rejects(kubectl(...away), /may touch only namespaces that carry its label/)
       // A launch that another process was cut off from: its secret has no pod that it would go with.
-      const lone = room.spec({ owner: 'ada.l' })
+      const lone = { ...room.spec({ owner: 'ada.l' }), ownerLimits: { cpu: 8 } }
       const isTheirs = (asked: Asked): boolean => isPodPost(asked) && asked.path.includes(`/${namespace}/`)
       site.faults.inject(isTheirs, { does: 'answer', status: 500 }, 1)
       await rejects((await room.open()).ensure(lone, deadline()))
+      assert.deepEqual(await hard(), { 'limits.cpu': '8' }, 'as they are now')
       await spawner.remove(lone.id, deadline())
       await spawner.remove(spec.id, deadline())
       const left = async () => await namesOf(kubectl, ['pods,secrets', '-n', namespace])

@@ -23,6 +23,7 @@ export function fakeQuota(): Quota {
     longestMs: () => undefined,
     idleMs: () => undefined,
     homeBytes: () => undefined,
+    atOnce: () => ({}),
     admission: () => ({ together: () => false, admit: () => undefined }),
     usage: { of: nothing, everyone: nothing, obstacles: noUsage.obstacles },
     list: nothing,

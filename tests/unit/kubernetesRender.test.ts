@@ -6,6 +6,7 @@ import { merge } from '../../spawners/kubernetes/merge.ts'
 import { dnsName, labelValue, namespaceOf } from '../../spawners/kubernetes/names.ts'
 import { networkPolicies } from '../../spawners/kubernetes/network.ts'
 import { profileSchema, type KubernetesProfile } from '../../spawners/kubernetes/profile.ts'
+import { renderQuota } from '../../spawners/kubernetes/quota.ts'
 import { renderPod, renderSecret, type RenderConfig } from '../../spawners/kubernetes/render.ts'
 import { claimsOf } from '../../spawners/kubernetes/volumes.ts'
 import { LaunchRefused, type EnvironmentSpec } from '../../spawners/spawner.ts'
@@ -296,4 +297,16 @@ test('the agent: an image without a shell will do; each way in is a volume', (t)
     t.false(command.includes('/bin/sh'))
     t.is(pod.spec?.initContainers?.length, agent.from === 'copy' ? 1 : 0)
   }
+})
+
+test('the limits of a user as the quota of their namespace', (t) => {
+  t.is(renderQuota('h', {}, 'nvidia.com/gpu'), undefined)
+  const quota = renderQuota('h', { cpu: 2.5, memoryBytes: 2 ** 33, environments: 3 }, 'nvidia.com/gpu')
+  t.like(quota, { kind: 'ResourceQuota', metadata: { name: 'hutch', labels: { 'hutch.dev/hub': 'h' } } })
+  t.deepEqual((quota as { spec: { hard: object } }).spec.hard, {
+    'limits.cpu': '2500m',
+    'limits.memory': '8589934592',
+    'requests.nvidia.com/gpu': null,
+    pods: '3',
+  })
 })
