@@ -30,6 +30,11 @@ interface Searchable extends CatalogueEntry {
   readonly text: string
 }
 
+interface SearchableDataset {
+  readonly dataset: Dataset
+  readonly text: string
+}
+
 export function createProposals(entries: readonly CatalogueEntry[]): Proposals {
   const all: Searchable[] = []
   const byUser = new Map<string, Searchable[]>()
@@ -50,10 +55,17 @@ export function createProposals(entries: readonly CatalogueEntry[]): Proposals {
     return all.filter((each) => mine.has(each) || instruments.includes(each.proposal.instrument))
   }
 
-  function datasetsIn(seer: Seer, id: string): readonly Dataset[] {
+  /** Made when somebody looks: most proposals are never opened. */
+  const searchableDatasets = new Map<string, readonly SearchableDataset[]>()
+
+  function datasetsIn(seer: Seer, id: string): readonly SearchableDataset[] {
     const found = seenBy(seer).find(({ proposal }) => proposal.id === id)
     if (found === undefined) throw notOpen(id)
-    return found.datasets
+    const known = searchableDatasets.get(id)
+    if (known !== undefined) return known
+    const made = found.datasets.toSorted(latestFirst).map((dataset) => ({ dataset, text: datasetText(dataset) }))
+    searchableDatasets.set(id, made)
+    return made
   }
 
   return {
@@ -67,8 +79,12 @@ export function createProposals(entries: readonly CatalogueEntry[]): Proposals {
         .filter(({ proposal }) => wanted.has(proposal.id))
         .map(({ proposal }) => proposal)
     },
-    datasets: (seer, id, request) => pageOf(datasetsIn(seer, id).toSorted(latestFirst), request, datasetText),
-    datasetsOf: (seer, id, ids) => datasetsIn(seer, id).filter((each) => ids.includes(each.id)),
+    datasets(seer, id, request) {
+      const { items, total } = pageOf(datasetsIn(seer, id), request, ({ text }) => text)
+      return { items: items.map(({ dataset }) => dataset), total }
+    },
+    datasetsOf: (seer, id, ids) =>
+      datasetsIn(seer, id).flatMap(({ dataset }) => (ids.includes(dataset.id) ? [dataset] : [])),
   }
 }
 

@@ -15,12 +15,12 @@ import { belowSchema, parse } from './input.ts'
 import { checkDraft } from './draft.ts'
 import type { OwnEnvironments } from './own-environments.ts'
 import type { Pages } from './pages.ts'
-import { hasDatasetRules } from './proposal.ts'
+import { canChooseDatasets } from './proposal.ts'
 import { proposalChoices } from './proposal-choices.ts'
 import { visitorOf } from './visitor.ts'
 
 export interface LaunchOptions {
-  readonly configuration: Pick<Configuration, 'mounts'>
+  readonly configuration: Pick<Configuration, 'mounts' | 'archive'>
   readonly own: OwnEnvironments
   readonly launches: Launches
   readonly catalogue: Catalogue
@@ -40,7 +40,7 @@ export function launchRouter(options: LaunchOptions): Router {
 
   router.get('/hub/launch/proposals', async (ctx) => {
     const draft = draftOfForm(ctx.query)
-    const choosable = hasDatasetRules(options.configuration)
+    const choosable = canChooseDatasets(options.configuration)
     pages.show(ctx, 'parts/proposal-choices', { ...(await proposalChoices(options, ctx, draft)), choosable })
   })
 
@@ -108,12 +108,13 @@ async function showForm(
   wanted: Partial<Choices>,
   problem?: Problem,
 ): Promise<void> {
+  const visitor = visitorOf(ctx)
   const [proposals, home, limits] = await Promise.all([
     proposalChoices(options, ctx, wanted),
-    options.homes.of(visitorOf(ctx)),
-    options.launches.backendLimits(visitorOf(ctx)),
+    options.homes.of(visitor),
+    options.launches.backendLimits(visitor),
   ])
-  const offers = await options.launches.offers(visitorOf(ctx), proposals.chosen)
+  const offers = await options.launches.offers(visitor, proposals.chosen)
   const { draft, notes } = checkDraft(wanted, offers)
   options.pages.show(ctx, 'launch', {
     ...offersShown(offers, draft),
@@ -123,7 +124,7 @@ async function showForm(
     problem,
     // What a refusal says is said by it.
     notes: problem === undefined ? [...notes, ...proposals.notes] : [],
-    choosable: hasDatasetRules(options.configuration),
+    choosable: canChooseDatasets(options.configuration),
     notices: options.notices(),
   })
 }

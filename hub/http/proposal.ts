@@ -28,8 +28,7 @@ export interface ProposalOptions {
 
 export function proposalRouter({ configuration, catalogue, archive, audit, pages, log }: ProposalOptions): Router {
   const router = new Router()
-  // Without a rule for them, one that is chosen would change nothing.
-  const choosable = hasDatasetRules(configuration) || configuration.archive !== undefined
+  const choosable = canChooseDatasets(configuration)
 
   async function datasetsOf(user: User, proposal: string, request: PageRequest): Promise<Listed> {
     try {
@@ -112,8 +111,9 @@ export function proposalRouter({ configuration, catalogue, archive, audit, pages
 
 type Listed = CataloguePage<Dataset> & { readonly unavailable?: string }
 
-export function hasDatasetRules({ mounts }: Pick<Configuration, 'mounts'>): boolean {
-  return mounts.some((rule) => rule.for === 'dataset')
+/** Without a rule for them and an archive, one that is chosen would change nothing. */
+export function canChooseDatasets({ mounts, archive }: Pick<Configuration, 'mounts' | 'archive'>): boolean {
+  return archive !== undefined || mounts.some((rule) => rule.for === 'dataset')
 }
 
 function datasetsOfOthers(datasets: readonly string[] = [], proposal: string): readonly string[] {

@@ -11,14 +11,14 @@ import { median, quantile, row } from './figures.ts'
 const count = 10_000
 const rounds = 60
 
-const pages: readonly (readonly [title: string, path: string])[] = [
-  ['home', '/hub/home'],
-  ['home, the last page', `/hub/home?offset=${count - 10}`],
-  ['home, searched', '/hub/home?search=titanium+2026-03'],
-  ['launch', '/hub/launch?proposals=p42'],
-  ['a page of the API', '/hub/api/v1/proposals?limit=100&offset=5000'],
-  ['a proposal and its datasets', '/hub/proposals/p42'],
-  ['datasets, searched', '/hub/proposals/p42?find=scan+99'],
+const pages: readonly (readonly [title: string, path: string, shown: string])[] = [
+  ['home', '/hub/home', 'p9999'],
+  ['home, the last page', `/hub/home?offset=${count - 10}`, '>p0<'],
+  ['home, searched', '/hub/home?search=titanium+2026-03', 'part 9'],
+  ['launch', '/hub/launch?proposals=p42', 'value="p42" checked'],
+  ['a page of the API', '/hub/api/v1/proposals?limit=100&offset=5000', '"p4999"'],
+  ['a proposal and its datasets', '/hub/proposals/p42', '1–20 of 10000'],
+  ['datasets, searched', '/hub/proposals/p42?find=scan+99', 'scan 99'],
 ]
 
 export async function benchCatalogue(folder: string): Promise<void> {
@@ -36,13 +36,13 @@ export async function benchCatalogue(folder: string): Promise<void> {
   const hutch = await runHutch({ state: `${site}-state`, args: ['--config', file] })
   try {
     const ada = await logInAs(hutch.url, 'ada', (await hutch.passwords())['ada'] ?? '')
-    for (const [title, path] of pages) {
+    for (const [title, path, shown] of pages) {
       const took: number[] = []
       for (let round = 0; round < rounds; round += 1) {
         const begun = performance.now()
-        const { status } = await ada.jar.ask(hutch.url + path)
-        if (status !== 200) throw new Error(`${path} answered ${status}`)
+        const { status, text } = await ada.jar.ask(hutch.url + path)
         took.push(performance.now() - begun)
+        if (status !== 200 || !text.includes(shown)) throw new Error(`${path} answered ${status} without ${shown}`)
       }
       row(`${count} proposals: ${title}`, { median_ms: median(took), p95_ms: quantile(took, 0.95) })
     }
