@@ -32,6 +32,7 @@ import { createPages } from './http/pages.ts'
 import { proposalRouter } from './http/proposal.ts'
 import { quotaApiRouter, quotaPagesRouter } from './http/quota.ts'
 import { recordsApiRouter, recordsPagesRouter, type ReadRecords } from './http/records.ts'
+import { peopleApiRouter, peopleRouter } from './http/people.ts'
 import { requestLog } from './http/request-log.ts'
 import { sessionsRouter } from './http/sessions.ts'
 import { sharingRouter } from './http/sharing.ts'
@@ -46,6 +47,8 @@ import { ownerOf } from './launch/extend.ts'
 import type { Quota } from './quota/index.ts'
 import type { Requests } from './quota/requests.ts'
 import type { Logins } from './identity/logins.ts'
+import type { Block } from './http/people.ts'
+import type { People } from './identity/people.ts'
 import type { Grantees } from './sharing/grantees.ts'
 import type { Sharing } from './sharing/index.ts'
 import type { Tokens } from './identity/tokens.ts'
@@ -78,6 +81,8 @@ export interface AppOptions {
   readonly audit: Pick<Audit, 'write' | 'note'>
   readonly sharing: Sharing
   readonly grantees: Grantees
+  readonly people: Pick<People, 'find' | 'page'>
+  readonly block: Block
   /** JupyterHub's API. */
   readonly operations: readonly Operation[]
   /** 32 bytes, shared with the proxy (proxy/ticket.ts). */
@@ -159,6 +164,7 @@ export function createApp(options: AppOptions): Koa {
     linkApiRouter(identity.linking),
     quotaApiRouter({ quota: options.quota, requests: options.requests, catalogue, homes, log }),
     recordsApiRouter(options.records),
+    peopleApiRouter(options.block),
     visitsApiRouter({ configuration, publicUrl, environments, own, sharing }),
     eventsRouter({ environments, own, stillValid: identity.stillValid, log, heartbeatMs }),
   ])
@@ -176,6 +182,7 @@ export function createApp(options: AppOptions): Koa {
     recordsPagesRouter(options.records, pages),
     sessionsRouter({ logins: identity.logins, audit, pages }),
     identitiesRouter({ linking: identity.linking, pages, now }),
+    peopleRouter({ configuration, publicUrl, environments, people: options.people, block: options.block, pages }),
     sharingRouter({ configuration, publicUrl, environments, own, sharing, grantees: options.grantees, pages, now }),
     enterRouter({
       configuration,

@@ -10,6 +10,7 @@ import { readSecretFile } from '../config/secret.ts'
 import { environmentId } from '../spawners/common/environmentId.ts'
 import type { Log } from '../spawners/spawner.ts'
 import { createArchive } from './archive/index.ts'
+import { endedByHub, hubStop } from './audit/hub-ends.ts'
 import { type Audit, createAudit } from './audit/index.ts'
 import { createHomeStorage } from './accounts/home-storage.ts'
 import { createAccounts } from './accounts/index.ts'
@@ -25,6 +26,8 @@ import { createNotices } from './http/notices.ts'
 import type { createDemoProvider, DemoProvider } from './identity/demo/index.ts'
 import { createIdentity, type Identity } from './identity/index.ts'
 import { createAuthenticators } from './identity/forms/create.ts'
+import { block } from './identity/blocking.ts'
+import { createPeople } from './identity/people.ts'
 import { createServerTokens } from './identity/server-tokens.ts'
 import type { MatchIdentity } from './identity/users.ts'
 import { createLaunches } from './launch/index.ts'
@@ -108,6 +111,8 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     now,
     log,
     metrics: ground.registry,
+    expired: ({ id, userId, owner }, reason) =>
+      ground.audit.note(endedByHub({ id, owner: { id: userId, name: owner } }, reason)),
   })
   opened.defer(() => reconciler.close())
   const rooms = await makeRooms(ground, reconciler, spawners, jupyter)
@@ -215,12 +220,13 @@ async function makeRooms(
     now,
     log,
   })
+  const stop = hubStop(environments, audit)
   const lifetimes = createLifetimes({
     ...shared,
     store,
     limits: { fresh: () => quota.list() },
     notifier,
-    stop: (id, reason, message) => environments.stop(id, reason, message),
+    stop,
     entitlement: createEntitlement({
       ...shared,
       db: store.db,
@@ -228,7 +234,7 @@ async function makeRooms(
       authorisation: identity.authorisation,
       notifier,
       mark: (id, unentitled) => environments.mark(id, unentitled),
-      stop: (id, reason, message) => environments.stop(id, reason, message),
+      stop,
       everyMs: configuration.environments.entitlement.check,
       graceMs: configuration.environments.entitlement.grace,
     }),
@@ -261,7 +267,15 @@ async function makeRooms(
     groupsOf: (user) => loginGroups(identity, user),
     newId: () => randomBytes(12).toString('hex'),
   })
+  const people = createPeople({
+    ...store,
+    ...identity,
+    routes,
+    now: () => now().getTime(),
+    newId: randomUUID,
+  })
   const operations = createJupyterHubApi({
+    people,
     ...shared,
     store,
     identity,
@@ -290,6 +304,8 @@ async function makeRooms(
       log,
     }),
     sharing,
+    people,
+    block: (user, reason, by) => block({ db: store.db, audit, routes, now }, user, reason, by),
     grantees: createGrantees({ db: store.db, groups: identity.access.groups }),
     operations,
     admissionKey: secrets.admissionKey,

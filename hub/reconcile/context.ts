@@ -1,6 +1,7 @@
 /** What the parts of one spawner's loop share while this hub holds the lease. */
 import type { Transaction } from 'kysely'
 import type { EndReason, EnvironmentId, Log, Spawner } from '../../spawners/spawner.ts'
+import { type Environment, readEnvironment } from '../domain/environment.ts'
 import { readExtensions } from '../domain/extension.ts'
 import type { RowChange } from '../domain/observation.ts'
 import type { Store } from '../store/index.ts'
@@ -32,6 +33,8 @@ export interface LoopOptions {
   readonly probe: Probe
   /** Who waits while it is full; undefined: it has no capacity of the hub's. */
   readonly queue: Queue | undefined
+  /** Told of each that the loop itself wants ended. */
+  readonly expired: (environment: Environment, reason: EndReason) => void
 }
 
 export interface Context extends LoopOptions {
@@ -84,7 +87,11 @@ export async function expireRow(context: Context, id: string, reason: EndReason)
       tell({ of: 'environments', ids: [id] })
       return await wantAbsent(trx, id, reason, now().getTime())
     },
-    (row) => row && board.apply(row),
+    (row) => {
+      if (row === undefined) return
+      board.apply(row)
+      context.expired(readEnvironment(row), reason)
+    },
   )
 }
 

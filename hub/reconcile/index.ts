@@ -5,7 +5,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Registry } from 'prom-client'
 import { agentKeys } from '../../images/agent/link.ts'
-import type { Log, Spawner } from '../../spawners/spawner.ts'
+import type { EndReason, Log, Spawner } from '../../spawners/spawner.ts'
+import type { Environment } from '../domain/environment.ts'
 import type { RouteTable } from '../domain/services.ts'
 import { liveRows, rowsOf } from '../store/environments.ts'
 import type { Store } from '../store/index.ts'
@@ -41,6 +42,8 @@ export interface ReconcileOptions {
   readonly timers?: Timers
   readonly probe?: Probe
   readonly resolve?: Resolve
+  /** Told of each environment that a loop itself wants ended: over its time, too long at the start. */
+  readonly expired?: (environment: Environment, reason: EndReason) => void
 }
 
 export interface Reconciled {
@@ -64,7 +67,7 @@ export interface Reconciled {
 const pruneEveryMs = 3_600_000
 
 export function createEnvironments(options: ReconcileOptions): Reconciled {
-  const { store, spawners, agentsKey, now, log, timers = realTimers } = options
+  const { store, spawners, agentsKey, now, log, timers = realTimers, expired = () => {} } = options
   const settings: LoopSettings = {
     ...defaultSettings,
     startTimeoutMs: options.settings.startTimeoutMs,
@@ -83,7 +86,22 @@ export function createEnvironments(options: ReconcileOptions): Reconciled {
     const capacity = options.settings.capacities?.get(name)
     const queue = capacity && createQueue({ name, capacity, board, db: store.db, timers, now, log })
     if (queue !== undefined) queues.set(name, queue)
-    const shared = { queue, name, hub, holder, spawner, board, store, settings, timers, now, log, metrics, probe }
+    const shared = {
+      queue,
+      expired,
+      name,
+      hub,
+      holder,
+      spawner,
+      board,
+      store,
+      settings,
+      timers,
+      now,
+      log,
+      metrics,
+      probe,
+    }
     loops.set(name, createLoop(shared))
   }
   const nudge = (spawner: string): void => loops.get(spawner)?.nudge()

@@ -206,3 +206,39 @@ test('the address that counts is the browser’s, as our proxy says, and not tha
   t.is((await ask(hub, { as: 'alice', method: 'POST', path: '/hub/launch', headers, body: '' })).status, 403)
   t.like(hub.audit.entries[0], { did: 'request.refused', from: '192.0.2.7' })
 })
+
+test('keeping somebody out: by administrators alone, with a reason, and never oneself', async (t) => {
+  const hub = await fakeHub(t)
+  hub.tokens.set('admin', { user: 'ada', scopes: ['admin:users'] })
+  hub.tokens.set('reader', { user: 'ada', scopes: ['read:users', 'list:users'] })
+  const ask = async (as: string, path: string, body: object = {}): Promise<number> => {
+    const headers = { authorization: `Bearer ${as}`, 'content-type': 'application/json' }
+    return (await fetch(hub.url + path, { method: 'POST', headers, body: JSON.stringify(body) })).status
+  }
+  const out = '/hub/api/v1/users/bob/block'
+  t.is(await ask('reader', out, { reason: 'x' }), 403)
+  for (const body of [{}, { reason: ' ' }, { reason: 'x'.repeat(501) }, { reason: 'a\nb' }]) {
+    t.is(await ask('admin', out, body), 400)
+  }
+  t.is(await ask('admin', out, { reason: ' The proposal ended ' }), 204)
+  t.is(await ask('admin', '/hub/api/v1/users/ada/block', { reason: 'x' }), 409)
+  t.is(await ask('admin', '/hub/api/v1/users/bob/unblock'), 204)
+  t.deepEqual(hub.blocked, [
+    ['bob', 'The proposal ended'],
+    ['bob', null],
+  ])
+  const page = async (as: string, path: string, form?: Record<string, string>): Promise<Response> =>
+    await fetch(hub.url + path, {
+      redirect: 'manual',
+      headers: { cookie: `fake-user=${as}` },
+      ...(form && { method: 'POST', body: new URLSearchParams(form) }),
+    })
+  t.is((await page('alice', '/hub/admin/people')).status, 403)
+  t.is((await page('alice', '/hub/admin/people/bob/block', { reason: 'x' })).status, 403)
+  const again = await page('ada', '/hub/admin/people/alice/block', { reason: '' })
+  t.is(again.status, 400)
+  t.regex(await again.text(), /must say why/)
+  t.is((await page('ada', '/hub/admin/people/alice/block', { reason: 'y' })).status, 303)
+  t.deepEqual(hub.blocked.at(-1), ['alice', 'y'])
+  t.regex(await (await page('ada', '/hub/admin/people?search=bob')).text(), /Kept out: “Your proposal ended in May”/)
+})

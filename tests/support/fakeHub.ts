@@ -46,6 +46,8 @@ export interface FakeHub {
   readonly notices: string[]
   /** How full everybody's home is. */
   readonly home: { use: HomeUse | undefined }
+  /** Who was kept out, and why, or let in again. */
+  readonly blocked: [string, string | null][]
   /** Logins that were ended, in order. */
   readonly revoked: string[]
   readonly tokens: Map<string, { user: string; scopes: readonly string[] }>
@@ -86,6 +88,7 @@ export async function fakeHub(
     notices: [] as string[],
     home: { use: undefined } as FakeHub['home'],
     revoked: [] as string[],
+    blocked: [] as [string, string | null][],
     tokens: new Map<string, { user: string; scopes: readonly string[] }>(),
     failing: {} as FakeHub['failing'],
     logOut: (name: string) => void loggedOut.add(name),
@@ -104,6 +107,8 @@ export async function fakeHub(
     audit,
     operations: [],
     ...sharing,
+    people: fakePeople(users),
+    block: async (name, reason) => void hub.blocked.push([name, reason]),
     quota: fakeQuota(),
     homeStorage: { of: () => Promise.resolve(hub.home.use) },
     requests: fakeRequests(),
@@ -149,7 +154,9 @@ function fakeIdentity(
         groups: [],
         expiresAt: new Date(Date.now() + 3_600_000),
         ...(scopes ? { scopes } : {}),
-        permissions: permissionsOf(scopes ?? (found.admin ? ['read:metrics'] : [])),
+        permissions: permissionsOf(
+          scopes ?? (found.admin ? ['read:metrics', 'admin:users', 'admin:servers', 'access:servers'] : []),
+        ),
       }
     )
   }
@@ -214,6 +221,24 @@ function fakeLoginPage(): Router {
     })
   })
   return router
+}
+
+function fakePeople(users: FakeHub['users']): AppOptions['people'] {
+  const all = Object.values(users).map((user) => ({
+    ...user,
+    groups: user.name === 'bob' ? ['optics', 'staff'] : [],
+    roles: ['user'],
+    createdAt: new Date(0),
+    lastActivityAt: new Date(Date.now() - 60_000),
+    ...(user.name === 'bob' ? { blockedReason: 'Your proposal ended in May' } : {}),
+  }))
+  return {
+    find: (name) => Promise.resolve(all.find((each) => each.name === name)),
+    page({ nameContains = '' }) {
+      const items = all.filter(({ name }) => name.includes(nameContains))
+      return Promise.resolve({ items, total: items.length })
+    },
+  }
 }
 
 /* Environments */

@@ -2,7 +2,11 @@
 import test from 'ava'
 import * as fc from 'fast-check'
 import { type AuditEntry, lineOf, rowOf } from '../../hub/audit/entry.ts'
+import { hubStop } from '../../hub/audit/hub-ends.ts'
 import { syslogMessage } from '../../hub/audit/syslog-message.ts'
+import { rememberedAudit } from '../support/audit.ts'
+import { fakeEnvironment } from '../support/fakeHub.ts'
+import type { EnvironmentId } from '../../spawners/spawner.ts'
 
 const now = new Date('2026-11-21T10:00:00Z')
 const jwt = 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl'
@@ -42,4 +46,25 @@ test('whatever is written, a line is one line, bounded, and JSON; and its syslog
       )
     }),
   )
+})
+
+test('what the hub ends by itself is in the trail, with whose it was and why', async (t) => {
+  const audit = rememberedAudit()
+  const environment = fakeEnvironment('e1' as EnvironmentId, 'ada')
+  const stopped: unknown[] = []
+  const stop = hubStop(
+    { get: () => Promise.resolve(environment), stop: async (...asked) => void stopped.push(asked) },
+    audit,
+  )
+  await stop(environment.id, 'idle', 'It was not used.')
+  t.deepEqual(stopped, [['e1', 'idle', 'It was not used.']])
+  t.deepEqual(audit.entries, [
+    {
+      who: 'hub',
+      did: 'environment.stopped',
+      toWhom: { id: 'u-ada', name: 'ada' },
+      what: 'e1',
+      detail: { reason: 'idle' },
+    },
+  ])
 })

@@ -3,7 +3,7 @@ import type { Configuration } from '../../../config/schema.ts'
 import type { Log } from '../../../spawners/spawner.ts'
 import type { Environments, Launches, RouteTable } from '../../domain/services.ts'
 import type { Identity } from '../../identity/index.ts'
-import { createPeople } from '../../identity/people.ts'
+import type { People } from '../../identity/people.ts'
 import { createClients } from '../../oauth/clients.ts'
 import { createCodes } from '../../oauth/codes.ts'
 import { createGrantees } from '../../sharing/grantees.ts'
@@ -23,6 +23,7 @@ export interface JupyterHubApiOptions {
   readonly environments: Environments
   readonly launches: Launches
   readonly routes: RouteTable
+  readonly people: People
   readonly sharing: Sharing
   readonly newId: () => string
   readonly now: () => Date
@@ -31,7 +32,7 @@ export interface JupyterHubApiOptions {
 
 export function createJupyterHubApi(options: JupyterHubApiOptions): readonly Operation[] {
   const { configuration, publicUrl, store, identity, serviceTokens, environments, launches, routes } = options
-  const { access, tokens, logins, vouching, serverTokens } = identity
+  const { access, tokens, logins, serverTokens } = identity
   const nowMs = (): number => options.now().getTime()
   const originOf = (owner: string): string => environmentOrigin(owner, configuration, publicUrl)
   const services = Object.entries(configuration.services).map(([name, service]) => {
@@ -39,7 +40,7 @@ export function createJupyterHubApi(options: JupyterHubApiOptions): readonly Ope
   })
   const { newId, now, log } = options
   return jupyterHubOperations({
-    people: createPeople({ ...store, vouching, access, logins, routes, now: nowMs, newId }),
+    people: options.people,
     access,
     tokens,
     environments,
