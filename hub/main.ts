@@ -283,7 +283,6 @@ async function makeRooms(
     serviceTokens: services,
     launches,
     routes,
-    newId: randomUUID,
   })
   const app = createApp({
     ...shared,

@@ -26,9 +26,6 @@ const because = line(500)
 
 export const refuseSchema = z.strictObject({ reason: because })
 
-/** Why somebody is kept out: they read it. */
-export const blockSchema = refuseSchema
-
 /** Why one of the staff enters another's environment: its owner reads it. */
 export const reasonSchema = z.object({ reason: because })
 

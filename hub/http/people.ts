@@ -13,7 +13,7 @@ import { closedBecause } from '../sharing/share.ts'
 import { environmentUrl } from '../web/environment-url.ts'
 import { formBody, jsonBody } from './body.ts'
 import { requireAdmin } from './identities.ts'
-import { blockSchema, parse, searchSchema } from './input.ts'
+import { parse, refuseSchema, searchSchema } from './input.ts'
 import type { Pages } from './pages.ts'
 import { permissionsAt, visitorOf } from './visitor.ts'
 
@@ -89,7 +89,7 @@ export function peopleRouter({ configuration, publicUrl, environments, people, b
   router.post('/hub/admin/people/:name/block', async (ctx) => {
     const actor = requireAdmin(ctx)
     await orAgain(ctx, async () => {
-      const { reason } = parse(blockSchema, formBody(ctx))
+      const { reason } = parse(refuseSchema, formBody(ctx))
       refuseOneself(ctx, ctx.params['name'])
       await block(ctx.params['name'] ?? '', reason, actor)
     })
@@ -117,7 +117,7 @@ export function peopleApiRouter(block: Block): Router {
   router.post('/users/:name/block', async (ctx) => {
     const actor = requireAdmin(ctx)
     refuseOneself(ctx, ctx.params['name'])
-    await block(ctx.params['name'] ?? '', parse(blockSchema, jsonBody(ctx)).reason, actor)
+    await block(ctx.params['name'] ?? '', parse(refuseSchema, jsonBody(ctx)).reason, actor)
     ctx.status = 204
   })
   router.post('/users/:name/unblock', async (ctx) => {

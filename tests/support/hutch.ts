@@ -37,6 +37,8 @@ export interface HutchOptions {
   readonly env?: NodeJS.ProcessEnv
   /** It runs as root when the test does. Without it, it is an ordinary user's also then, and so is the state. */
   readonly asRoot?: boolean
+  /** bin/hutch.js of an installed package; absent: of this checkout. */
+  readonly bin?: string
   /** argv that comes before: what gives it another view of the machine. */
   readonly within?: readonly string[]
 }
@@ -68,11 +70,11 @@ async function withJupyter(
 
 /** Returns when the login page answers. Whoever calls stops it. */
 export async function runHutch(options: HutchOptions): Promise<RunningHutch> {
-  const { state, args = [], port, within = [] } = options
+  const { state, args = [], port, within = [], bin = join(project, 'bin/hutch.js') } = options
   // Bundled by this account, beside the packages: another one finds it there, and need not bundle it for each home.
   findProgram('hub', process.execPath)
   const listen = `127.0.0.1:${port ?? (await freePort())}`
-  const program = [process.execPath, join(project, 'bin/hutch.js'), 'start', '--state', state, '--listen', listen]
+  const program = [process.execPath, bin, 'start', '--state', state, '--listen', listen]
   const { argv, env, cleanUp } = await userOf(options, [...program, ...args])
   const [command = '', ...rest] = [...within, ...argv]
   const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'], cwd: project, env })

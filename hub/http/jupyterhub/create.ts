@@ -25,7 +25,6 @@ export interface JupyterHubApiOptions {
   readonly routes: RouteTable
   readonly people: People
   readonly sharing: Sharing
-  readonly newId: () => string
   readonly now: () => Date
   readonly log: Log
 }
@@ -38,7 +37,7 @@ export function createJupyterHubApi(options: JupyterHubApiOptions): readonly Ope
   const services = Object.entries(configuration.services).map(([name, service]) => {
     return [name, { ...service, apiToken: serviceTokens[name] ?? '' }] as const
   })
-  const { newId, now, log } = options
+  const { now, log } = options
   return jupyterHubOperations({
     people: options.people,
     access,

@@ -1,0 +1,135 @@
+/**
+ * Hutch as a site has it: installed from its own tarball, with plug-ins installed from theirs. Our packages are put in
+ * their places as npm does; those of others are linked, for no registry is asked here.
+ */
+import { execFile } from 'node:child_process'
+import { randomBytes, scryptSync } from 'node:crypto'
+import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import test, { type ExecutionContext } from 'ava'
+import { ordinaryUid, runAsUser } from '../support/asUser.ts'
+import { createJar } from '../support/browser-jar.ts'
+import { startHutch } from '../support/hutch.ts'
+import { scientistWith } from '../support/scientist.ts'
+import { openShell, typeInto } from '../support/shell.ts'
+import { temporaryFolder } from '../support/temporary.ts'
+import { until } from '../support/until.ts'
+
+const project = new URL('../..', import.meta.url).pathname
+const run = promisify(execFile)
+const uid = process.getuid?.() === 0 ? ordinaryUid : (process.getuid?.() ?? ordinaryUid)
+const password = 'difference engine'
+
+/** A folder of the temporary one, as `npm install` of these would leave it. */
+async function install(t: ExecutionContext): Promise<{ folder: string; site: string; modules: string }> {
+  const folder = await temporaryFolder(t)
+  const site = join(folder, 'site')
+  const modules = join(site, 'node_modules')
+  await mkdir(modules, { recursive: true })
+  const source = join(folder, 'source')
+  const make = [join(project, 'hub/setup/make-package.ts'), source]
+  await run(process.execPath, make, { timeout: 120_000 })
+  const ours = { hutch: source } as Record<string, string>
+  for (const name of ['accounts-json', 'login-file', 'notifier-webhook']) {
+    ours[`hutch-${name}`] = join(project, 'config/plugins', name)
+  }
+  for (const [name, from] of Object.entries(ours)) {
+    const npm = ['pack', from, '--silent', '--pack-destination', folder, '--cache', join(folder, 'npm')]
+    const { stdout } = await run('npm', npm, { cwd: folder, timeout: 120_000 })
+    await mkdir(join(modules, name))
+    await run('tar', ['-xzf', join(folder, stdout.trim()), '--strip-components=1', '-C', join(modules, name)])
+  }
+  for (const name of await readdir(join(project, 'node_modules'))) {
+    if (ours[name] === undefined && name !== '.cache') {
+      await symlink(join(project, 'node_modules', name), join(modules, name))
+    }
+  }
+  return { folder, site, modules }
+}
+
+interface Message {
+  readonly to: string
+  readonly subject: string
+}
+
+async function webhook(t: ExecutionContext): Promise<{ url: string; messages: Message[] }> {
+  const messages: Message[] = []
+  const server = createServer((request, response) => {
+    let text = ''
+    request.setEncoding('utf8').on('data', (data: string) => (text += data))
+    request.on('end', () => {
+      messages.push(JSON.parse(text) as Message)
+      response.writeHead(204).end()
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, messages }
+}
+
+test('installed from its tarball, with plug-ins from theirs, it checks, starts, lets in, launches and tells', async (t) => {
+  const { folder, site, modules } = await install(t)
+  const { url, messages } = await webhook(t)
+  const home = join(site, 'home')
+  await mkdir(home)
+  const account = { uid, gid: uid, home, shell: '/bin/sh' }
+  await writeFile(join(site, 'accounts.json'), JSON.stringify({ ada: account }))
+  const salt = randomBytes(16)
+  const person = { salt: salt.toString('hex'), scrypt: scryptSync(password, salt, 32).toString('hex'), title: 'Ada' }
+  await writeFile(join(site, 'people.json'), JSON.stringify({ ada: person }), { mode: 0o600 })
+  const login = { package: 'hutch-login-file', options: { path: join(site, 'people.json') } }
+  const configuration = {
+    login: { passwords: { site: { type: 'plugin', title: 'Facility account', plugin: login } } },
+    accounts: {
+      source: 'plugin',
+      plugin: { package: 'hutch-accounts-json', options: { path: join(site, 'accounts.json') } },
+    },
+    notify: { plugin: { package: 'hutch-notifier-webhook', options: { url } }, administrators: ['ops@example.org'] },
+    flavours: { small: { title: 'Small', cpu: 1, memory: '1GiB' } },
+    spawners: { here: { type: 'local', allowUnsandboxed: true, allowUnlimited: true } },
+    profiles: { terminal: { title: 'Terminal', kind: 'terminal', flavours: ['small'], on: { here: {} } } },
+  }
+  const file = join(site, 'hutch.json')
+  await writeFile(file, JSON.stringify(configuration))
+  await writeFile(join(site, 'wrong.json'), JSON.stringify({ ...configuration, notify: { plugin: login } }))
+  for (const each of [folder, site]) await chmod(each, 0o755)
+
+  const bin = join(modules, 'hutch/bin/hutch.js')
+  const as = async (...argv: string[]): Promise<string> => await runAsUser(site, [process.execPath, ...argv])
+  t.regex(await as(bin, 'check', file), /can be used/)
+  const refused = await t.throwsAsync(as(bin, 'check', join(site, 'wrong.json')))
+  t.regex(refused.message, /notify\.plugin\.package: it is a plug-in for authenticator, and one for notifier is needed/)
+  t.regex(await as(join(modules, 'hutch/bin/hutch-proxy.js'), '--help'), /hutch-proxy --config FILE/)
+  const suites = "import('hutch/contracts').then((found) => console.log(Object.keys(found).join()))"
+  t.regex(await as('--input-type=module', '--eval', suites), /accountContract,authenticatorContract,.*spawnerContract/)
+
+  const hutch = await startHutch(t, { state: join(folder, 'state'), args: ['--config', file], bin })
+  const jar = createJar()
+  const form = { name: 'ada', password, next: '/hub/home' }
+  const wrong = await jar.ask(`${hutch.url}/hub/login/site`, { method: 'POST', form: { ...form, password: 'x' } })
+  t.is(wrong.status, 403)
+  const entered = await jar.open(`${hutch.url}/hub/login/site`, { method: 'POST', form })
+  t.regex(entered.text, /My environments/)
+  const ada = scientistWith(jar, hutch.url, 'ada')
+  const lab = await ada.launch({ profile: 'terminal', flavour: 'small' })
+  await ada.enter(lab)
+  const shell = await openShell(ada, lab)
+  await typeInto(shell, 'echo "$(id -u)=$HOME"', new RegExp(`^${uid}=${home}`, 'm'))
+  shell.socket.terminate()
+
+  const until2027 = '2027-01-31'
+  const asked = await ada.api('POST', '/usage/requests', {
+    limit: 'environments',
+    most: '20',
+    until: until2027,
+    reason: 'A school with twenty notebooks',
+  })
+  t.true(asked.status < 300, JSON.stringify(asked))
+  await until('the webhook is told', () => messages.length > 0, { timeoutMs: 60_000 })
+  t.is(messages[0]?.to, 'ops@example.org')
+  t.regex(messages[0]?.subject ?? '', /^ada asks for/)
+  t.is(await hutch.stop(), 0)
+})
