@@ -12,6 +12,7 @@ import { desktopOf } from './desktop-of.ts'
 import { checkDirectories } from './directories.ts'
 import { createEvidence, type Evidence } from './evidence.ts'
 import { createForwarder, type Forwarder } from './forward.ts'
+import { counting } from './site/visitor.ts'
 import type { AgentHealth } from './health.ts'
 import { createJupyterWatch } from './jupyter-activity.ts'
 import { createLastLines, type LastLines } from './last-lines.ts'
@@ -169,9 +170,10 @@ function serveLife(life: Life): void {
     health,
     status: async () => ({ ...health(), ...(await evidence.read()), terminals: sessions.list().length }),
     stop: () => stopping.abort(),
-    onRequest: ({ method }) => {
+    onRequest: (incoming) => {
+      const { method } = incoming
       // Jupyter tells of its own activity; of other applications only what changes something counts.
-      if (kind === 'web' && method !== 'GET' && method !== 'HEAD') evidence.activity.touch()
+      if (kind === 'web' && method !== 'GET' && method !== 'HEAD') counting(incoming, () => evidence.activity.touch())()
     },
     say,
   })

@@ -3,6 +3,7 @@ import { Agent, ServerResponse, request as httpRequest, type ClientRequest, type
 import type { Duplex } from 'node:stream'
 import { pipeline } from 'node:stream'
 import type { Upstream } from './upstream.ts'
+import { counting } from './site/visitor.ts'
 
 export interface Forwarder {
   request(incoming: IncomingMessage, response: ServerResponse): void
@@ -62,7 +63,7 @@ export function createForwarder({
       upstream.on('upgrade', (answer, peer, peerHead) => {
         response.detachSocket(socket as never)
         socket.write(headOf(answer))
-        join(socket, peer, { head, peerHead, onClientData })
+        join(socket, peer, { head, peerHead, onClientData: counting(incoming, onClientData) })
       })
       socket.once('close', () => upstream.destroy())
       upstream.end()

@@ -311,18 +311,31 @@ test('typing is activity, an open terminal is none', async (t) => {
   const agent = await startAgent(t, { env: bash })
   const terminal = await openTerminal(agent)
   await sleep(500)
-  const lastActivity = async (): Promise<string | undefined> => {
+  const lastActivity = async (terminals = 1): Promise<string | undefined> => {
     const status = JSON.parse((await agent.ask('/_agent/status')).body) as {
       lastActivityAt?: string
       terminals: number
     }
-    t.is(status.terminals, 1)
+    t.is(status.terminals, terminals)
     return status.lastActivityAt
   }
   t.is(await lastActivity(), undefined)
+  // One of the staff in a shell beside it: it is not their environment.
+  const link = { id: agent.id, key: agent.key, port: await agent.untilReady() }
+  const headers = { 'x-hutch-role': 'administrator' }
+  const staff = openingWebSocket(link, `${agent.prefix}_hutch/terminal/ws`, { headers })
+  let seen = ''
+  staff.on('message', (data: Buffer, isBinary) => (seen += isBinary ? data.toString() : ''))
+  await once(staff, 'open')
+  await until('the shell has said something', () => seen !== '')
+  staff.send(Buffer.from('echo staff""here\n'))
+  await until('the shell answers', () => seen.includes('staffhere'))
+  t.is(await lastActivity(2), undefined, 'what the staff type does not count')
+  staff.send(Buffer.from('exit\n'))
+  await once(staff, 'close')
   const before = Date.now()
   terminal.type('\n')
-  const at = await until('typing counts', lastActivity)
+  const at = await until('typing counts', () => lastActivity())
   t.true(Date.parse(at) >= before && Date.parse(at) <= Date.now())
 })
 

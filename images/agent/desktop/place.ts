@@ -10,7 +10,7 @@ import { refuse, responseOn } from '../forward.ts'
 import { isSameOrigin, sendAsset, sendJson } from '../site/answers.ts'
 import type { Assets } from '../site/assets.ts'
 import type { Place } from '../site/index.ts'
-import { visitorOf, type Visitor } from '../site/visitor.ts'
+import { counting, visitorOf, type Visitor } from '../site/visitor.ts'
 import { bridge, closeCodes } from './bridge.ts'
 import type { Conflict, Files } from './files.ts'
 import type { Keyboards } from './keyboards.ts'
@@ -55,10 +55,10 @@ export function createDesktopPlace(options: DesktopPlaceOptions): Place {
       case 'GET folder':
         return await files.list(wanted, response)
       case 'GET file':
-        onInput()
+        counting(incoming, onInput)()
         return await files.download(wanted, incoming, response)
       case 'PUT file': {
-        onInput()
+        counting(incoming, onInput)()
         const conflict = conflicts.find((each) => each === query.get('conflict')) ?? 'refuse'
         return await files.upload(wanted, conflict, incoming, response)
       }
@@ -99,14 +99,14 @@ export function createDesktopPlace(options: DesktopPlaceOptions): Place {
     })
   }
 
-  function open(socket: WebSocket, { name = user, looksOnly }: Visitor, window: string): void {
+  function open(socket: WebSocket, { name = user, looksOnly, isUser }: Visitor, window: string): void {
     socket.on('error', () => undefined)
     const socketPath = options.socketPath()
     if (socketPath === undefined) return socket.close(closeCodes.away, 'the desktop is not there')
     const leave = room.enter({ name, looksOnly, window })
     if (leave === undefined) return socket.close(closeCodes.tooMany, 'too many windows')
     socket.once('close', leave)
-    bridge({ socket, socketPath, looksOnly, onInput, say: options.say })
+    bridge({ socket, socketPath, looksOnly, onInput: isUser ? onInput : () => undefined, say: options.say })
   }
 
   return {

@@ -7,17 +7,26 @@ export interface Visitor {
   readonly looksOnly: boolean
   /** Nobody else: not a guest, nor staff. */
   readonly isOwner: boolean
+  /** Whether what they do counts as the environment's use: not of who looks on, nor of staff who came to help. */
+  readonly isUser: boolean
 }
 
 const longestName = 64
 
 export function visitorOf({ headers }: Pick<IncomingMessage, 'headers'>): Visitor {
   const name = headers['x-hutch-user']
+  const role = headers['x-hutch-role']
   return {
     name: typeof name === 'string' ? decoded(name).slice(0, longestName) : undefined,
-    looksOnly: headers['x-hutch-role'] === 'viewer',
-    isOwner: ['owner', undefined].includes(headers['x-hutch-role'] as string | undefined),
+    isOwner: role === 'owner' || role === undefined,
+    looksOnly: role === 'viewer',
+    isUser: role !== 'viewer' && role !== 'administrator',
   }
+}
+
+/** `count`, or for whose doings do not count, nothing. */
+export function counting(incoming: Pick<IncomingMessage, 'headers'>, count: () => void): () => void {
+  return visitorOf(incoming).isUser ? count : () => undefined
 }
 
 function decoded(name: string): string {

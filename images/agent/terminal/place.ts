@@ -4,7 +4,7 @@ import { refuse, responseOn } from '../forward.ts'
 import { isSameOrigin, sendAsset, sendJson, whole } from '../site/answers.ts'
 import type { Assets } from '../site/assets.ts'
 import type { Place } from '../site/index.ts'
-import { visitorOf } from '../site/visitor.ts'
+import { counting, visitorOf } from '../site/visitor.ts'
 import { closeCodes, connect } from './connection.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -45,7 +45,8 @@ export function createTerminal({ sessions, assets, user, onInput }: TerminalOpti
         clientTracking: true,
       })
       server.handleUpgrade(incoming, socket, head, (opened) => {
-        void open(opened, new URL(incoming.url ?? '/', 'http://localhost').searchParams, sessions, onInput)
+        const { searchParams } = new URL(incoming.url ?? '/', 'http://localhost')
+        void open(opened, searchParams, sessions, counting(incoming, onInput))
       })
     },
     close() {
