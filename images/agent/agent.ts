@@ -19,6 +19,7 @@ import { createLastLines, type LastLines } from './last-lines.ts'
 import { createPskServer, listen } from './listen.ts'
 import { fillIn } from './placeholders.ts'
 import { endStragglers } from './processes.ts'
+import { plainVariables, tellsItself, unusedPort } from './plain.ts'
 import { readPackages } from './packages.ts'
 import { prepareRescue, type Rescue } from './rescue.ts'
 import { createReporter, type Reporter } from './reporter.ts'
@@ -77,6 +78,8 @@ interface Life {
   application?: RunningApplication
   forwarder?: Forwarder
   readonly desktop?: DesktopKind
+  /** Of an application that listens itself. */
+  plainPort?: number
 }
 
 const lastReportMs = { asked: 3_000, failed: 15_000 }
@@ -180,10 +183,27 @@ function serveLife(life: Life): void {
 }
 
 async function live(life: Life): Promise<number> {
-  const { bootstrap, run, say, state, evidence, server } = life
+  const { bootstrap, say, server } = life
   if (!isSafePrefix(bootstrap.prefix)) throw new Error(`the prefix ${bootstrap.prefix} can't be served`)
-  const port = await listen(server, bootstrap.listen)
-  say(`${bootstrap.id} listens on ${bootstrap.listen.host}:${port}`)
+  const port =
+    bootstrap.plain === undefined ? await listen(server, bootstrap.listen) : await unusedPort(bootstrap.listen)
+  if (bootstrap.plain === undefined) say(`${bootstrap.id} listens on ${bootstrap.listen.host}:${port}`)
+  else life.plainPort = port
+  const code = tellsItself(bootstrap) ? await runItself(life) : await runReported(life, port)
+  await end(life)
+  return code
+}
+
+/** Its port is its own, and so is the telling of it. */
+async function runItself(life: Life): Promise<number> {
+  const application = startServer(life, (life.folder = await makeSocketFolder(life.bootstrap.socketFolder)))
+  life.application = application
+  const last = await Promise.race([application.exit, aborted(life.stopping.signal)])
+  return last === undefined ? 0 : last.code
+}
+
+async function runReported(life: Life, port: number): Promise<number> {
+  const { bootstrap, run, say, state, evidence } = life
   life.reporter = createReporter({
     bootstrap,
     say,
@@ -199,9 +219,7 @@ async function live(life: Life): Promise<number> {
       return { version: 1, port, run, ...state.now(), ...figures, ...more }
     },
   })
-  const code = await runApplication(life)
-  await end(life)
-  return code
+  return await runApplication(life)
 }
 
 /** Until the application ends or a stop is asked for. Returns the exit code. */
@@ -231,11 +249,18 @@ function startIn(life: Life, folder: SocketFolder): RunningApplication {
 function startServer(life: Life, { socket, runtime }: SocketFolder): RunningApplication {
   const { bootstrap, home, start, environment, lines } = life
   const { argv, readyPath } = bootstrap.application
-  const values = { socket, prefix: bootstrap.prefix, home, start }
+  const { plainPort } = life
+  const port = plainPort === undefined ? {} : { port: String(plainPort) }
+  const values = { socket, prefix: bootstrap.prefix, home, start, ...port }
   return startApplication({
     argv: argv.map((argument) => fillIn(argument, values)),
     directory: start,
-    environment: { ...environment, JUPYTER_RUNTIME_DIR: runtime, ...jupyterPath(life) },
+    environment: {
+      ...environment,
+      JUPYTER_RUNTIME_DIR: runtime,
+      ...jupyterPath(life),
+      ...(plainPort === undefined ? {} : plainVariables(bootstrap, plainPort)),
+    },
     upstream: upstreamIn(life, socket),
     readyUrl: bootstrap.prefix + readyPath.replace(/^\/+/, ''),
     startTimeoutMs: bootstrap.startTimeoutMs,
@@ -266,8 +291,8 @@ async function follow(life: Life, application: RunningApplication, socket: strin
   return last.code
 }
 
-function upstreamIn({ bootstrap: { prefix, application } }: Life, socket: string): Upstream {
-  const { port, atRoot } = application
+function upstreamIn({ bootstrap: { prefix, application }, plainPort }: Life, socket: string): Upstream {
+  const { port = plainPort, atRoot } = application
   return upstreamOf({ socket, prefix, ...(port !== undefined && { port }), ...(atRoot !== undefined && { atRoot }) })
 }
 
@@ -275,6 +300,11 @@ function becomeReady(life: Life, socket: string): void {
   const { bootstrap, evidence, state, say } = life
   const { kind } = bootstrap.application
   const upstream = upstreamIn(life, socket)
+  if (bootstrap.plain !== undefined) {
+    // It tells the hub of its use itself.
+    state.become('ready')
+    return say('the application is ready')
+  }
   if (kind === 'notebook') {
     life.forwarder = createForwarder({ upstream })
     evidence.ask(createJupyterWatch({ to: upstream.to, prefix: bootstrap.prefix }, evidence.activity))

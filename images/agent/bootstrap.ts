@@ -29,6 +29,11 @@ export const agentBootstrapSchema = z.strictObject({
   directories: z.array(z.strictObject({ name: z.string(), path: z.string(), readOnly: z.boolean() })).max(256),
   /** Where sockets go: made 0700, node-local, short. Absent: a new folder under the system's temporary one. */
   socketFolder: z.string().optional(),
+  /**
+   * The application has no door of the agent's: it listens itself, on a free port of the node that it is told by
+   * JUPYTERHUB_SERVICE_URL, unencrypted, and with these variables, which are secret.
+   */
+  plain: z.strictObject({ variables: z.record(z.string(), z.string()) }).optional(),
   /** Until the application must be ready; the agent ends itself after it. */
   startTimeoutMs: z.int().positive(),
   /** How long the application gets between SIGTERM and SIGKILL. */

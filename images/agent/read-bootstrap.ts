@@ -55,13 +55,14 @@ export function checkBootstrap(value: unknown): AgentBootstrap {
     },
     directories: list(top['directories'], 'directories', 256).map(directory),
     ...optional('socketFolder', top['socketFolder'], 'socketFolder'),
+    ...(top['plain'] === undefined ? {} : { plain: plain(top['plain']) }),
     startTimeoutMs: integer(top['startTimeoutMs'], 'startTimeoutMs', 1),
     stopTimeoutMs: integer(top['stopTimeoutMs'], 'stopTimeoutMs', 1),
   }
 }
 
 const topFields =
-  'version id key report listen prefix user application directories socketFolder startTimeoutMs stopTimeoutMs'.split(
+  'version id key report listen prefix user application directories socketFolder plain startTimeoutMs stopTimeoutMs'.split(
     ' ',
   )
 const applicationFields = ['kind', 'argv', 'readyPath', 'landingPath', 'directory', 'port', 'atRoot']
@@ -76,6 +77,15 @@ function directory(value: unknown): AgentBootstrap['directories'][number] {
   const fields = record(value, 'directories', ['name', 'path', 'readOnly'])
   const readOnly = truth(fields['readOnly'], 'directories.readOnly')
   return { name: text(fields['name'], 'directories.name'), path: text(fields['path'], 'directories.path'), readOnly }
+}
+
+function plain(value: unknown): NonNullable<AgentBootstrap['plain']> {
+  const { variables } = record(value, 'plain', ['variables'])
+  if (typeof variables !== 'object' || variables === null || Array.isArray(variables)) {
+    throw wrong('plain.variables', 'must be an object')
+  }
+  const pairs = Object.entries(variables).map(([name, each]) => [name, text(each, 'plain.variables')] as const)
+  return { variables: Object.fromEntries(pairs) }
 }
 
 function portRange(value: unknown): [number, number] {

@@ -1,6 +1,7 @@
 /** An application without an agent: it is started itself, told its port by a variable and its secrets by a pipe. */
 import type { AgentBootstrap } from '../../images/agent/bootstrap.ts'
-import { LaunchRefused, type EnvironmentSpec } from '../spawner.ts'
+import { checkProtocol } from '../common/checkProtocol.ts'
+import type { EnvironmentSpec } from '../spawner.ts'
 import type { LaunchTools } from './plan.ts'
 import type { StartOptions } from './render.ts'
 
@@ -18,11 +19,7 @@ export function plainApplication(
   spec: EnvironmentSpec,
 ): PlainApplication | undefined {
   if (spec.protocol !== 'jupyterhub') return undefined
-  if (!config.allowUnencrypted) {
-    throw new LaunchRefused(
-      'This profile is not encrypted, and such profiles are not allowed here. Ask your administrator for allowUnencrypted.',
-    )
-  }
+  checkProtocol(spec, config.allowUnencrypted)
   const secrets = context.secretVariables?.(spec) ?? {}
   const { argv, directory } = spec.application
   return {

@@ -75,6 +75,12 @@ export const jobFields = {
   claimWithin: duration
     .prefault('10min')
     .describe('How long after its start a job may ask for its key, once. Default: 10min.'),
+  allowUnencrypted: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Launch profiles with `protocol: jupyterhub`: their application listens on a port of the node that everybody there reaches, unencrypted, and only its own check keeps others out. Default: refused.',
+    ),
   extend: z
     .boolean()
     .default(false)

@@ -41,7 +41,12 @@ export function createSlurm(config: JobsConfig, context: SpawnerContext, cluster
 
   function bootstrap(spec: EnvironmentSpec): ReturnType<SpawnerContext['bootstrap']> {
     const { ports } = config
-    return { ...context.bootstrap(spec), listen: { host: '0.0.0.0', ...(ports === undefined ? {} : { ports }) } }
+    return {
+      ...context.bootstrap(spec),
+      listen: { host: '0.0.0.0', ...(ports === undefined ? {} : { ports }) },
+      // The job's script is kept: its secrets come with the bootstrap.
+      ...(spec.protocol === 'jupyterhub' ? { plain: { variables: { ...context.secretVariables?.(spec) } } } : {}),
+    }
   }
 
   return {

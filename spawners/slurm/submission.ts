@@ -2,6 +2,7 @@
 import { posix } from 'node:path'
 import { checkAccount } from '../common/checkAccount.ts'
 import { checkApplication } from '../common/checkApplication.ts'
+import { checkProtocol } from '../common/checkProtocol.ts'
 import { checkMounts, isWithin } from '../common/checkMounts.ts'
 import { checkVariables } from '../common/checkVariables.ts'
 import { environmentVariables } from '../common/environmentVariables.ts'
@@ -28,6 +29,7 @@ export function submissionOf({ spec, config, names, claim, hasOpenScripts }: Sub
   const { id, account, profile, resources, owner, digest } = spec
   checkAccount(account, { minimumUid: config.minimumUid })
   checkVariables(spec.variables)
+  checkProtocol(spec, config.allowUnencrypted)
   checkApplication(spec, { hasOwnLoopback: false, knowsImages: false })
   const mounts = checkMounts(spec.mounts)
   const { nodes, tasks, partition, qos, reservation, constraint, licenses, exclusive } = profile

@@ -4,6 +4,7 @@ import test, { type ExecutionContext } from 'ava'
 import { slurmMissing, people } from '../clusters/slurm/cluster.ts'
 import { pskClient } from '../../images/agent/link.ts'
 import { available } from '../support/component.ts'
+import { installedJupyterHub } from '../support/jupyterhub.ts'
 import { openKernel } from '../support/kernel.ts'
 import { startSlurmHub, type SlurmHub } from '../support/slurmHub.ts'
 import { until } from '../support/until.ts'
@@ -94,6 +95,42 @@ test.serial('what a profile leaves open is chosen; the queue and the end are tol
   t.true(leftMs > 55 * 60_000 && leftMs <= 60 * 60_000, `it ends in ${leftMs} ms`)
   await ada.api('POST', `/environments/${launched.id}/stop`)
   await until('it ended', async () => (await ada.state(launched.id)) === 'ended', { timeoutMs: 90_000, everyMs: 100 })
+})
+
+test.serial('servers made for JupyterHub run as they are, in jobs whose scripts do not hold their token', async (t) => {
+  const hub = await slurmHub(t)
+  if (!hub) return
+  const installed = await installedJupyterHub()
+  if (!available(t, 'JupyterHub', installed, 'tests/e2e/jupyterhub-tools.test.ts sets it up')) return
+  const { cluster } = hub.site
+  const ada = await hub.logIn('ada')
+  // The second finds a port of its own and tells the hub.
+  const both = [
+    await ada.launch({ profile: 'hub6', flavour: 'small' }),
+    await ada.launch({ profile: 'hub6batch', flavour: 'small' }),
+  ]
+  for (const launched of both) {
+    const page = await ada.enter(launched)
+    t.is(page.status, 200, page.trail.join('\n'))
+    t.true(page.trail.some((url) => new URL(url).pathname === '/hub/api/oauth2/authorize'))
+    t.regex(page.headers.get('x-jupyterhub-version') ?? '', /^6/)
+    const kernel = await openKernel(ada, launched)
+    const token = await kernel.run("import os; print(os.environ['JUPYTERHUB_API_TOKEN'], os.getuid())")
+    kernel.dispose()
+    const [secret = '', uid] = token.trim().split(' ')
+    t.is(uid, String(people.ada.uid))
+    t.true(secret.length > 20)
+    const [job = ''] = (await cluster.run(['squeue', '-h', '-o', '%A %j']))
+      .split('\n')
+      .filter((line) => line.includes(launched.id))
+      .map((line) => line.split(' ')[0] ?? '')
+    t.false((await cluster.run(['scontrol', 'write', 'batch_script', job, '-'])).includes(secret))
+    t.false((await cluster.run(['scontrol', 'show', 'job', '-dd', job])).includes(secret))
+  }
+  for (const { id } of both) {
+    await ada.api('POST', `/environments/${id}/stop`)
+    await until('it ended', async () => (await ada.state(id)) === 'ended', { timeoutMs: 90_000, everyMs: 100 })
+  }
 })
 
 test.serial(

@@ -7,6 +7,7 @@ import { exportAgent } from '../../images/agent/export.ts'
 import { people, type Name } from '../clusters/slurm/cluster.ts'
 import { ordinaryUid } from './asUser.ts'
 import { runHutch, type RunningHutch } from './hutch.ts'
+import { installedJupyterHub } from './jupyterhub.ts'
 import { readyJupyter } from './jupyter-on-path.ts'
 import { logInAs, type Scientist } from './scientist.ts'
 import { startSlurmSite, type SlurmSite } from './slurmSite.ts'
@@ -30,7 +31,9 @@ export async function startSlurmHub(t: Pick<ExecutionContext, 'timeout'>): Promi
     // The hub alone may ask for tokens.
     await chown(site.tokens, ordinaryUid, ordinaryUid)
     const file = join(state, 'hutch.json')
-    await writeFile(file, JSON.stringify(configuration(site, agentFolder, jupyter.binFolder)))
+    const jupyterHub = await installedJupyterHub()
+    await writeFile(join(agentFolder, '../batchspawner-singleuser'), fakeBatchspawner, { mode: 0o755 })
+    await writeFile(file, JSON.stringify(configuration(site, agentFolder, jupyter.binFolder, jupyterHub)))
     const hutch = await runHutch({ state, args: ['--config', file] })
     return {
       site,
@@ -50,7 +53,7 @@ export async function startSlurmHub(t: Pick<ExecutionContext, 'timeout'>): Promi
   }
 }
 
-function configuration(site: SlurmSite, agentFolder: string, binFolder: string): object {
+function configuration(site: SlurmSite, agentFolder: string, binFolder: string, jupyterHub = '/nonexistent'): object {
   const users = (Object.keys(people) as Name[]).map((name) => {
     const { uid, gid, groups, home } = site.account(name)
     return [name, { uid, gid, groups, home }]
@@ -73,6 +76,7 @@ function configuration(site: SlurmSite, agentFolder: string, binFolder: string):
         tokens: site.tokens,
         observer: 'hutch',
         agentFolder,
+        allowUnencrypted: true,
         output: join(site.outputFolder, '{user}-{id}'),
         path: [binFolder, '/usr/bin', '/bin'],
       },
@@ -80,6 +84,23 @@ function configuration(site: SlurmSite, agentFolder: string, binFolder: string):
     profiles: {
       lab: { title: 'JupyterLab', kind: 'notebook', flavours: ['small', 'gpu'], on: { cluster: {} } },
       terminal: { title: 'Terminal', kind: 'terminal', flavours: ['tight', 'brief', 'gpu'], on: { cluster: {} } },
+      // Made for JupyterHub, as it is.
+      hub6: {
+        title: 'JupyterHub 6',
+        kind: 'notebook',
+        protocol: 'jupyterhub',
+        argv: [join(jupyterHub, 'jupyterhub-singleuser'), '--ServerApp.root_dir={home}'],
+        flavours: ['small'],
+        on: { cluster: {} },
+      },
+      hub6batch: {
+        title: 'JupyterHub 6, as batchspawner starts it',
+        kind: 'notebook',
+        protocol: 'jupyterhub',
+        argv: [join(agentFolder, '../batchspawner-singleuser'), join(jupyterHub, 'jupyterhub-singleuser')],
+        flavours: ['small'],
+        on: { cluster: {} },
+      },
       chooser: {
         title: 'Terminal, your choice',
         kind: 'terminal',
@@ -99,3 +120,16 @@ function configuration(site: SlurmSite, agentFolder: string, binFolder: string):
     },
   }
 }
+
+/** In the place of batchspawner's: finds a port, tells the hub, and becomes the server with it. */
+const fakeBatchspawner = `#!/usr/bin/python3
+import json, os, socket, sys, urllib.request
+found = socket.socket()
+found.bind(('', 0))
+port = found.getsockname()[1]
+found.close()
+asked = urllib.request.Request(os.environ['JUPYTERHUB_API_URL'] + '/batchspawner', json.dumps({'port': port}).encode(),
+  {'Authorization': 'token ' + os.environ['JUPYTERHUB_API_TOKEN'], 'Content-Type': 'application/json'})
+urllib.request.urlopen(asked).read()
+os.execv(sys.argv[1], [*sys.argv[1:], f'--port={port}'])
+`

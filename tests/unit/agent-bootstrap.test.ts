@@ -26,6 +26,7 @@ const bootstrap: fc.Arbitrary<AgentBootstrap> = fc.record(
     ),
     directories: fc.array(fc.record({ name: text, path: text, readOnly: fc.boolean() }), { maxLength: 4 }),
     socketFolder: text,
+    plain: fc.record({ variables: fc.dictionary(text, text, { maxKeys: 4 }) }),
     startTimeoutMs: fc.integer({ min: 1 }),
     stopTimeoutMs: fc.integer({ min: 1 }),
   },
