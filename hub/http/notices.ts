@@ -3,6 +3,7 @@ import type { HubWord } from '../../images/agent/notices.ts'
 import type { EnvironmentId } from '../../spawners/spawner.ts'
 import type { Environments, Launches } from '../domain/services.ts'
 import { ownerOf } from '../launch/extend.ts'
+import { warnBeforeMs } from '../quota/idle.ts'
 import type { QuotaAdmission } from '../quota/admission.ts'
 import { endsOf } from '../web/ending.ts'
 
@@ -20,9 +21,6 @@ export interface NoticesFor {
   /** Undefined: it is not there any more. */
   of(id: EnvironmentId): Promise<HubWord | undefined>
 }
-
-/** As the mails about it. */
-const warnMs = 30 * 60_000
 
 export function createNotices(options: NoticesOptions): NoticesFor {
   const { environments, launches, quota, publicUrl, loginWarnMs, now } = options
@@ -48,7 +46,7 @@ export function createNotices(options: NoticesOptions): NoticesFor {
                 canExtend: launches.extension(environment).is === 'possible',
               },
             }),
-        warnMs,
+        warnMs: warnBeforeMs,
         loginWarnMs,
       }
     },

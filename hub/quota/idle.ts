@@ -1,5 +1,8 @@
 /** When an environment that nobody uses is warned of and stopped: a pure rule. */
 
+/** From a warning to the end, at least: in mails, and in the pages inside. */
+export const warnBeforeMs = 30 * 60_000
+
 /** Times are ms since the epoch. */
 export interface Living {
   /** Evidence of use (kernels, input, CPU), or when it became ready: whatever was last. */

@@ -7,7 +7,7 @@ import type { Store } from '../store/index.ts'
 import type { Lease } from '../store/leases.ts'
 import { formatDuration, formatMoment } from '../web/format.ts'
 import type { Entitlement } from './entitlement.ts'
-import { idleStep, type Warning } from './idle.ts'
+import { idleStep, type Warning, warnBeforeMs } from './idle.ts'
 import { timeLimit } from './life.ts'
 import type { Limits } from './limits.ts'
 
@@ -39,7 +39,7 @@ const dayMs = 86_400_000
 
 export function createLifetimes(options: LifetimesOptions): Lifetimes {
   const { store, limits, notifier, entitlement, stop, publicUrl, holder, now, log, timers = realTimers } = options
-  const { warnMs = 30 * minuteMs, settleMs = 5 * minuteMs, everyMs = minuteMs } = options
+  const { warnMs = warnBeforeMs, settleMs = 5 * minuteMs, everyMs = minuteMs } = options
   const { db, leases } = store
   const warnings = new Map<string, Warning>()
   let since = Infinity

@@ -90,6 +90,9 @@ const scenes: readonly Scene[] = [
   { name: 'waiting-unreachable', path: '/hub/environments/lost1', as: 'alice', arrange: fillHome },
   { name: 'waiting-failed', path: '/hub/environments/failed1', as: 'alice', arrange: fillHome },
   { name: 'waiting-ended', path: '/hub/environments/ended1', as: 'alice', arrange: fillHome },
+  { name: 'time', path: '/hub/environments/ready1/time', as: 'alice', arrange: fillHome },
+  { name: 'usage-full-home', path: '/hub/usage', as: 'alice', arrange: fillHomeStorage },
+  { name: 'home-full', path: '/hub/home', as: 'alice', arrange: fillHomeStorage },
   { name: 'home-shared', path: '/hub/home', as: 'alice', arrange: fillShared },
   { name: 'sharing', path: '/hub/environments/ready1/sharing', as: 'alice', hosts: true, arrange: fillShared },
   { name: 'sharing-closed', path: '/hub/environments/ready1/sharing', as: 'alice', arrange: fillHome },
@@ -187,6 +190,11 @@ async function picture(page: Page, name: string): Promise<void> {
   if (/^(launch|proposal-1|proposal-3)/.test(name))
     await page.setViewportSize({ width: page.viewportSize()?.width ?? 0, height: 2_000 })
   await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: !/menu|stop|rename/.test(name) })
+}
+
+function fillHomeStorage(hub: FakeHub): void {
+  fillHome(hub)
+  hub.home.use = { usedBytes: 10 * 2 ** 30, limitBytes: 10 * 2 ** 30, share: 1 }
 }
 
 function fillHome({ environments }: FakeHub): void {

@@ -354,7 +354,7 @@ function fakeLaunches(hub: Pick<FakeHub, 'offers' | 'failing'>, environments: Fa
     describe: () => [],
     backendLimits: () => Promise.resolve([]),
     offers: () => Promise.resolve(hub.offers),
-    extension: () => ({ is: 'impossible' }),
+    extension: ({ endsAt }) => (endsAt === undefined ? { is: 'impossible' } : { is: 'possible', byMs: 8 * 3_600_000 }),
     extend: () => Promise.reject(new Error('nothing is made longer here')),
     launch(visitor, choices: Choices) {
       if (hub.failing.launch !== undefined) return Promise.reject(hub.failing.launch)
