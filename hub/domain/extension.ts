@@ -21,3 +21,8 @@ export function admittedEnd(extensions: readonly Extension[]): number | undefine
   const last = extensions.at(-1)
   return last === undefined || last.refused !== undefined ? undefined : last.until
 }
+
+/** From its start, also where the backend starts it anew; undefined: it has no end of its own. */
+export function admittedMs(walltimeMs: number | undefined, extensions: readonly Extension[]): number | undefined {
+  return walltimeMs === undefined ? undefined : extensions.reduce((sum, { ms }) => sum + ms, walltimeMs)
+}

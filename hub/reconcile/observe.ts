@@ -1,6 +1,7 @@
 /** Looks at everything that the backend has, in one request: often while things change, seldom at rest. */
 import { setImmediate as turn } from 'node:timers/promises'
 import type { EnvironmentId, Found } from '../../spawners/spawner.ts'
+import { admittedMs } from '../domain/extension.ts'
 import { isSameObservation, recordObservation, type RowChange } from '../domain/observation.ts'
 import { Fenced } from '../store/writer.ts'
 import type { Entry } from './board.ts'
@@ -135,7 +136,7 @@ export function createObserver({ context, memoryOf, consider, deposed }: Observe
           entry.row,
           observation,
           now().getTime(),
-          () => entry.environment.spec.resources.walltimeMs,
+          () => admittedMs(entry.environment.spec.resources.walltimeMs, entry.environment.extensions),
         )
         if (change !== undefined) {
           changes.push(record(entry, change))
