@@ -10,9 +10,8 @@ import { readSecretFile } from '../config/secret.ts'
 import { environmentId } from '../spawners/common/environmentId.ts'
 import type { Log } from '../spawners/spawner.ts'
 import { createArchive } from './archive/index.ts'
-import { endedByHub, hubStop } from './audit/hub-ends.ts'
+import { endedByHub } from './audit/hub-ends.ts'
 import { type Audit, createAudit } from './audit/index.ts'
-import { createHomeStorage } from './accounts/home-storage.ts'
 import { createAccounts } from './accounts/index.ts'
 import { createSeenAccounts } from './accounts/seen.ts'
 import { createApp } from './app.ts'
@@ -37,11 +36,7 @@ import { pluginAccounts } from './plugins/accounts.ts'
 import { pluginMatching } from './plugins/matching.ts'
 import { pluginSend } from './plugins/notifier.ts'
 import { makePlugin } from './plugins/resolve.ts'
-import { createQuota } from './quota/index.ts'
-import { createEntitlement } from './quota/entitlement.ts'
-import { createLifetimes } from './quota/lifetimes.ts'
-import { packagesOf, type RecordQuery, recordsOf } from './quota/records.ts'
-import { createRequests } from './quota/requests.ts'
+import { createQuotaRooms } from './quota-rooms.ts'
 import { createEnvironments, reconcileSettings, type Reconciled } from './reconcile/index.ts'
 import { type Rooms, serve } from './serve.ts'
 import { prepareAgent } from './setup/agent.ts'
@@ -50,7 +45,6 @@ import type { Jupyter } from './setup/jupyter.ts'
 import { lockStateFolder } from './setup/lock.ts'
 import { loadSecrets, type Secrets } from './setup/secrets.ts'
 import { healthOf, jupyterFor, missingDesktop, softwareOf } from './setup/software.ts'
-import { runProgram } from './setup/program.ts'
 import { prepareStateFolder, type StateFolder } from './setup/state-folder.ts'
 import { createSpawners, type NamedSpawner } from './spawners.ts'
 import { oldestLaunchAt } from './store/environments.ts'
@@ -205,13 +199,6 @@ async function makeRooms(
     ...(await matchingOf(configuration, log)),
     ...createLoginPages({ hub: configuration.hub, warnMs: configuration.login.warn, now }),
   })
-  const quota = await createQuota({
-    ...shared,
-    store,
-    perUser: configuration.environments.perUser,
-    contact: configuration.hub.contact,
-    newId: randomUUID,
-  })
   const notifier = createNotifier({
     store,
     administrators: configuration.mail?.administrators ?? configuration.notify?.administrators ?? [],
@@ -220,26 +207,15 @@ async function makeRooms(
     now,
     log,
   })
-  const stop = hubStop(environments, audit)
-  const lifetimes = createLifetimes({
+  const limiting = await createQuotaRooms({
     ...shared,
     store,
-    limits: { fresh: () => quota.list() },
+    catalogue,
+    accounts,
+    authorisation: identity.authorisation,
     notifier,
-    stop,
-    entitlement: createEntitlement({
-      ...shared,
-      db: store.db,
-      catalogue,
-      authorisation: identity.authorisation,
-      notifier,
-      mark: (id, unentitled) => environments.mark(id, unentitled),
-      stop,
-      everyMs: configuration.environments.entitlement.check,
-      graceMs: configuration.environments.entitlement.grace,
-    }),
-    holder: randomUUID(),
   })
+  const { quota, lifetimes } = limiting
   const archive = createArchive({
     configuration: configuration.archive,
     ask: createAsk({ fetch, deadlineMs: configuration.archive?.hook?.timeout ?? 0 }),
@@ -289,19 +265,8 @@ async function makeRooms(
     archive,
     identity,
     launches,
-    quota,
-    requests: createRequests({ ...shared, store, quota, notifier, newId: randomUUID }),
-    records: Object.assign((query: RecordQuery) => recordsOf(store.db, query), {
-      packages: (query: Parameters<typeof packagesOf>[1]) => packagesOf(store.db, query),
-    }),
+    ...limiting,
     catalogue,
-    homeStorage: createHomeStorage({
-      configuration: configuration.homeStorage,
-      accounts,
-      run: (argv, timeoutMs) => runProgram(argv, { timeoutMs }),
-      now,
-      log,
-    }),
     sharing,
     people,
     block: (user, reason, by) => block({ db: store.db, audit, routes, now }, user, reason, by),

@@ -132,11 +132,8 @@ export function createObserver({ context, memoryOf, consider, deposed }: Observe
           if (answer.is !== 'found') consider(entry.row.id)
           continue
         }
-        const change = recordObservation(
-          entry.row,
-          observation,
-          now().getTime(),
-          () => admittedMs(entry.environment.spec.resources.walltimeMs, entry.environment.extensions),
+        const change = recordObservation(entry.row, observation, now().getTime(), () =>
+          admittedMs(entry.environment.spec.resources.walltimeMs, entry.environment.extensions),
         )
         if (change !== undefined) {
           changes.push(record(entry, change))
