@@ -38,6 +38,7 @@ test('log in, launch with a proposal, plot its data, use a terminal, stop, delet
     .first()
     .evaluate((image) => (image as HTMLImageElement).naturalWidth)
   t.true(width > 100, 'the plot of the measured data is drawn')
+  t.true(await page.evaluate(`'@hutch/notices' in globalThis._JUPYTERLAB`), 'JupyterLab would warn of its end')
 
   const environment = new URL(page.url()).pathname.split('/').slice(0, 4).join('/')
   await page.goto(`${hutch.url}${environment}/_hutch/terminal/`)
