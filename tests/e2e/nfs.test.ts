@@ -1,12 +1,21 @@
-/** Data on a real file server, through a real kernel's client: who may what, and what becomes of more than 16 groups. */
-import { chmod, chown, mkdir, stat, writeFile } from 'node:fs/promises'
+/**
+ * Data, end to end: from a portal's link through the login to a dataset in a terminal; and on a real file server, through
+ * a real kernel's client: who may what, and what becomes of more than 16 groups.
+ */
+import { chmod, chown, mkdir, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'ava'
 import { configurationSchema } from '../../config/schema.ts'
 import { carryGroups } from '../../hub/launch/groups.ts'
 import { deriveMounts } from '../../hub/launch/mounts.ts'
 import type { Account } from '../../spawners/spawner.ts'
+import { createJar } from '../support/browser-jar.ts'
+import { startHutch } from '../support/hutch.ts'
 import { nfsClient, type Step } from '../support/nfs.ts'
+import { scientistWith } from '../support/scientist.ts'
+import { openShell, typeInto } from '../support/shell.ts'
+import { temporaryFolder } from '../support/temporary.ts'
+import { until } from '../support/until.ts'
 
 const gid = 30_500
 const proposals = [{ id: '20260042', title: 'Micelles', instrument: 'LOQ', fields: {} }]
@@ -120,4 +129,93 @@ async function fill(folder: string): Promise<void> {
   await chmod(run, 0o640)
   await mkdir(join(folder, 'open'))
   await chmod(join(folder, 'open'), 0o1777)
+}
+
+test("from a portal's link through the login to the dataset, and to what was restored; a link on the way is refused", async (t) => {
+  const folder = await temporaryFolder(t)
+  const hutch = await startHutch(t, { state: join(folder, 'state'), args: ['--config', await site(folder)] })
+  const jar = createJar()
+  const link = '/hub/launch?profile=terminal&proposal=p1&dataset=20.500/a&title=From+the+portal'
+  const login = await jar.open(hutch.url + link)
+  const next = new URL(login.url).searchParams.get('next') ?? ''
+  t.is(next, link)
+  const form = await jar.open(`${hutch.url}/hub/login/demo?next=${encodeURIComponent(next)}`)
+  const action = /<form[^>]*action="([^"]+)"/.exec(form.text)?.[1] ?? ''
+  const password = (await hutch.passwords())['ada'] ?? ''
+  const page = await jar.open(new URL(action, form.url).href, { method: 'POST', form: { name: 'ada', password } })
+  t.is(page.url, hutch.url + link)
+  t.regex(page.text, /name="datasets" value="p1\/20\.500\/a" checked/)
+  t.regex(page.text, /Terminal<[\s\S]*First for SANS[\s\S]*Other</)
+
+  const ada = scientistWith(jar, hutch.url, 'ada')
+  const chosen = { profile: 'terminal', flavour: 'small', title: 'From the portal' }
+  const archived = await ada.api<{ detail: string }>('POST', '/environments', {
+    ...chosen,
+    proposals: [],
+    datasets: ['p1/20.500/c'],
+  })
+  t.is(archived.status, 422)
+  t.regex(archived.body.detail, /lies in the archive/)
+  const launch = (folders: Record<string, string>) => {
+    const wanted = { ...chosen, datasets: ['p1/20.500/a', 'p1/20.500/c'], folders }
+    return ada.launch(wanted)
+  }
+  const launched = await launch({ 'p1/20.500/c': join(folder, 'restored/c') })
+  const linked = await launch({ 'p1/20.500/c': join(folder, 'restored/out') })
+  await ada.enter(launched)
+  const shell = await openShell(ada, launched)
+  await typeInto(shell, 'cat "/data/p1/scan a/run.txt" "/restored/p1/scan c/run.txt"', /^counts a\r?\ncounts c/m)
+  await typeInto(shell, 'ls -N /data/p1; echo "done $HUTCH_DATASETS"', /^scan a\r?\ndone 20\.500\/a,20\.500\/c/m)
+
+  await until('the one with a link has ended', async () => (await ada.state(linked.id)) === 'ended', {
+    timeoutMs: 60_000,
+  })
+  const { body } = await ada.api<object>('GET', `/environments/${linked.id}`)
+  t.regex(JSON.stringify(body), /a link in .* leads elsewhere/)
+})
+
+/** Two datasets that are there, one that was restored, and a link to somewhere else beneath the root. */
+async function site(folder: string): Promise<string> {
+  for (const [place, name] of [
+    ['raw', 'a'],
+    ['raw', 'b'],
+    ['restored', 'c'],
+  ] as const) {
+    await mkdir(join(folder, place, name), { recursive: true })
+    await writeFile(join(folder, place, name, 'run.txt'), `counts ${name}\n`)
+  }
+  await symlink(join(folder, 'raw'), join(folder, 'restored/out'))
+  const scan = (name: string) => ({ id: `20.500/${name}`, name: `scan ${name}`, folder: join(folder, 'raw', name) })
+  const proposal = { id: 'p1', title: 'Micelles', instrument: 'LOQ', technique: 'SANS', members: ['ada'] }
+  const datasets = [scan('a'), scan('b'), { ...scan('c'), archived: true }]
+  const catalogue = join(folder, 'catalogue.yaml')
+  await writeFile(catalogue, JSON.stringify({ proposals: [{ ...proposal, datasets }] }))
+  const rule = { allowedRoots: [join(folder, 'raw')], target: '/data/{proposal}/all', source: join(folder, 'raw') }
+  const configuration = {
+    login: { demo: true },
+    accounts: { source: 'demo' },
+    catalogue: { type: 'file', path: catalogue },
+    mounts: [
+      { ...rule, name: 'raw data', wholeOnly: true },
+      { ...rule, name: 'scan', for: 'dataset', source: '{folder}', target: '/data/{proposal}/{dataset}' },
+    ],
+    archive: { roots: [join(folder, 'restored')], picks: true },
+    flavours: { small: { title: 'Small', cpu: 1, memory: '1GiB' } },
+    spawners: { here: { type: 'local', allowUnlimited: true } },
+    profiles: {
+      other: { title: 'Other', kind: 'terminal', flavours: ['small'], on: { here: {} } },
+      terminal: { title: 'Terminal', kind: 'terminal', flavours: ['small'], on: { here: {} } },
+    },
+    offers: [
+      {
+        title: 'First for SANS',
+        when: { techniques: ['sans'] },
+        opens: { profiles: ['terminal'] },
+        first: { profiles: ['terminal'] },
+      },
+    ],
+  }
+  const file = join(folder, 'hutch.json')
+  await writeFile(file, JSON.stringify(configuration))
+  return file
 }
