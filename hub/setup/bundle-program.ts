@@ -38,8 +38,8 @@ async function bundleInto(outdir: string): Promise<void> {
     banner: {
       js: "import { createRequire as hutchRequire } from 'node:module'\nconst require = hutchRequire(import.meta.url)",
     },
-    // Optional accelerators that ws and pg do without, and a bundler, which only the making of bundles needs.
-    external: ['bufferutil', 'utf-8-validate', 'pg-native', 'esbuild'],
+    // Optional accelerators that ws, pg and ssh2 (of dockerode) do without, and a bundler, which only the making of bundles needs.
+    external: ['bufferutil', 'utf-8-validate', 'pg-native', 'esbuild', 'cpu-features'],
     plugins: [placesOfTheSource()],
     logLevel: 'error',
   })

@@ -16,7 +16,8 @@ const patience = { timeoutMs: 180_000, everyMs: 200 }
 test('installed, a notebook through it, upgraded under it', async (t) => {
   t.timeout(60 * 60_000, 'the first run builds images and the cluster')
   const helm = await goTool(t, 'helm')
-  const installed = helm === undefined ? undefined : await installChart(t, helm)
+  const containerd = await goTool(t, 'containerd')
+  const installed = helm && containerd ? await installChart(t, { helm, containerd }) : undefined
   if (installed === undefined) return
   const { cluster, url } = installed
   const ada = await logInAs(url, 'ada', await installed.password('ada'))
@@ -32,6 +33,10 @@ kept = 41`)
   t.is(said, `${account.uid} [36042] /home/ada`)
   const pods = await cluster.kubectl('get', 'pods', '-n', 'rooms', '-o', 'jsonpath={.items[*].metadata.name}')
   t.is(pods, launched.id)
+  const podOf = async (id: string): Promise<Pod> =>
+    JSON.parse(await cluster.kubectl('get', 'pod', id, '-n', 'rooms', '-o', 'json')) as Pod
+  const { spec } = await podOf(launched.id)
+  t.like(spec, { initContainers: [{ name: 'hutch-agent' }], securityContext: { supplementalGroupsPolicy: 'Strict' } })
   const [address = ''] = (
     await cluster.kubectl('get', 'pods', '-n', 'facility', '-o', 'jsonpath={.items[*].status.podIP}')
   ).split(' ')
@@ -42,12 +47,26 @@ kept = 41`)
     t.regex(await (await fetch(`http://${address}:${port}/metrics`)).text(), series)
   }
 
-  await installed.upgrade('configuration.hub.title=Upgraded')
+  await installed.upgrade('images.agentFrom=imageVolume')
   await until('the next hub knows it', async () => (await ada.state(launched.id)) === 'ready', patience)
-  t.is(await kernel.run('print(kept + 1)'), '42')
+  const again = await openKernel(ada, launched, kernel.id)
+  t.teardown(() => again.dispose())
+  t.is(await again.run('print(kept + 1)'), '42')
+  await until('who was connected is so again', () => kernel.status() === 'connected', patience)
   kernel.dispose()
-  await ada.api('POST', `/environments/${launched.id}/stop`)
-  await until('it ended', async () => (await ada.state(launched.id)) === 'ended', patience)
+  again.dispose()
+  const second = await ada.launch({ profile: 'lab', flavour: 'small' })
+  await ada.enter(second)
+  const inImage = (await podOf(second.id)).spec
+  t.deepEqual([inImage.initContainers, inImage.volumes.filter(({ image }) => image).length], [undefined, 1])
+  const other = await openKernel(ada, second)
+  t.teardown(() => other.dispose())
+  t.is(await other.run("print(open('/home/ada/result').read())"), 'mine')
+  other.dispose()
+  for (const { id } of [launched, second]) {
+    await ada.api('POST', `/environments/${id}/stop`)
+    await until('it ended', async () => (await ada.state(id)) === 'ended', patience)
+  }
   const left = async (): Promise<string> => await cluster.kubectl('get', 'pods,secrets', '-n', 'rooms', '-o', 'name')
   await until('nothing is left', async () => (await left()).trim() === '', patience)
   t.is((await cluster.kubectl('get', 'pvc', '-n', 'rooms', '-o', 'name')).trim(), 'persistentvolumeclaim/home-ada')
@@ -86,6 +105,14 @@ test('what it renders: the policies are the hub’s own; everything is there whe
     await t.throwsAsync(render('--set', wrong), { message: words })
   }
 })
+
+interface Pod {
+  readonly spec: Readonly<{
+    initContainers?: readonly object[]
+    securityContext: object
+    volumes: readonly Readonly<{ image?: object }>[]
+  }>
+}
 
 interface Rendered {
   readonly kind: string

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ExecutionContext } from 'ava'
 import { available, program } from './component.ts'
@@ -41,6 +41,8 @@ export interface ClusterOptions {
   readonly images?: readonly string[]
   /** With kube-proxy, so that Services work. */
   readonly services?: boolean
+  /** The program, with its shim beside it: a runtime that has image volumes, and the cluster allows them. */
+  readonly containerd?: string
   /** The program: it simulates nodes that are annotated kwok.x-k8s.io/node=fake. */
   readonly kwok?: string
 }
@@ -48,7 +50,7 @@ export interface ClusterOptions {
 /** Undefined: something is missing, and the test has said so. */
 export async function startKubernetes(
   t: ExecutionContext,
-  { images = [], services = false, kwok }: ClusterOptions = {},
+  { images = [], services = false, kwok, containerd }: ClusterOptions = {},
 ): Promise<Cluster | undefined> {
   const needs = [
     ['root', process.getuid?.() === 0, 'run the tests as root'],
@@ -73,6 +75,7 @@ export async function startKubernetes(
     SLOT: String(slot),
     ...(services && { WITH_PROXY: '1' }),
     ...(kwok !== undefined && { KWOK: kwok }),
+    ...(containerd !== undefined && { CONTAINERD: dirname(containerd) }),
   }
   t.teardown(async () => {
     await run(join(scripts, 'down.sh'), { env, timeout: 120_000 }).catch((error: unknown) => t.log(String(error)))

@@ -31,10 +31,13 @@ const environments = 'rooms'
 const service = '10.96.0.200'
 
 /** Undefined: something is missing, and the test has said so. */
-export async function installChart(t: ExecutionContext, helm: string): Promise<Installed | undefined> {
+export async function installChart(
+  t: ExecutionContext,
+  { helm, containerd }: { helm: string; containerd: string },
+): Promise<Installed | undefined> {
   const images: { file: string; tag: string }[] = []
   for (const name of ['hub', 'agent', 'notebook']) images.push(await imageArchive(name, (line) => t.log(line)))
-  const cluster = await startKubernetes(t, { images: images.map(({ file }) => file), services: true })
+  const cluster = await startKubernetes(t, { images: images.map(({ file }) => file), services: true, containerd })
   const secret = 'a password of the test'
   const database = await startPostgresServer(t, secret)
   if (cluster === undefined || database === undefined) return undefined

@@ -87,7 +87,7 @@ function nodeOf(_: unknown, index: number): object {
       labels: { type: 'simulated' },
     },
     spec: { taints: [{ key: 'simulated', value: 'yes', effect: 'NoSchedule' }] },
-    status: { allocatable: room, capacity: room, nodeInfo: { kubeletVersion: 'simulated' }, phase: 'Running' },
+    status: { allocatable: room, capacity: room },
   }
 }
 

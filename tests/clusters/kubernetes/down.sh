@@ -36,6 +36,6 @@ for l in /var/log/containers/*; do case $(readlink "$l") in "$RUN"/*) rm -f "$l"
 rm -f /var/lib/kubelet/device-plugins/kubelet.sock
 if command -v iptables >/dev/null; then for c in iptables ip6tables; do for k in KUBE-IPTABLES-HINT KUBE-KUBELET-CANARY; do $c -t mangle -F $k 2>/dev/null; $c -t mangle -X $k 2>/dev/null; done; done; fi
 # cgroups of the pods
-find /sys/fs/cgroup/*/kubepods -depth -type d -exec rmdir {} + 2>/dev/null
+find /sys/fs/cgroup/*/$cgroup -depth -type d -exec rmdir {} + 2>/dev/null
 rm -rf --one-file-system "$RUN"
 [ ! -e "$RUN" ]

@@ -4,6 +4,7 @@
 hyperkube=$BINARIES/hyperkube
 node=node1
 bridge=hutchk8s$SLOT
+cgroup=hutchk8s$SLOT
 gateway=10.$((100 + SLOT)).0.1 # the bridge's address, the node's, and the one that the API server advertises
 pods=10.$((100 + SLOT)).0.0/24
 services=10.96.0.0/16

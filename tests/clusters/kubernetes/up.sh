@@ -3,6 +3,7 @@
 # kubelet. Needs root. Everything lies in $RUN (logs in log/, pids in pid/, admin.kubeconfig); see env.sh.
 # up.sh IMAGE.tar...   are imported into the node; a pause image is made here.
 # WITH_PROXY=1 adds kube-proxy (nftables mode: needs the nft command), so that Services work.
+# CONTAINERD=FOLDER uses its containerd (2.1 or later) in place of Debian's, and turns image volumes on.
 # KWOK=PROGRAM adds kwok, which simulates every node annotated kwok.x-k8s.io/node=fake.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
@@ -102,6 +103,11 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
     bin_dir = "/usr/lib/cni"
     conf_dir = "$RUN/cni"
 Y
+gates=()
+if [ -n "${CONTAINERD:-}" ]; then
+  PATH=$CONTAINERD:$PATH
+  gates=(--feature-gates ImageVolume=true)
+fi
 start containerd containerd -c "$RUN/containerd.toml"
 
 # --- control plane --------------------------------------------------------------
@@ -118,7 +124,7 @@ start kube-apiserver "$hyperkube" kube-apiserver --etcd-servers "http://127.0.0.
   --service-account-key-file sa.pub --service-account-signing-key-file sa.key \
   --kubelet-client-certificate kubelet-client.crt --kubelet-client-key kubelet-client.key \
   --kubelet-certificate-authority ca.crt --kubelet-preferred-address-types InternalIP \
-  --allow-privileged=true --profiling=false --event-ttl 30m
+  --allow-privileged=true --profiling=false --event-ttl 30m "${gates[@]}"
 waitfor containerd 30 ctr version
 say "containerd answers"
 (
@@ -138,12 +144,20 @@ start kube-scheduler "$hyperkube" kube-scheduler --kubeconfig "$RUN/sched.kubeco
   --bind-address 127.0.0.1 --secure-port $scheduler_port --leader-elect=false --kube-api-qps 1000 --kube-api-burst 2000
 
 # --- kubelet ------------------------------------------------------------------
+# A kubelet kills what lies in its groups and is not its own: another cluster's pods, too.
+for controller in /sys/fs/cgroup/*/; do
+  mkdir -p "$controller$cgroup"
+  for name in cpuset.cpus cpuset.mems; do
+    if [ -e "$controller$name" ]; then cat "$controller$name" >"$controller$cgroup/$name"; fi
+  done
+done
 : > "$RUN/resolv.conf"; echo "nameserver 127.0.0.1" > "$RUN/resolv.conf"
 cat > "$RUN/kubelet.yaml" <<Y
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 containerRuntimeEndpoint: unix://$containerd_socket
 cgroupDriver: cgroupfs
+cgroupRoot: /$cgroup
 failCgroupV1: false
 failSwapOn: false
 oomScoreAdj: 0
@@ -170,7 +184,7 @@ registryPullQPS: 0
 eventRecordQPS: 0
 Y
 start kubelet "$hyperkube" kubelet --config "$RUN/kubelet.yaml" --kubeconfig "$RUN/kubelet.kubeconfig" \
-  --root-dir "$RUN/kubelet" --cert-dir "$RUN/pki/kubelet" --hostname-override $node --node-ip "$gateway"
+  --root-dir "$RUN/kubelet" --cert-dir "$RUN/pki/kubelet" --hostname-override $node --node-ip "$gateway" "${gates[@]}"
 waitfor node 90 sh -c "'$hyperkube' kubectl get node $node"
 waitfor default-sa 60 kubectl get sa default
 kubectl wait --for=condition=Ready node/$node --timeout=90s >/dev/null
