@@ -12,7 +12,7 @@ import { benchLaunch } from './launch.ts'
 import { benchLogin } from './login.ts'
 import { benchProxy } from './proxy.ts'
 import { benchQuota } from './quota.ts'
-import { benchSlurm } from './slurm.ts'
+import { benchSlurmFirst, benchSlurmQueue } from './slurm.ts'
 import { benchMemory, benchStart } from './start.ts'
 import { benchStorm } from './storm.ts'
 
@@ -38,7 +38,8 @@ try {
   if (isWanted('desktop')) await benchDesktop(folder)
   if (isWanted('quota')) await benchQuota()
   if (isWanted('catalogue')) await benchCatalogue(folder)
-  if (isWanted('slurm')) await benchSlurm()
+  if (isWanted('slurm') || isWanted('slurm-first')) await benchSlurmFirst()
+  if (isWanted('slurm') || isWanted('slurm-queue')) await benchSlurmQueue()
   if (isWanted('kubernetes')) await benchKubernetes()
   if (isWanted('proxy')) await benchProxy(3, [])
   if (isWanted('api')) await benchApi(folder)

@@ -22,13 +22,16 @@ import { median, row } from './figures.ts'
 const rounds = 7
 const newId = environmentId(randomBytes)
 
-export async function benchSlurm(): Promise<void> {
+export async function benchSlurmFirst(): Promise<void> {
   const hub = await startSlurmHub({ timeout: Object.assign(() => undefined, { clear: () => undefined }) })
   try {
     await benchFirstAnswer(hub)
   } finally {
     await hub.close()
   }
+}
+
+export async function benchSlurmQueue(): Promise<void> {
   const site = await startSlurmSite({ minJobAgeSeconds: 300 })
   try {
     await benchQueue(site)

@@ -1,8 +1,8 @@
 import { readdir } from 'node:fs/promises'
 import test from 'ava'
 import { gridEngineMissing } from '../clusters/gridengine/cluster.ts'
-import { spawnerContract } from '../../spawners/contract.ts'
 import { available } from '../support/component.ts'
+import { essentialCases } from '../support/essentialCases.ts'
 import { startGridEngineSite, type GridEngineSite } from '../support/gridEngineSite.ts'
 
 let site: GridEngineSite | undefined
@@ -16,7 +16,8 @@ test.after.always(async (t) => {
   await site?.close()
 })
 
-for (const { title, run } of spawnerContract) {
+// All of them: tests/scale/commands.
+for (const { title, run } of essentialCases) {
   test.serial(`on a real Grid Engine: ${title}`, async (t) => {
     t.timeout(180_000)
     const missing = gridEngineMissing()

@@ -2,6 +2,7 @@ import test from 'ava'
 import { slurmMissing } from '../clusters/slurm/cluster.ts'
 import { spawnerContract } from '../../spawners/contract.ts'
 import { available } from '../support/component.ts'
+import { essentialCases } from '../support/essentialCases.ts'
 import { commandsSubject } from '../support/slurmCommands.ts'
 import { slurmSubject, startSlurmSite, type SlurmSite } from '../support/slurmSite.ts'
 
@@ -17,12 +18,13 @@ test.after.always(async (t) => {
 })
 
 const ways = [
-  { by: 'slurmrestd', subject: slurmSubject },
-  { by: 'its commands', subject: commandsSubject },
+  { by: 'slurmrestd', subject: slurmSubject, cases: spawnerContract },
+  // All of them: tests/scale/commands.
+  { by: 'its commands', subject: commandsSubject, cases: essentialCases },
 ] as const
 
-for (const { by, subject } of ways) {
-  for (const { title, run } of spawnerContract) {
+for (const { by, subject, cases } of ways) {
+  for (const { title, run } of cases) {
     // One cluster, and one after the other: some of them cut it off.
     test.serial(`on a real SLURM by ${by}: ${title}`, async (t) => {
       t.timeout(180_000)

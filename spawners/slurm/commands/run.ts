@@ -24,15 +24,16 @@ export const runCommand: Run = async (argv, { input = '', variables, signal }) =
   signal.throwIfAborted()
   const [program = '', ...rest] = argv
   return await new Promise((resolve, reject) => {
-    const child = spawn(program, rest, { env: { ...variables }, cwd: '/', stdio: ['pipe', 'pipe', 'pipe'] })
+    // `detached`: a group of its own, so that what it started ends with it.
+    const options = { env: { ...variables }, cwd: '/', detached: true }
+    const child = spawn(program, rest, { ...options, stdio: ['pipe', 'pipe', 'pipe'] })
     const chunks: Buffer[] = []
     let bytes = 0
     let said = ''
 
     function give(error: Error): void {
       reject(error)
-      // What runs as another can't be ended by us; it ends when nobody reads it.
-      child.kill('SIGKILL')
+      endGroup(child.pid)
       for (const stream of child.stdio) stream?.destroy()
       child.unref()
     }
@@ -55,4 +56,12 @@ export const runCommand: Run = async (argv, { input = '', variables, signal }) =
     })
     child.stdin.end(input)
   })
+}
+
+function endGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL')
+  } catch {
+    // It has ended, or runs as another whom we may not end: hutch-as-user ends it soon itself.
+  }
 }

@@ -1,6 +1,6 @@
 /** What is the same in every version of slurmrestd: how it says no. */
-import { ClusterRefused } from '../cluster.ts'
-import { isNever } from '../refusals.ts'
+import { ClusterRefused, type List } from '../cluster.ts'
+import { isDone, isNever, isNoJob } from '../refusals.ts'
 
 interface SlurmError {
   readonly error?: string | null
@@ -86,4 +86,30 @@ export function tresByName(
     if (typeof count === 'number' && count >= 0) found[name ? `${type}/${name}` : type] = count
   }
   return found
+}
+
+/** The jobs' own document, not read yet. @throws as dataOf */
+export function listOf(answer: Answered<ArrayBuffer>, reader: List['reader']): List {
+  if (answer.error !== undefined) dataOf(answer)
+  if (answer.data === undefined) throw new Error(`slurmrestd answered with ${answer.response.status}`)
+  return { body: answer.data, reader }
+}
+
+/** That a job is not there any more is what was wanted. */
+export async function unlessGone(cancel: () => Promise<unknown>): Promise<void> {
+  try {
+    await cancel()
+  } catch (error) {
+    if (!(error instanceof ClusterRefused) || !(isNoJob(error) || isDone(error))) throw error
+  }
+}
+
+export function addressesOf(
+  nodes: readonly Readonly<{ name?: string; address?: string; hostname?: string }>[],
+): ReadonlyMap<string, string> {
+  return new Map(nodes.map(({ name = '', address, hostname }) => [name, address ?? hostname ?? name]))
+}
+
+export function healthOf(ok: boolean): Readonly<{ ok: boolean; message: string }> {
+  return { ok, message: ok ? 'The cluster answers.' : "The cluster's controller does not answer." }
 }

@@ -1,10 +1,9 @@
 /** slurmrestd's v0.0.38 (SLURM 22.05): one call each. */
 import createClient from 'openapi-fetch'
 import type { Cluster, Person, Submission } from '../../cluster.ts'
-import { ClusterRefused } from '../../cluster.ts'
-import { isDone, isNoJob } from '../../refusals.ts'
 import { sbatchLine } from '../../submission.ts'
-import { dataOf, plainOutput, submittedOf } from '../answers.ts'
+import { addressesOf, dataOf, healthOf, listOf, submittedOf, unlessGone } from '../answers.ts'
+import { commonOf, queryOf } from '../asked.ts'
 import type { Headers } from '../headers.ts'
 import type { Transport } from '../transport.ts'
 import { readAssociation, readDbJob, readQos } from './read.ts'
@@ -16,8 +15,11 @@ export function createCluster(transport: Transport, headersOf: Headers, observer
   async function cancel(person: Person, jobId: number, signal: AbortSignal): Promise<void> {
     const headers = await headersOf(person, signal)
     const params = { path: { job_id: String(jobId) } }
-    const answer = await client.DELETE('/slurm/v0.0.38/job/{job_id}', { headers, signal, params, parseAs: 'text' })
-    refuseUnlessGone(answer)
+    await unlessGone(async () => {
+      // No document where it succeeds.
+      const answer = await client.DELETE('/slurm/v0.0.38/job/{job_id}', { headers, signal, params, parseAs: 'text' })
+      if (!answer.response.ok) dataOf({ response: answer.response, error: parsed(answer.error) })
+    })
   }
 
   return {
@@ -28,9 +30,7 @@ export function createCluster(transport: Transport, headersOf: Headers, observer
     async list(signal) {
       const headers = await headersOf(observer, signal)
       const answer = await client.GET('/slurm/v0.0.38/jobs', { headers, signal, parseAs: 'arrayBuffer' })
-      if (answer.error !== undefined) dataOf(answer)
-      if (answer.data === undefined) throw new Error(`slurmrestd answered with ${answer.response.status}`)
-      return { body: answer.data, reader: { by: 'rest', version: 'v0.0.38' } }
+      return listOf(answer, { by: 'rest', version: 'v0.0.38' })
     },
 
     async submit(person, submission, signal) {
@@ -58,7 +58,7 @@ export function createCluster(transport: Transport, headersOf: Headers, observer
 
     async finished(names, since, signal) {
       const headers = await headersOf(observer, signal)
-      const query = { job_name: names.join(','), start_time: `uts${Math.floor(since.getTime() / 1_000)}` }
+      const query = queryOf(names, since)
       const { jobs = [] } = dataOf(await client.GET('/slurmdb/v0.0.38/jobs', { headers, signal, params: { query } }))
       return jobs.map(readDbJob)
     },
@@ -66,7 +66,7 @@ export function createCluster(transport: Transport, headersOf: Headers, observer
     async addresses(signal) {
       const headers = await headersOf(observer, signal)
       const { nodes = [] } = dataOf(await client.GET('/slurm/v0.0.38/nodes', { headers, signal }))
-      return new Map(nodes.map(({ name = '', address, hostname }) => [name, address ?? hostname ?? name]))
+      return addressesOf(nodes)
     },
 
     async limits(signal) {
@@ -82,21 +82,10 @@ export function createCluster(transport: Transport, headersOf: Headers, observer
     async ping(signal) {
       const headers = await headersOf(observer, signal)
       const { pings = [] } = dataOf(await client.GET('/slurm/v0.0.38/ping', { headers, signal }))
-      const ok = pings.some(({ ping }) => ping === 'UP')
-      return { ok, message: ok ? 'The cluster answers.' : "The cluster's controller does not answer." }
+      return healthOf(pings.some(({ ping }) => ping === 'UP'))
     },
 
     close: () => transport.close(),
-  }
-}
-
-function refuseUnlessGone(answer: { error?: unknown; response: Response }): void {
-  if (answer.response.ok) return
-  try {
-    dataOf({ response: answer.response, error: parsed(answer.error) })
-  } catch (error) {
-    if (error instanceof ClusterRefused && (isNoJob(error) || isDone(error))) return
-    throw error
   }
 }
 
@@ -111,26 +100,14 @@ function parsed(error: unknown): unknown {
 
 /** Never `requeue`, which this version takes for the opposite, nor `argv`, which ends slurmrestd. */
 function jobOf(submission: Submission): components['schemas']['v0.0.38_job_properties'] {
-  const { timeLimitMinutes, gpus, gpuType, partition, account, qos, reservation, constraint, licenses } = submission
+  const { timeLimitMinutes, gpus, gpuType } = submission
   return {
-    name: submission.name,
-    comment: submission.comment,
-    dependency: 'singleton',
+    ...commonOf(submission),
     environment: { ...submission.environment },
-    current_working_directory: submission.directory,
-    standard_output: plainOutput(submission.output),
-    tasks: submission.tasks,
-    cpus_per_task: submission.cpus,
     memory_per_node: submission.memoryMegabytes,
     nodes: [submission.nodes, submission.nodes],
     ...(timeLimitMinutes === undefined ? {} : { time_limit: timeLimitMinutes }),
     ...(gpus === 0 ? {} : { gres: `gpu:${gpuType === undefined ? '' : `${gpuType}:`}${gpus}` }),
-    ...(partition === undefined ? {} : { partition }),
-    ...(account === undefined ? {} : { account }),
-    ...(qos === undefined ? {} : { qos }),
-    ...(reservation === undefined ? {} : { reservation }),
-    ...(constraint === undefined ? {} : { constraints: constraint }),
-    ...(licenses === undefined ? {} : { licenses }),
     ...(submission.exclusive ? { exclusive: 'exclusive' as const } : {}),
   }
 }
