@@ -75,7 +75,8 @@ function profileMistakes({ profiles, links, names }: Draft): Finding[] {
     if (Object.keys(profile.on).length === 0) {
       found.push({ path: ['profiles', name, 'on'], message: 'names no spawner; name at least one of `spawners`' })
     }
-    if (profile.kind === 'web' && profile.argv === undefined) {
+    // What an image starts by itself only its spawner knows.
+    if (profile.kind === 'web' && profile.argv === undefined && profile.image === undefined) {
       const message = 'is missing; a web application has no default command, write the one that starts it'
       found.push({ path: ['profiles', name, 'argv'], atKey: true, message })
     }

@@ -34,6 +34,7 @@ export async function createDocker(
   const stopping = new Map<EnvironmentId, () => void>()
 
   void followEvents()
+  void sweep()
 
   async function followEvents(): Promise<void> {
     while (!life.signal.aborted) {
@@ -53,7 +54,25 @@ export async function createDocker(
     if (id === undefined || !isEnvironmentId(id)) return
     states.clear()
     if (action === 'die') stopping.get(id)?.()
+    if (action === 'destroy') void sweep()
     changed(id)
+  }
+
+  /** What is left of containers that somebody else removed: their files, and with them the agent's key. */
+  async function sweep(): Promise<void> {
+    try {
+      // In this order, as in an observation.
+      const volumes = await engine.volumes(ours, life.signal)
+      const containers = await engine.containers(ours, life.signal)
+      const alive = new Set(containers.map(({ labels }) => labels[label.environment]))
+      for (const { labels } of volumes) if (labels[label.role] === 'wish') alive.add(labels[label.environment])
+      for (const { name, labels } of volumes) {
+        if (!alive.has(labels[label.environment])) await engine.removeVolume(name, life.signal)
+      }
+    } catch (error) {
+      // The next removal, or the next start of the hub, does it.
+      if (!life.signal.aborted) log.debug({ err: error }, 'the volumes of Docker could not be looked through')
+    }
   }
 
   async function stateOf({ id, status }: ListedContainer, signal: AbortSignal): Promise<State | undefined> {
@@ -126,7 +145,9 @@ export async function createDocker(
 
     async observe(signal) {
       signal.throwIfAborted()
-      const [containers, volumes] = await Promise.all([engine.containers(ours, signal), engine.volumes(ours, signal)])
+      // In this order: a wish goes once there is its container, so that one of the two is always seen.
+      const volumes = await engine.volumes(ours, signal)
+      const containers = await engine.containers(ours, signal)
       const byName = new Map(volumes.map((volume) => [volume.name, volume]))
       const found = new Map<EnvironmentId, Found>()
       for (const container of containers) {
@@ -144,7 +165,7 @@ export async function createDocker(
         if (!tasks.has(id)) takeOver(volume)
         found.set(id, { observation: tasks.pending(id), ...whose(volume.labels) })
       }
-      for (const [id, ended] of tasks.endings()) if (!found.has(id)) found.set(id, ended)
+      for (const [id, here] of [...tasks.endings(), ...tasks.running()]) if (!found.has(id)) found.set(id, here)
       return found
     },
 

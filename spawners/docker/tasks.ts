@@ -18,6 +18,7 @@ export interface Tasks {
   pending(id: EnvironmentId): Observation
   ended(id: EnvironmentId): Found | undefined
   endings(): Iterable<[EnvironmentId, Found]>
+  running(): Iterable<[EnvironmentId, Found]>
   /** Nothing of it is begun after this, and its ending is forgotten. */
   cancel(id: EnvironmentId): Promise<void>
   settled(): Promise<void>
@@ -36,6 +37,7 @@ interface Task {
   readonly stop: AbortController
   readonly accepted: Promise<void>
   readonly done: Promise<void>
+  readonly spec: Spec
   stage: Stage
   message: string
 }
@@ -59,6 +61,11 @@ export function createTasks({ launch, forget, changed, log, life, now }: TasksOp
         await sleep(retryMs[Math.min(tries, retryMs.length - 1)], undefined, { signal })
       }
     }
+  }
+
+  function pending(id: EnvironmentId): Observation {
+    const { stage, message } = tasks.get(id) ?? { stage: 'accepted', message: 'Docker has accepted it' }
+    return { phase: 'pending', stage, message }
   }
 
   function remember(spec: Spec, error: LaunchRefused): void {
@@ -90,8 +97,9 @@ export function createTasks({ launch, forget, changed, log, life, now }: TasksOp
       const done = work
         .catch(async (error: unknown) => {
           if (signal.aborted || !(error instanceof LaunchRefused)) throw error
-          await forget(id, signal)
+          // First, so that it is told by something at every moment.
           if (!isQuick) remember(spec, error)
+          await forget(id, signal)
           throw error
         })
         .finally(() => {
@@ -101,15 +109,17 @@ export function createTasks({ launch, forget, changed, log, life, now }: TasksOp
       // Who waits for it is told by `accepted`; otherwise it is an ending, or was cancelled.
       done.catch(() => undefined)
       const accepted = isQuick ? done : Promise.resolve()
-      tasks.set(id, { stop, accepted, done, stage: 'accepted', message: 'Docker has accepted it' })
+      tasks.set(id, { stop, accepted, done, spec, stage: 'accepted', message: 'Docker has accepted it' })
       return await accepted
     },
-    pending(id) {
-      const { stage, message } = tasks.get(id) ?? { stage: 'accepted', message: 'Docker has accepted it' }
-      return { phase: 'pending', stage, message }
-    },
+    pending,
     ended: (id) => over.get(id),
     endings: () => over.entries(),
+    running: () =>
+      [...tasks].map(([id, { spec }]) => {
+        const { owner, digest } = spec
+        return [id, { owner, digest, observation: pending(id) }]
+      }),
     async cancel(id) {
       over.delete(id)
       const task = tasks.get(id)

@@ -12,10 +12,11 @@ export function cleaned(text: string): string {
 
 /** The daemon's own sentence; undefined: it did not answer at all. */
 export function said(error: unknown): string | undefined {
-  const { json, reason, statusCode } = error as { json?: unknown; reason?: unknown; statusCode?: unknown }
+  const { json, message: whole, statusCode } = error as { json?: unknown; message?: unknown; statusCode?: unknown }
   if (typeof statusCode !== 'number') return undefined
   const { message } = (json ?? {}) as { message?: unknown }
-  return cleaned(typeof message === 'string' ? message : typeof reason === 'string' ? reason : String(statusCode))
+  // Of an answer that would have been a stream, dockerode's client has put it into its own sentence alone.
+  return cleaned(typeof message === 'string' ? message : String(whole).replace(/^\(HTTP code \d+\) [^-]* - /, ''))
 }
 
 export function isStatus(error: unknown, ...statuses: readonly number[]): boolean {

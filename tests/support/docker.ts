@@ -56,6 +56,7 @@ export async function startDocker(
     argv: [
       `--bip=${addresses.replace('.0.0/16', '.255.1/24')}`,
       `--default-address-pool=base=${addresses},size=24`,
+      `--insecure-registry=${machine}/32`,
       ...(liveRestore ? ['--live-restore'] : []),
     ],
   }
