@@ -85,6 +85,11 @@ const rows: readonly (readonly [what: string, context: Partial<OfferContext>, ex
     { proposals: [proposal(beamtime)] },
     'lab: small large @ bm05 cluster; reconstruction: small @ cluster; live: small @ bm05',
   ],
+  [
+    'the second of two proposals counts as well',
+    { proposals: [proposal(), proposal(beamtime)] },
+    'lab: small large @ bm05 cluster; reconstruction: small @ cluster; live: small @ bm05',
+  ],
   ['beamtime of another instrument', { proposals: [proposal({ ...beamtime, instrument: 'ID19' })] }, plain],
   ['after it', { proposals: [proposal(beamtime)], now: new Date('2026-11-22T02:00:00Z') }, plain],
   [
