@@ -49,6 +49,35 @@ test.serial('the waiting page goes through the stages and then in by itself', as
   t.deepEqual(errors, [])
 })
 
+test.serial('what is offered follows the proposals that are ticked, and what somebody chose stays', async (t) => {
+  const got = await visit(t, {}, (arranged) => {
+    arranged.offers.splice(0, arranged.offers.length, ...arranged.offers.filter(({ kind }) => kind !== 'desktop'))
+    arranged.lastFirstFor.proposal = '20261042'
+  })
+  if (!got) return
+  const { hub, page, errors } = got
+  const profiles = page.locator('#offers input[name=profile]')
+  const chosen = () => page.locator('#offers input[name=profile]:checked').getAttribute('value')
+  await page.goto(`${hub.url}/hub/launch`)
+  t.is(await profiles.first().getAttribute('value'), 'notebook')
+  t.is(await chosen(), 'notebook')
+  const answered = () => page.waitForResponse((response) => response.url().includes('/hub/launch/offers'))
+  await Promise.all([answered(), page.check('input[value="20261042"]')])
+  await page.locator('#offers input[name=profile][value=terminal]:checked').waitFor()
+  t.is(
+    await profiles.first().getAttribute('value'),
+    'terminal',
+    'the one that comes first now is the one that is chosen',
+  )
+  await page.check('#offers input[value=notebook]')
+  await page.check('#offers input[name="flavour:notebook"][value=large]')
+  await Promise.all([answered(), page.uncheck('input[value="20261042"]')])
+  await until('it is as before', async () => (await profiles.first().getAttribute('value')) === 'notebook')
+  t.is(await chosen(), 'notebook')
+  t.is(await page.locator('#offers input[name="flavour:notebook"]:checked').getAttribute('value'), 'large')
+  t.deepEqual(errors, [])
+})
+
 test.serial('a start that fails says why, shows the log, and tries again with the same choices', async (t) => {
   const state = { is: 'starting', stage: 'starting', message: 'Starting.' } as const
   const choices = { profile: 'notebook', flavour: 'large', proposals: ['20261042'], title: 'Mine' }

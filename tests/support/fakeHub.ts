@@ -40,6 +40,8 @@ export interface FakeHub {
   readonly configuration: Configuration
   readonly users: Readonly<Record<string, User>>
   readonly offers: Offer[]
+  /** With this proposal the last of them comes first. */
+  readonly lastFirstFor: { proposal?: string }
   readonly proposals: Proposal[]
   readonly datasets: Dataset[]
   readonly lines: { level: string; fields: Record<string, unknown>; message: string }[]
@@ -82,6 +84,7 @@ export async function fakeHub(
     configuration,
     users,
     offers: [...fakeOffers],
+    lastFirstFor: {} as FakeHub['lastFirstFor'],
     proposals: [...fakeProposals],
     datasets: [...fakeDatasets],
     lines: [] as FakeHub['lines'],
@@ -348,12 +351,16 @@ export function fakeEnvironment(id: EnvironmentId, owner = 'alice'): Environment
 
 /* Launch and catalogue */
 
-function fakeLaunches(hub: Pick<FakeHub, 'offers' | 'failing'>, environments: FakeEnvironments): Launches {
+function fakeLaunches(
+  hub: Pick<FakeHub, 'offers' | 'lastFirstFor' | 'failing'>,
+  environments: FakeEnvironments,
+): Launches {
   let count = 0
   return {
     describe: () => [],
     backendLimits: () => Promise.resolve([]),
-    offers: () => Promise.resolve(hub.offers),
+    offers: async (_visitor, proposals = []) =>
+      proposals.some(({ id }) => id === hub.lastFirstFor.proposal) ? hub.offers.toReversed() : hub.offers,
     extension: ({ endsAt }) => (endsAt === undefined ? { is: 'impossible' } : { is: 'possible', byMs: 8 * 3_600_000 }),
     extend: () => Promise.reject(new Error('nothing is made longer here')),
     launch(visitor, choices: Choices) {

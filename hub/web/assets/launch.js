@@ -36,20 +36,40 @@ const offers = document.querySelector('#offers')
 const offersStatus = document.querySelector('#offers-status')
 const names = () => [...offers.querySelectorAll('input[name=profile]')].map((each) => each.value).join()
 let offersAsked = 0
+// Until somebody chooses, what comes first is what is chosen.
+let isChosen = new URLSearchParams(location.search).has('profile')
+offers.addEventListener('change', () => (isChosen = true))
 
 choices.addEventListener('change', async () => {
   offersAsked += 1
   const mine = offersAsked
   const query = new URLSearchParams()
-  for (const [name, value] of new FormData(form))
-    if (typeof value === 'string' && name !== 'search') query.append(name, value)
+  for (const [name, value] of new FormData(form)) {
+    if (typeof value === 'string' && name !== 'search' && (isChosen || name !== 'profile')) query.append(name, value)
+  }
   const answer = await fetch(`/hub/launch/offers?${query}`, { headers: { Accept: 'text/html' } })
   if (!answer.ok || answer.redirected || mine !== offersAsked) return
+  const text = await answer.text()
   const before = names()
-  offers.innerHTML = await answer.text()
+  const [kept, focused] = [isChosen ? chosenNow() : new Map(), document.activeElement?.id]
+  offers.innerHTML = text
+  choose(kept)
+  if (focused && document.activeElement === document.body) document.getElementById(focused)?.focus()
   offersStatus.textContent =
     names() === before ? '' : 'What is offered to you has changed with the data that you chose.'
 })
+
+/** What was clicked while the answer was on its way stays. */
+const chosenNow = () =>
+  new Map([...offers.querySelectorAll('input:checked, select')].map((each) => [each.name, each.value]))
+
+function choose(kept) {
+  for (const each of offers.querySelectorAll('input:enabled, select')) {
+    const value = kept.get(each.name)
+    if (each.type === 'radio' && each.value === value) each.checked = true
+    if (each.options && [...each.options].some((option) => option.value === value)) each.value = value
+  }
+}
 
 form.addEventListener('submit', (event) => {
   if (form.dataset.sent) event.preventDefault()
