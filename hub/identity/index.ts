@@ -44,7 +44,7 @@ import type { DemoProvider } from './demo/index.ts'
 export interface IdentityOptions {
   readonly db: Kysely<Tables>
   readonly catalogue: Pick<Catalogue, 'proposals' | 'entitled'>
-  readonly writer: Pick<Writer, 'note'>
+  readonly writer: Pick<Writer, 'note' | 'write'>
   readonly configuration: Pick<
     Configuration,
     'hub' | 'access' | 'login' | 'environments' | 'roles' | 'groups' | 'services'
@@ -138,7 +138,16 @@ export function createIdentity(options: IdentityOptions): Identity {
   const requests = createLinkRequests({ db, links, providers, audit, contact, keepMs, now, newId })
   const outsiders = createOutsiders({ key: derive('hutch outsiders'), rules, providers, now })
   const { matchIdentity } = options
-  const users = createUsers({ db, providers, links, ...(matchIdentity ? { matchIdentity } : {}), contact, now, newId })
+  const users = createUsers({
+    db,
+    writer,
+    providers,
+    links,
+    ...(matchIdentity ? { matchIdentity } : {}),
+    contact,
+    now,
+    newId,
+  })
   const authorisation = createAuthorisation({
     db,
     configuration: configuration.access,

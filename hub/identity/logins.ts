@@ -74,7 +74,7 @@ interface LoginStart {
 
 export interface LoginsOptions {
   readonly db: Kysely<Tables>
-  readonly writer: Pick<Writer, 'note'>
+  readonly writer: Pick<Writer, 'note' | 'write'>
   readonly providers: Providers
   readonly vouching: Pick<Vouching, 'of'>
   readonly routes: Pick<RouteTable, 'revoke'>
@@ -89,6 +89,7 @@ export interface LoginsOptions {
 const seenEveryMs = 60_000
 /** A browser that never logs out leaves its login behind; more than this at once are nobody's. */
 const mostPerUser = 50
+const forgetEveryMs = 3_600_000
 const keepOverMs = 30 * 86_400_000
 const repeatableMs = 600_000
 const mostRevokedAtOnce = 1_000
@@ -114,6 +115,8 @@ const selectVisitor = prepared((db, { hash }: { hash: string }) =>
     .where('logins.revoked_at', 'is', null),
 )
 
+const insertLogin = prepared((db, row: LoginRow) => db.insertInto('logins').values(row))
+
 const selectStanding = prepared((db, { id }: { id: string }) =>
   db
     .selectFrom('logins')
@@ -136,22 +139,35 @@ export function createLogins(options: LoginsOptions): Logins {
   const { db, writer, providers, vouching, routes, seal, lifetimeMs, idleMs, now, newId } = options
   const cache = createFreshCache<Visitor>({ freshMs: cacheFreshMs, most: 2_000, now })
   const standing = createFreshCache<Standing>({ freshMs: cacheFreshMs, most: 4_000, now })
+  let forgotAt = 0
   const touchEveryMs = Math.min(seenEveryMs, idleMs / 4)
 
   async function begin(start: LoginStart) {
     const secret = newSecret()
-    await db
-      .deleteFrom('logins')
-      .where('expires_at', '<', now() - keepOverMs)
-      .execute()
+    await forgetOld()
     const id = (await goOn(start, secret)) ?? (await beginNew(start, secret))
     return { id, secret, expiresAt: new Date(now() + lifetimeMs) }
+  }
+
+  /** Seldom: it is no login's own business. */
+  async function forgetOld(): Promise<void> {
+    if (now() - forgotAt < forgetEveryMs) return
+    forgotAt = now()
+    await writer.note('logins', async (trx) => {
+      await trx
+        .deleteFrom('logins')
+        .where('expires_at', '<', now() - keepOverMs)
+        .execute()
+    })
   }
 
   async function beginNew(start: LoginStart, secret: string): Promise<string> {
     const id = newId()
     const row = { id, user_id: start.user.id, created_at: now(), revoked_at: null, ...fresh(start, secret, id) }
-    await db.insertInto('logins').values(row).execute()
+    // With what else is written in this moment, and the disk is waited for beside this thread: hundreds come at nine.
+    await writer.write(`user ${start.user.id}`, async (trx) => {
+      await insertLogin(trx, row)
+    })
     await revokeEach((await living(start.user.id)).slice(mostPerUser))
     return id
   }
@@ -160,16 +176,19 @@ export function createLogins(options: LoginsOptions): Logins {
   async function goOn(start: LoginStart, secret: string): Promise<string | undefined> {
     const { continues: id, user } = start
     if (id === undefined) return undefined
-    const renewed = await db
-      .updateTable('logins')
-      .set(fresh(start, secret, id))
-      .where('id', '=', id)
-      .where('user_id', '=', user.id)
-      .where('revoked_at', 'is', null)
-      .where('expires_at', '>', now())
-      .executeTakeFirst()
+    const isRenewed = await writer.write(`user ${user.id}`, async (trx) => {
+      const renewed = await trx
+        .updateTable('logins')
+        .set(fresh(start, secret, id))
+        .where('id', '=', id)
+        .where('user_id', '=', user.id)
+        .where('revoked_at', 'is', null)
+        .where('expires_at', '>', now())
+        .executeTakeFirst()
+      return renewed.numUpdatedRows > 0n
+    })
     cache.clear()
-    return renewed.numUpdatedRows > 0n ? id : undefined
+    return isRenewed ? id : undefined
   }
 
   /** What a login has of the last time that the provider said who it is. */

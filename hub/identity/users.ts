@@ -7,6 +7,7 @@ import type { Kysely, Transaction } from 'kysely'
 import type { User } from '../domain/services.ts'
 import { Problem } from '../domain/problem.ts'
 import type { Tables, UserRow } from '../store/schema.ts'
+import type { Writer } from '../store/writer.ts'
 import { claimsText, legacyHashOf, personOf, type Person } from './claims.ts'
 import { LoginFailure } from './failure.ts'
 import type { Links } from './links.ts'
@@ -42,6 +43,7 @@ const matchTimeoutMs = 10_000
 
 export interface UsersOptions {
   readonly db: Kysely<Tables>
+  readonly writer: Pick<Writer, 'note'>
   readonly providers: Providers
   readonly links: Pick<Links, 'link' | 'insert'>
   /** Absent: nobody is matched. */
@@ -52,7 +54,7 @@ export interface UsersOptions {
 }
 
 export function createUsers(options: UsersOptions): Users {
-  const { db, providers, links, matchIdentity, contact, now, newId } = options
+  const { db, writer, providers, links, matchIdentity, contact, now, newId } = options
 
   async function signIn(signedIn: SignedIn): Promise<User | 'outsider'> {
     const provider = providers.get(signedIn.provider)
@@ -155,7 +157,7 @@ export function createUsers(options: UsersOptions): Users {
         issuer: signedIn.issuer,
         subject: signedIn.subject,
         user_id: row.id,
-        claims: claimsText(signedIn.claims, configuration),
+        claims: claimsText(stable(signedIn.claims), configuration),
         linked_at: now(),
         legacy_hash: legacyHashOf(signedIn.claims, configuration) ?? null,
       })
@@ -163,21 +165,23 @@ export function createUsers(options: UsersOptions): Users {
     return row
   }
 
-  async function refresh(signedIn: SignedIn, row: UserRow): Promise<UserRow> {
+  /** What the provider says today; who is as they were yesterday costs no write. */
+  async function refresh(signedIn: SignedIn, { claims, legacy_hash, ...row }: Found): Promise<UserRow> {
     const { configuration } = providers.get(signedIn.provider)
-    const legacyHash = legacyHashOf(signedIn.claims, configuration)
-    await db
-      .updateTable('identities')
-      .set({
-        claims: claimsText(signedIn.claims, configuration),
-        ...(legacyHash === undefined ? {} : { legacy_hash: legacyHash }),
-      })
-      .where('issuer', '=', signedIn.issuer)
-      .where('subject', '=', signedIn.subject)
-      .execute()
+    const said = claimsText(stable(signedIn.claims), configuration)
+    const legacyHash = legacyHashOf(signedIn.claims, configuration) ?? legacy_hash
     const admin = Number(providers.isAdministrator(signedIn.issuer, signedIn.subject))
-    if (admin === row.admin) return row
-    await db.updateTable('users').set({ admin }).where('id', '=', row.id).execute()
+    if (said !== claims || legacyHash !== legacy_hash || admin !== row.admin) {
+      await writer.note(`user ${row.id}`, async (trx) => {
+        await trx
+          .updateTable('identities')
+          .set({ claims: said, legacy_hash: legacyHash })
+          .where('issuer', '=', signedIn.issuer)
+          .where('subject', '=', signedIn.subject)
+          .execute()
+        await trx.updateTable('users').set({ admin }).where('id', '=', row.id).execute()
+      })
+    }
     return { ...row, admin }
   }
 
@@ -205,15 +209,32 @@ export function userOf(row: Omit<UserRow, 'created_at' | 'last_activity_at'>): U
   }
 }
 
-function find(
-  db: Kysely<Tables>,
-  { issuer, subject }: Pick<SignedIn, 'issuer' | 'subject'>,
-): Promise<UserRow | undefined> {
+type Found = UserRow & { readonly claims: string; readonly legacy_hash: string | null }
+
+function find(db: Kysely<Tables>, identity: Pick<SignedIn, 'issuer' | 'subject'>): Promise<Found | undefined> {
   return db
     .selectFrom('identities')
     .innerJoin('users', 'users.id', 'identities.user_id')
     .selectAll('users')
-    .where('identities.issuer', '=', issuer)
-    .where('identities.subject', '=', subject)
+    .select(['identities.claims', 'identities.legacy_hash'])
+    .where('identities.issuer', '=', identity.issuer)
+    .where('identities.subject', '=', identity.subject)
     .executeTakeFirst()
+}
+
+/** Of one token alone (RFC 7519, OpenID Connect Core 2 and 3.1.3.6): they say nothing of the person. */
+const ofOneToken: ReadonlySet<string> = new Set([
+  'iat',
+  'exp',
+  'nbf',
+  'jti',
+  'nonce',
+  'at_hash',
+  'c_hash',
+  'auth_time',
+  'sid',
+])
+
+function stable(claims: SignedIn['claims']): SignedIn['claims'] {
+  return Object.fromEntries(Object.entries(claims).filter(([name]) => !ofOneToken.has(name)))
 }
