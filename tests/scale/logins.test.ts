@@ -54,8 +54,8 @@ async function refusals(t: ExecutionContext, hub: TestHub): Promise<number> {
     .select((row) => row.fn.countAll<number>().as('count'))
     .where('did', '=', 'login.refused')
     .executeTakeFirstOrThrow()
-  t.log(`${Number(count)} lines in the trail`)
-  return Number(count)
+  t.log(`${count} lines in the trail`)
+  return count
 }
 
 test.serial('10,000 wrong passwords from one address, for one person and for many', async (t) => {
