@@ -9,6 +9,7 @@ import { digestJobs } from '../../spawners/slurm/digest.ts'
 import { mint, refusalOf as mintRefusal, type Rules } from '../../spawners/slurm/minter/rules.ts'
 import { limitsFor, readTres } from '../../spawners/slurm/limits.ts'
 import { createNames } from '../../spawners/slurm/names.ts'
+import { createObserver } from '../../spawners/slurm/observe.ts'
 import { createQueue } from '../../spawners/slurm/queue.ts'
 import { waitingWords } from '../../spawners/slurm/reasons.ts'
 import { refusalOf } from '../../spawners/slurm/refusals.ts'
@@ -17,8 +18,9 @@ import { readJobs as read38 } from '../../spawners/slurm/rest/v0_0_38/read.ts'
 import { readJobs as read42 } from '../../spawners/slurm/rest/v0_0_42/read.ts'
 import { observationOf } from '../../spawners/slurm/states.ts'
 import { sbatchLine, submissionOf } from '../../spawners/slurm/submission.ts'
+import type { SlurmTools } from '../../spawners/slurm/tools.ts'
 import { LaunchRefused, type EnvironmentId, type Observation } from '../../spawners/spawner.ts'
-import { contractSpec } from '../support/spawnerSubject.ts'
+import { contractSpec, spawnerContext } from '../support/spawnerSubject.ts'
 
 const id = 'eabc' as EnvironmentId
 const names = createNames('h', Buffer.alloc(32, 1))
@@ -512,4 +514,32 @@ test("what is left of SLURM's own limits: of one's own, of the account above, of
   ])
   t.deepEqual(limitsFor('nemo', { associations, qos }, usage), [])
   t.is(limitsFor('ada', { associations, qos }, undefined)[0]?.used, undefined, 'nobody has looked yet')
+})
+
+test('how a job ended is told by the accounting of its own user, and is not told while that may be late', async (t) => {
+  const name = names.nameOf(id, 12_001)
+  const forged = job({ state: 'FAILED', user: 'marie', name })
+  const own = job({ state: 'COMPLETED', name })
+  let clock = 20_000
+  let told: ClusterJob[] = [forged]
+  const record = { version: 1 as const, user: 'alice', uid: 12_001, jobId: 7, submittedAt: 1_000 }
+  const tools = {
+    config: { ...config, accounting: true },
+    context: spawnerContext({ hub: 'h', now: () => new Date(clock) }),
+    cluster: { system: 'SLURM', accountingLagMs: 5_000, finished: async () => told },
+    names,
+    queue: { fresh: async () => ({ digest: { jobs: [], total: 0, usage: [] }, begunAt: clock }) },
+    records: { all: async () => ({ jobs: [id], removed: new Set<EnvironmentId>() }), job: async () => record },
+  } as unknown as SlurmTools
+  const observer = createObserver(tools)
+  const seen = async () => (await observer.observe(AbortSignal.timeout(10_000))).get(id)?.observation
+  t.like(await seen(), { phase: 'unknown' }, 'another’s job of this name is nobody')
+  told = [forged, own]
+  t.like(await seen(), { phase: 'ended', reason: 'completed' })
+  const later = createObserver(tools)
+  told = []
+  const look = async () => (await later.observe(AbortSignal.timeout(10_000))).get(id)?.observation
+  t.like(await look(), { phase: 'unknown' }, 'its end may not be written down yet')
+  clock += 6_000
+  t.is(await look(), undefined)
 })
