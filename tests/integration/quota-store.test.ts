@@ -225,10 +225,15 @@ test('extensions in one instant take what there is and no more, and asking twice
       return (await hubs[index % hubs.length]?.extend(id, 'u0', running.ends_at)) ?? false
     })
     t.is((await Promise.all(wanted)).filter(Boolean).length, 5, store.type)
-    const rows = await store.db.selectFrom('environments').select(['extensions', 'ends_at']).execute()
+    const rows = await store.db.selectFrom('environments').select(['id', 'extensions', 'ends_at']).execute()
     const longer = rows.filter(({ extensions }) => extensions !== '[]')
     t.is(longer.length, 5)
     t.true(longer.every(({ ends_at }) => ends_at === running.ends_at + 8 * hour))
+    const holding = (await first.limits.fresh()).flatMap(({ id }) => (id === '' ? [] : [id]))
+    await first.limits.change([limitOf({ resource: 'cpuHours', period: 'ever', most: 10_000 })], holding, 'test')
+    const other = rows.find(({ extensions }) => extensions === '[]')?.id as EnvironmentId
+    const clicks = [0, 1, 2].map(async (index) => await hubs[index % hubs.length]?.extend(other, 'u0', running.ends_at))
+    t.is((await Promise.all(clicks)).filter(Boolean).length, 1, 'one end, one extension')
     await first.reconciled.close()
   }
 })
