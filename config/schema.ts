@@ -559,7 +559,7 @@ const profile = z.strictObject({
   kind: z
     .enum(['notebook', 'terminal', 'desktop', 'web'])
     .describe(
-      'notebook: JupyterLab. terminal: a shell in the browser. desktop: a remote desktop. web: argv, any web application.',
+      'notebook: JupyterLab. terminal: a shell in the browser. desktop: XFCE, or the one program of argv, on Xvnc in the browser, with JupyterLab beside it where it is installed. web: argv, any web application.',
     ),
   argv: z
     .array(z.string())

@@ -93,6 +93,25 @@ test.serial('typing, tabs, a dead shell and a broken connection, by keyboard alo
   t.deepEqual(errors, [])
 })
 
+test.serial('copy and paste by keys, many lines at once; the end of the environment is said', async (t) => {
+  const opened = await openPage(t, { permissions: ['clipboard-read', 'clipboard-write'] })
+  if (!opened) return
+  const { page, agent, see, errors } = opened
+  await page.evaluate("navigator.clipboard.writeText('echo pasted-$((40 + 2))\\necho zwei-ü\\n')")
+  await page.keyboard.press('Control+Shift+V')
+  await see(/pasted-42[^]*zwei-ü[^]*zwei-ü/)
+  await page.keyboard.type('clear; echo copied-""text\n')
+  await see(/^copied-text/m)
+  const box = await page.locator('.screen:not([hidden]) .xterm-rows > div').first().boundingBox()
+  await page.mouse.dblclick((box?.x ?? 0) + 20, (box?.y ?? 0) + 8)
+  await page.keyboard.press('Control+Shift+C')
+  const clipboard = async (): Promise<string> => await page.evaluate<string>('navigator.clipboard.readText()')
+  await until('it is copied', async () => /copied/.test(await clipboard()), { timeoutMs: 30_000 })
+  await agent.stop()
+  await page.getByText('This environment was stopped.').waitFor()
+  t.deepEqual(errors, [])
+})
+
 test.serial('the window decides the size; who comes later takes over, and gives back', async (t) => {
   const opened = await openPage(t, { viewport: { width: 1000, height: 600 } })
   if (!opened) return

@@ -3,7 +3,7 @@ import { RFB } from './novnc.js'
 import { createClipboard, createKeys } from './desktop-keys.js'
 import { createFilesPanel } from './desktop-files.js'
 
-const closed = { notRfb: 4400, tooMany: 4429, away: 4502 }
+const closed = { stopping: 1001, notRfb: 4400, tooMany: 4429, away: 4502 }
 const qualities = { sharp: [9, 1], balanced: [6, 2], lean: [2, 8] }
 const kept = 'hutch-desktop'
 const toastMs = 6_000
@@ -20,6 +20,8 @@ let attempts = 0
 let timer
 let looksOnly = false
 let openPanel
+/** The environment said so: until it is back, that is why nothing answers. */
+let isStopping = false
 
 const desktop = {
   current: () => rfb,
@@ -55,6 +57,7 @@ function connect() {
   own.addEventListener('connect', () => {
     rfb = own
     attempts = 0
+    isStopping = false
     const canvas = element('screen').querySelector('canvas')
     canvas?.setAttribute('aria-label', 'The desktop. Ctrl+Shift+Period leaves it.')
     canvas?.setAttribute('role', 'application')
@@ -88,10 +91,14 @@ function lost(code) {
   if (code === closed.notRfb) return over('The desktop answered something that this page does not understand.')
   attempts += 1
   const ms = Math.min(10_000, 250 * 2 ** Math.min(attempts, 6)) * (0.75 + Math.random() / 2)
-  const what = code === closed.away ? 'The desktop does not answer.' : 'The connection is lost.'
-  say('lost', `${what} Nothing in the desktop is lost. Connecting again…`)
+  isStopping ||= code === closed.stopping
+  if (isStopping) say('lost', 'This environment was stopped.', 'Try again')
+  else {
+    const what = code === closed.away ? 'The desktop does not answer.' : 'The connection is lost.'
+    say('lost', `${what} Nothing in the desktop is lost. Connecting again…`)
+  }
   timer = setTimeout(connect, ms)
-  if (attempts >= 3) void askWhy()
+  if (attempts >= 3 || isStopping) void askWhy()
 }
 
 /** A refused WebSocket does not say why: the page itself does. */
@@ -101,7 +108,7 @@ async function askWhy() {
   if (answer.type === 'opaqueredirect' || [401, 403].includes(answer.status)) {
     over('You are no longer let in here.', 'Load the page again', () => location.reload())
   } else if ([404, 410, 503].includes(answer.status)) {
-    over('The desktop has ended.', 'Load the page again', () => location.reload())
+    over('This environment has ended.', 'Load the page again', () => location.reload())
   }
 }
 

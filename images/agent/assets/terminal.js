@@ -50,7 +50,7 @@
       brightWhite: '#ffffff',
     },
   }
-  const closed = { replaced: 4000, gone: 4404, tooMany: 4429, failed: 4500 }
+  const closed = { stopping: 1001, replaced: 4000, gone: 4404, tooMany: 4429, failed: 4500 }
   const kept = 'hutch-terminals'
   const inputPiece = 16 * 1024
   const mostEarly = 256
@@ -183,6 +183,8 @@
     /** What is typed while the connection is being made. */
     let early = []
     let isEnded = false
+    /** The environment said that it is being stopped; until it is back, that is why nothing answers. */
+    let isStopping = false
     let isDisposed = false
 
     screen.className = 'screen'
@@ -259,6 +261,7 @@
     function obey(message) {
       if (message.type === 'attached') {
         attempts = 0
+        isStopping = false
         say(undefined)
         tab.session = message.session
         keep()
@@ -314,23 +317,32 @@
         say({ text: 'There are too many terminals: close one first.', label: 'Try again', action: connect })
       } else if (code === closed.failed) {
         say({ text: 'No shell could be started.', label: 'Try again', action: connect })
-      } else void retry()
+      } else {
+        isStopping ||= code === closed.stopping
+        void retry()
+      }
     }
 
     async function retry() {
       attempts += 1
       const ms = Math.min(10_000, 250 * 2 ** Math.min(attempts, 6)) * (0.75 + Math.random() / 2)
-      say({ text: 'The connection is lost. Connecting again…', label: 'Now', action: connect })
+      const text = isStopping ? 'This environment was stopped.' : 'The connection is lost. Connecting again…'
+      say({ text, label: isStopping ? 'Try again' : 'Now', action: connect })
       timer = setTimeout(connect, ms)
-      if (attempts >= 3 && (await isShutOut()) && socket?.readyState !== WebSocket.OPEN) {
-        say({ text: 'You are no longer let in here.', label: 'Load the page again', action: () => location.reload() })
+      if (attempts < 3 && !isStopping) return
+      const why = await whyShutOut()
+      if (why !== undefined && socket?.readyState !== WebSocket.OPEN) {
+        say({ text: why, label: 'Load the page again', action: () => location.reload() })
       }
     }
 
-    /** A refused WebSocket does not say why: the page itself does. */
-    async function isShutOut() {
+    /** A refused WebSocket does not say why: the page itself does. Undefined: nobody answers, or all is well. */
+    async function whyShutOut() {
       const answer = await fetch(location.href, { redirect: 'manual', cache: 'no-store' }).catch(() => undefined)
-      return answer !== undefined && (answer.type === 'opaqueredirect' || [401, 403, 404].includes(answer.status))
+      if (answer === undefined) return undefined
+      if (answer.status === 404) return 'This environment has ended.'
+      const isOut = answer.type === 'opaqueredirect' || [401, 403].includes(answer.status)
+      return isOut ? 'You are no longer let in here.' : undefined
     }
 
     function restart() {

@@ -47,8 +47,13 @@ function sessionArgv(argv: readonly string[], path: string): readonly string[] {
   const bus = findOnPath('dbus-run-session', path)
   const manager = ['xfwm4', 'openbox', 'mutter', 'metacity', 'twm'].find((name) => findOnPath(name, path) !== undefined)
   const isWhole = /(?:session|startxfce4|startplasma|startlxde|startlxqt)/.test(argv[0] ?? '')
-  const managed = isWhole || manager === undefined ? argv : ['/bin/sh', '-c', `${manager} & exec "$@"`, 'sh', ...argv]
+  const managed = isWhole || manager === undefined ? argv : ['/bin/sh', '-c', managedBy(manager), 'sh', ...argv]
   return bus === undefined ? managed : [bus, '--', ...managed]
+}
+
+/** The same calm ground as a whole desktop has, where the program for it is there. */
+function managedBy(manager: string): string {
+  return `xsetroot -solid '#2c3a47' 2>/dev/null; ${manager} & exec "$@"`
 }
 
 /** XFCE's own, below the user's and above the image's: shadows cost pictures, and a saved session is of another place. */
@@ -66,7 +71,7 @@ const property = (name: string, type: string, value: string, inner = ''): string
 const group = (name: string, ...inner: readonly string[]): string =>
   `<property name="${name}" type="empty">${inner.join('')}</property>`
 
-/** A calm slate: 0x2c 0x3a 0x47. */
+/** A calm slate: #2c3a47. */
 const colour = [0x2c, 0x3a, 0x47, 0xff].map((part) => `<value type="double" value="${part / 255}"/>`).join('')
 
 const channels: Readonly<Record<string, string>> = {

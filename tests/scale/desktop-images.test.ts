@@ -1,0 +1,134 @@
+/**
+ * The images `desktop` and `pymca` as a facility runs them: the real hub and a real Docker, as the user, read-only, in a
+ * real Chromium. With HUTCH_SCREENSHOTS=FOLDER it leaves pictures there.
+ */
+import { chmod, chown, mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import test, { type ExecutionContext } from 'ava'
+import type { Page } from 'playwright-core'
+import { browser } from '../support/browser.ts'
+import { startDocker, type TestDocker } from '../support/docker.ts'
+import { dockerSite, type DockerSite } from '../support/dockerSubject.ts'
+import { startHutch } from '../support/hutch.ts'
+import { personAt } from '../support/person.ts'
+import { temporaryFolder } from '../support/temporary.ts'
+import { until } from '../support/until.ts'
+
+const uid = 26_001
+
+test('XFCE with JupyterLab beside it, and PyMca on measured spectra, in containers', async (t) => {
+  t.timeout(45 * 60_000, 'the first run builds the images')
+  const opened = await browser(t)
+  const docker = opened && (await startDocker(t, { images: ['desktop', 'pymca'] }))
+  if (opened === undefined || docker === undefined) return
+  const site = await dockerSite(t, docker)
+  const hutch = await startFacility(t, docker, site)
+  const ada = await personAt(opened, hutch, 'ada')
+
+  const desktop = await ada.open(await ada.launch('desktop', 'Desk'))
+  await isDrawn(desktop, 20)
+  await picture(desktop, 'image-desktop')
+  const lab = await until(
+    'JupyterLab is beside it',
+    async () => (await desktop.evaluate<number>("fetch('../../api').then(({ status }) => status)")) === 200,
+    { timeoutMs: 120_000 },
+  )
+  t.true(lab)
+
+  const pymca = await ada.open(await ada.launch('pymca', 'Spectra'))
+  await isDrawn(pymca, 20)
+  await picture(pymca, 'image-pymca')
+  const fit = await docker.docker(
+    ...'run --rm --read-only --tmpfs /tmp --network none --cap-drop ALL'.split(' '),
+    docker.image('pymca'),
+    'python3',
+    '-c',
+    fitSteel,
+  )
+  t.regex(fit, /^(?=.*Cr)(?=.*Fe)(?=.*Ni)/s, 'a steel, by its spectrum')
+})
+
+/** PyMca's own fit of its authors' measured spectrum of a steel: which elements it finds more of than a percent. */
+const fitSteel = `
+from PyMca5.PyMcaIO import ConfigDict, specfilewrapper
+from PyMca5.PyMcaPhysics.xrf import ClassMcaTheory
+folder = '/usr/share/pymca/'
+y = specfilewrapper.Specfile(folder + 'Steel.spe')[0].mca(1)
+fit = ClassMcaTheory.McaTheory()
+settings = ConfigDict.ConfigDict()
+settings.read(folder + 'Steel.cfg')
+fit.configure(settings)
+fit.setData(list(range(len(y))), y)
+fit.estimate()
+_, result = fit.startfit(digest=1)
+areas = {group: result[group]['fitarea'] for group in result['groups']}
+most = max(areas.values())
+print(' '.join(group for group, area in areas.items() if area > most / 100))
+`
+
+async function startFacility(t: ExecutionContext, docker: TestDocker, site: DockerSite) {
+  await chmod(site.endpoint.slice('unix://'.length), 0o666)
+  // As the spawner makes it, but for the addresses of containers, which the test's machine must see as they are.
+  const options = ['enable_icc', 'enable_ip_masquerade'].map((name) => `--opt=com.docker.network.bridge.${name}=false`)
+  await docker.docker('network', 'create', ...options, 'hutch-facility')
+  const home = join(site.folder, 'ada')
+  await mkdir(home)
+  await chown(home, uid, uid)
+  const state = await temporaryFolder(t)
+  const file = join(state, 'hutch.json')
+  const profile = (part: object): object => ({
+    kind: 'desktop',
+    flavours: ['small'],
+    on: { docker: { pull: 'never' } },
+    ...part,
+  })
+  const configuration = {
+    hub: { id: 'facility' },
+    login: { demo: true },
+    catalogue: { type: 'demo' },
+    accounts: { source: 'file', users: { ada: { uid, gid: uid, home, shell: '/bin/bash' } } },
+    agents: { listen: `${docker.machine}:0` },
+    flavours: { small: { title: 'Small', cpu: 2, memory: '2GiB' } },
+    environments: { perUser: 10 },
+    spawners: {
+      docker: {
+        type: 'docker',
+        endpoint: site.endpoint,
+        agent: { from: 'folder', path: join(site.folder, 'agent') },
+        hostRoots: [site.folder],
+      },
+    },
+    profiles: {
+      desktop: profile({ title: 'Desktop', image: docker.image('desktop') }),
+      pymca: profile({ title: 'PyMca', image: docker.image('pymca'), argv: ['pymca'] }),
+    },
+  }
+  await writeFile(file, JSON.stringify(configuration))
+  return await startHutch(t, { state, args: ['--config', file] })
+}
+
+/** Windows and icons have more colours than an empty screen. */
+async function isDrawn(page: Page, colours: number): Promise<void> {
+  await page.locator('body[data-state=connected]').waitFor()
+  await until(
+    'it is drawn',
+    async () => {
+      const seen = await page.evaluate<number>(`(() => {
+        const canvas = document.querySelector('#screen canvas')
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+        const seen = new Set()
+        for (let at = 0; at < data.length; at += 64) seen.add((data[at] << 16) | (data[at + 1] << 8) | data[at + 2])
+        return seen.size
+      })()`)
+      return seen > colours
+    },
+    { timeoutMs: 120_000, everyMs: 200 },
+  )
+}
+
+async function picture(page: Page, name: string): Promise<void> {
+  const folder = process.env['HUTCH_SCREENSHOTS']
+  if (folder === undefined) return
+  await page.waitForTimeout(4_000)
+  await page.screenshot({ path: join(folder, `${name}.png`) })
+}
