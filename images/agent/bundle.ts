@@ -79,10 +79,27 @@ async function bundleNovnc(): Promise<Uint8Array> {
     format: 'esm',
     target: 'es2022',
     minify: true,
+    plugins: [withoutProbe],
     banner: { js: '/* noVNC (c) its authors, Mozilla Public License 2.0: source at github.com/novnc/noVNC */' },
     logLevel: 'silent',
   })
   return outputFiles[0]?.contents ?? new Uint8Array()
+}
+
+/**
+ * noVNC decodes a picture of H.264 before anything else runs, to see whether it can. Where a browser has no decoder at
+ * hand that takes many seconds, and what it is for is not in use here: Xvnc has no H.264.
+ */
+const withoutProbe: Plugin = {
+  name: 'no probe of H.264',
+  setup(build) {
+    build.onLoad({ filter: /novnc\/core\/util\/browser\.js$/ }, async ({ path }) => {
+      const text = await readFile(path, 'utf8')
+      const contents = text.replace('await _checkWebCodecsH264DecodeSupport()', 'false')
+      if (contents === text) throw new Error(`${path} probes in another way now: see withoutProbe`)
+      return { contents, loader: 'js' }
+    })
+  },
 }
 
 export function ptyBinary(): string {

@@ -1,7 +1,13 @@
 /** What runs on the display: XFCE or what the profile names, with a bus and settings that suit a picture on a wire. */
+import { randomInt } from 'node:crypto'
 import { access, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { findOnPath } from '../executable.ts'
+
+const mostStarts = 6
+/** A tenth of a second at most. */
+const mostPassed = 150
+const atOnceSeconds = 8
 
 export interface SessionOptions {
   readonly argv: readonly string[]
@@ -47,8 +53,23 @@ function sessionArgv(argv: readonly string[], path: string): readonly string[] {
   const bus = findOnPath('dbus-run-session', path)
   const manager = ['xfwm4', 'openbox', 'mutter', 'metacity', 'twm'].find((name) => findOnPath(name, path) !== undefined)
   const isWhole = /(?:session|startxfce4|startplasma|startlxde|startlxqt)/.test(argv[0] ?? '')
-  const managed = isWhole || manager === undefined ? argv : ['/bin/sh', '-c', managedBy(manager), 'sh', ...argv]
-  return bus === undefined ? managed : [bus, '--', ...managed]
+  const script = isWhole ? patiently() : manager === undefined ? undefined : managedBy(manager)
+  const whole = script === undefined ? argv : ['/bin/sh', '-c', script, 'sh', ...argv]
+  return bus === undefined ? whole : [bus, '--', ...whole]
+}
+
+/**
+ * A session manager listens on an abstract socket that is called by its pid, and does not start where there is one:
+ * sandboxes with pids of their own share such names, because they share a network. So pids are passed over first, and
+ * one that ends at once is started again.
+ */
+function patiently(): string {
+  const passed = Array.from({ length: mostStarts }, () => randomInt(mostPassed)).join(' ')
+  return `for n in ${passed}; do
+    while [ "$n" -gt 0 ]; do (:); n=$((n - 1)); done
+    at=$(date +%s); "$@"; code=$?
+    [ "$code" -ne 0 ] && [ $(($(date +%s) - at)) -lt ${atOnceSeconds} ] || break
+  done; exit "$code"`
 }
 
 /** The same calm ground as a whole desktop has, where the program for it is there. */
