@@ -163,7 +163,8 @@ export function createLogins(options: LoginsOptions): Logins {
 
   async function beginNew(start: LoginStart, secret: string): Promise<string> {
     const id = newId()
-    const row = { id, user_id: start.user.id, created_at: now(), revoked_at: null, ...fresh(start, secret, id) }
+    const said = fresh(start, secret, id)
+    const row = { id, user_id: start.user.id, created_at: said.seen_at, revoked_at: null, ...said }
     // With what else is written in this moment, and the disk is waited for beside this thread: hundreds come at nine.
     await writer.write(`user ${start.user.id}`, async (trx) => {
       await insertLogin(trx, row)
@@ -193,6 +194,7 @@ export function createLogins(options: LoginsOptions): Logins {
 
   /** What a login has of the last time that the provider said who it is. */
   function fresh({ signedIn, userAgent, address }: LoginStart, secret: string, id: string) {
+    const at = now()
     const { issuer, subject, sub, sid, tokens } = signedIn
     return {
       secret_hash: hashSecret(secret),
@@ -200,15 +202,15 @@ export function createLogins(options: LoginsOptions): Logins {
       subject,
       sid: sid ?? null,
       provider_subject: sub ?? subject,
-      authenticated_at: now(),
-      seen_at: now(),
-      expires_at: now() + lifetimeMs,
+      authenticated_at: at,
+      seen_at: at,
+      expires_at: at + lifetimeMs,
       user_agent: userAgent.slice(0, 256),
       address: address.slice(0, 64),
       id_token: tokens === undefined ? null : seal.seal(tokens.idToken, `${id} id`),
-      refreshed_at: now(),
+      refreshed_at: at,
       refreshing_until: null,
-      ...refreshColumns(seal, id, tokens?.refresh, now()),
+      ...refreshColumns(seal, id, tokens?.refresh, at),
     }
   }
 
