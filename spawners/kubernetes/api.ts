@@ -194,7 +194,7 @@ export function createApi(login: ClusterLogin): Api {
 function dispatcherOf(proxyUrl: string | undefined, tls: object): Dispatcher {
   if (proxyUrl !== undefined && proxyUrl !== '') return new ProxyAgent({ uri: proxyUrl, requestTls: tls })
   return new Agent({
-    connect: { ...tls, keepAlive: true, keepAliveInitialDelay: 30_000 },
+    connect: { ...tls, keepAlive: true, keepAliveInitialDelay: 30_000, timeout: callTimeoutMs },
     connections: 16,
     bodyTimeout: 0,
   })

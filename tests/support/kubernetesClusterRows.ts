@@ -38,12 +38,11 @@ export const clusterRows: readonly Row[] = [
     async run(room) {
       const { cluster } = room.site
       const hook = await openWebhook(room)
-      await rejects(
-        room.spawner.ensure(room.spec(), deadline()),
-        /A rule of the cluster refuses it: .*no images from there/,
-      )
-      hook.server.close()
-      hook.server.closeAllConnections()
+      const refused = /A rule of the cluster refuses it: .*no images from there/
+      await rejects(room.spawner.ensure(room.spec(), deadline()), refused).finally(() => {
+        hook.server.close()
+        hook.server.closeAllConnections()
+      })
       const spec = room.spec()
       await rejects(room.spawner.ensure(spec, deadline()))
       await cluster.kubectl('delete', 'validatingwebhookconfiguration', hook.name)
