@@ -3,11 +3,11 @@
  * interleaved rounds of one run on the tests' own cluster. Goal: at most 5 % and 200 ms more.
  */
 import { connect } from 'node:net'
-import type { ExecutionContext } from 'ava'
 import { startKubernetes, type Cluster } from '../support/kubernetes.ts'
 import { startKubernetesHub, type KubernetesHub } from '../support/kubernetesHub.ts'
 import { logInAs, type Scientist } from '../support/scientist.ts'
 import { until } from '../support/until.ts'
+import { contextOf } from './context.ts'
 import { median, row } from './figures.ts'
 
 const rounds = 9
@@ -102,20 +102,4 @@ async function listens(host: string): Promise<boolean> {
     const socket = connect({ host, port: agentPort }, () => resolve(true))
     socket.on('error', () => resolve(false)).on('connect', () => socket.destroy())
   })
-}
-
-/** What of AVA's context the bring-up uses. */
-function contextOf(opened: (() => unknown)[]): ExecutionContext {
-  const quiet = (): void => undefined
-  const context = {
-    passed: true,
-    teardown: (close: () => unknown) => void opened.push(close),
-    timeout: Object.assign(quiet, { clear: quiet }),
-    log: (line: unknown) => void process.stderr.write(`${String(line)}\n`),
-    pass: quiet,
-    fail: (message: string) => {
-      throw new Error(message)
-    },
-  }
-  return context as unknown as ExecutionContext
 }

@@ -1,4 +1,4 @@
-/** `npm run bench [-- launch start login storm desktop slurm kubernetes proxy api]`: figures on standard output; nothing here passes or fails. */
+/** `npm run bench [-- launch start login storm desktop docker slurm kubernetes proxy api]`: figures on standard output; nothing here passes or fails. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,6 +6,7 @@ import { runHutch } from '../support/hutch.ts'
 import { logInAs } from '../support/scientist.ts'
 import { benchApi } from './api.ts'
 import { benchDesktop } from './desktop.ts'
+import { benchDocker } from './docker.ts'
 import { benchKubernetes } from './kubernetes.ts'
 import { benchCatalogue } from './catalogue.ts'
 import { benchLaunch } from './launch.ts'
@@ -40,6 +41,7 @@ try {
   if (isWanted('catalogue')) await benchCatalogue(folder)
   if (isWanted('slurm') || isWanted('slurm-first')) await benchSlurmFirst()
   if (isWanted('slurm') || isWanted('slurm-queue')) await benchSlurmQueue()
+  if (isWanted('docker')) await benchDocker()
   if (isWanted('kubernetes')) await benchKubernetes()
   if (isWanted('proxy')) await benchProxy(3, [])
   if (isWanted('api')) await benchApi(folder)
