@@ -125,12 +125,12 @@ test('a text that is too long stays behind, whoever sends it, and what follows i
 })
 
 test('who asks is who the proxy says', (t) => {
-  t.deepEqual(visitorOf({ headers: { 'x-hutch-user': 'Zo%C3%AB', 'x-hutch-role': 'viewer' } }), {
+  t.like(visitorOf({ headers: { 'x-hutch-user': 'Zo%C3%AB', 'x-hutch-role': 'viewer' } }), {
     name: 'Zoë',
     looksOnly: true,
   })
-  t.deepEqual(visitorOf({ headers: { 'x-hutch-user': '%', 'x-hutch-role': 'owner' } }), { name: '%', looksOnly: false })
-  t.deepEqual(visitorOf({ headers: {} }), { name: undefined, looksOnly: false })
+  t.like(visitorOf({ headers: { 'x-hutch-user': '%', 'x-hutch-role': 'owner' } }), { name: '%', looksOnly: false })
+  t.like(visitorOf({ headers: {} }), { name: undefined, looksOnly: false })
 })
 
 test('who comes and goes is told, and there is an end to it', (t) => {
