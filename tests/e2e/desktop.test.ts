@@ -76,7 +76,7 @@ test('XFCE is drawn; typing, clipboard, 3-D, files, size, a lost connection, and
   await page.keyboard.press('Alt+F4')
   await until(
     'JupyterLab is beside it',
-    async () => (await page.evaluate("fetch('../../api').then(({ status }) => status)")) === 200,
+    async () => (await page.evaluate("fetch('../../api').then(({ status }) => status, () => 0)")) === 200,
     { timeoutMs: 120_000, everyMs: 200 },
   )
   t.deepEqual(errors, [])
@@ -284,11 +284,16 @@ async function runs(page: Page, line: string): Promise<void> {
   })
 }
 
-/** As the page itself asks. Empty when it is not there. */
+/** As the page itself asks. Empty when it is not there. Chromium breaks off what it asks when a network comes or goes. */
 async function download(page: Page, path: string): Promise<string> {
   return await page.evaluate(async (query) => {
-    const answer = await fetch(`file?${query}`)
-    return answer.ok ? await answer.text() : ''
+    for (let tries = 0; ; tries += 1) {
+      const answer = await fetch(`file?${query}`).catch((error: unknown) => {
+        if (tries === 10) throw error
+      })
+      if (answer) return answer.ok ? await answer.text() : ''
+      await new Promise((resolve) => setTimeout(resolve, 200))
+    }
   }, new URLSearchParams({ path }).toString())
 }
 
