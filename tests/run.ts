@@ -42,7 +42,7 @@ async function main(): Promise<boolean> {
     const isBuilt = (building: Promise<unknown>): Promise<unknown> =>
       building.catch((error: unknown) => say(String(error)))
     await isBuilt(kubernetesBinaries(say))
-    await isBuilt(builtImages(['notebook', 'hub'], () => Promise.resolve(), say))
+    await isBuilt(builtImages(['notebook'], () => Promise.resolve(), say))
   }
   const results: Result[] = []
   const wanted = options.scale ? ['scale'] : ['checks', 'fast', 'e2e'].filter((name) => (options.only ?? name) === name)

@@ -26,7 +26,7 @@ export interface StormSubject {
 
 const environments = 500
 /** What they are launched by: rounds of the storm, and people who only are there. */
-export const people = 2_000
+const people = 2_000
 const inFlight = 64
 const idleMs = 30_000
 

@@ -198,7 +198,7 @@ export async function startAgent(t: ExecutionContext, options: StartAgentOptions
 let making: Promise<readonly string[]> | undefined
 
 /** The agent as environments run it, made once for each test file: it starts in a third of the source's time. */
-export async function bundled(): Promise<readonly string[]> {
+async function bundled(): Promise<readonly string[]> {
   making ??= (async () => {
     const folder = await mkdtemp(join(tmpdir(), 'hutch-agent-'))
     process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
@@ -245,7 +245,7 @@ export function askAgent({ id, key, port }: Link, path: string, options: AskOpti
   })
 }
 
-export async function openWebSocket(link: Link, path: string, options: ClientOptions = {}): Promise<WebSocket> {
+async function openWebSocket(link: Link, path: string, options: ClientOptions = {}): Promise<WebSocket> {
   const socket = openingWebSocket(link, path, options)
   await once(socket, 'open')
   return socket

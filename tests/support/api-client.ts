@@ -8,7 +8,7 @@ export function documentedOperations(): readonly Documented[] {
   return jupyterHubOperations({ services: {}, access: {} } as unknown as JupyterHubOptions)
 }
 
-export interface ApiAnswer {
+interface ApiAnswer {
   readonly status: number
   // oxlint-disable-next-line typescript/no-explicit-any -- what is in it is what the test is about
   readonly body: any

@@ -18,12 +18,12 @@ export interface Jar {
   copy(): Jar
 }
 
-export interface AskOptions {
+interface AskOptions {
   readonly method?: string
   readonly form?: Readonly<Record<string, string>>
   readonly headers?: Readonly<Record<string, string>>
 }
-export interface OpenOptions extends AskOptions {
+interface OpenOptions extends AskOptions {
   /** Stops before the first address for which this is true, and gives it as `url`. */
   readonly until?: (url: URL) => boolean
 }

@@ -36,7 +36,7 @@ export interface Subject {
   readonly addDatasets: (proposal: string, ...entries: readonly DatasetEntry[]) => void
 }
 
-export interface DatasetEntry {
+interface DatasetEntry {
   readonly id: unknown
   readonly name?: unknown
   readonly folder?: unknown

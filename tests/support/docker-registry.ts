@@ -9,7 +9,7 @@ import { program } from './component.ts'
 import type { TestDocker } from './docker.ts'
 import { until } from './until.ts'
 
-export const registryPort = 5_000
+const registryPort = 5_000
 
 export interface Registry {
   /** What Docker has under this name goes to the registry, and Docker forgets that it had it. */

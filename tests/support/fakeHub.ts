@@ -246,7 +246,7 @@ function fakePeople(users: FakeHub['users']): AppOptions['people'] {
 
 /* Environments */
 
-export interface FakeEnvironments extends Environments {
+interface FakeEnvironments extends Environments {
   /** Puts an environment in place, or changes it; the rest is made up. */
   put(change: Partial<Omit<Environment, 'id'>> & { id: string }): Environment
   use(id: string, usage: AgentReport['usage']): void
@@ -254,7 +254,7 @@ export interface FakeEnvironments extends Environments {
   readonly subscribers: number
 }
 
-export function fakeEnvironments(failing: FakeHub['failing']): FakeEnvironments {
+function fakeEnvironments(failing: FakeHub['failing']): FakeEnvironments {
   const rows = new Map<EnvironmentId, Environment>()
   const usages = new Map<string, AgentReport['usage']>()
   const listeners = new Set<{ userId: string; changed: (id: EnvironmentId) => void }>()

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto'
 import type { ExecutionContext } from 'ava'
 import { type FakeAnswer, type FakeRequest, type FakeService, fakeService } from './fakeService.ts'
 
-export interface FakeInvestigation {
+interface FakeInvestigation {
   readonly id: number
   readonly name: unknown
   readonly visitId: string

@@ -26,7 +26,7 @@ export interface FakeState {
   readonly environments: Readonly<Record<string, FakeEnvironment>>
 }
 
-export interface Room {
+interface Room {
   readonly hub: string
   readonly spec: EnvironmentSpec<FakeProfile>
   readonly bootstrap: AgentBootstrap

@@ -5,7 +5,7 @@ import { connect, type TLSSocket } from 'node:tls'
 export const frameTypes = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goaway: 7, window: 8, continuation: 9 }
 export const flags = { endStream: 1, ack: 1, endHeaders: 4 }
 
-export interface Frame {
+interface Frame {
   readonly type: number
   readonly flags: number
   readonly stream: number

@@ -49,7 +49,7 @@ const noCatalogue: Pick<Catalogue, 'proposals' | 'entitled'> = {
   entitled: () => Promise.resolve([]),
 }
 
-export interface Clock {
+interface Clock {
   /** Added to the real time, ms. */
   offsetMs: number
 }

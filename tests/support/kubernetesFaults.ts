@@ -19,7 +19,7 @@ export interface Asked {
   readonly query: URLSearchParams
 }
 
-export type Fault =
+type Fault =
   /** `passed`: the server does what it is asked for, and its answer is lost. */
   | Readonly<{ does: 'answer'; status: number; headers?: Record<string, string>; body?: object; passed?: boolean }>
   | Readonly<{ does: 'delay'; ms: number }>

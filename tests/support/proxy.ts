@@ -19,7 +19,7 @@ import { proxyNodeFlags } from '../../proxy/node-flags.ts'
 const project = new URL('../..', import.meta.url).pathname
 
 /** The hub's end of the feed, and something that answers under /hub/. A fake: it decides nothing. */
-export interface FakeHub {
+interface FakeHub {
   readonly socket: string
   readonly routes: Map<string, Route>
   readonly revocations: Revocation[]
@@ -38,7 +38,7 @@ export interface FakeHub {
   close(): Promise<void>
 }
 
-export async function fakeHub(t: ExecutionContext, socket: string, secret: string): Promise<FakeHub> {
+async function fakeHub(t: ExecutionContext, socket: string, secret: string): Promise<FakeHub> {
   const followers = new Map<WebSocket, number>()
   let seq = 0
   const server = createServer((request, response) => {

@@ -22,7 +22,7 @@ export interface Reconciler extends Reconciled {
   stop(): Promise<void>
 }
 
-export const agentsKey = Buffer.alloc(32, 7)
+const agentsKey = Buffer.alloc(32, 7)
 
 export async function startReconciler(
   stateFolder: string,

@@ -20,7 +20,7 @@ export const groups = `ou=groups,${base}`
 export const hubDn = `cn=hutch,${base}`
 /** Gets no more than five entries for a question. */
 export const smallDn = `cn=small,${base}`
-export const password = 'correct horse, battery'
+const password = 'correct horse, battery'
 
 export interface Directory {
   readonly ldap: string

@@ -33,7 +33,7 @@ export interface Plan {
   readonly visibilityLagMs: number
 }
 
-export interface EnvironmentPlan {
+interface EnvironmentPlan {
   readonly launchAt: number
   readonly stopAfterMs: number | undefined
   readonly pendingMs: number
@@ -41,7 +41,7 @@ export interface EnvironmentPlan {
   readonly next: Readonly<{ what: 'nothing' | 'vanish' | 'requeue' | 'end'; afterMs: number }>
 }
 
-export interface AnswerPlan {
+interface AnswerPlan {
   readonly effectMs: number
   readonly answerMs: number
   /** late: nothing is heard until the deadline; early: the connection breaks at once, whatever comes of it. */
@@ -199,7 +199,7 @@ async function run(plan: Plan, subject: Subject, store: Store): Promise<Outcome>
   return { violations: [...violations] }
 }
 
-export function idOf(index: number): EnvironmentId {
+function idOf(index: number): EnvironmentId {
   return `env${index}` as EnvironmentId
 }
 

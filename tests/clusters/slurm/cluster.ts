@@ -38,7 +38,7 @@ export interface SlurmCluster {
   close(): Promise<void>
 }
 
-export type DaemonName = 'slurmctld' | 'slurmdbd' | 'slurmrestd' | 'node1' | 'node2'
+type DaemonName = 'slurmctld' | 'slurmdbd' | 'slurmrestd' | 'node1' | 'node2'
 
 /** What is missing for it; undefined: nothing. */
 export function slurmMissing(): string | undefined {

@@ -17,7 +17,7 @@ export const people = {
 export type Name = keyof typeof people
 
 /** Not people: what runs slurmrestd, what the hub looks at the queue as, and what mints tokens. */
-export const services = { slurmrest: 23_180, hutch: 23_181, minter: 23_182 } as const
+const services = { slurmrest: 23_180, hutch: 23_181, minter: 23_182 } as const
 
 export interface View {
   /** argv that runs argv among these accounts. The process is the same one. */
