@@ -2,7 +2,7 @@
  * The desktop through the proxy: from "ready" to the first picture of it, and what a 1080p terminal that scrolls all
  * the time costs. The viewer is a bare one: it takes every picture and draws none, so its own CPU is not counted.
  */
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { WebSocket } from 'ws'
@@ -11,6 +11,7 @@ import { encodings } from '../../images/agent/desktop/rfb/encodings.ts'
 import { serverMessages } from '../../images/agent/desktop/rfb/server-messages.ts'
 import { program } from '../support/component.ts'
 import { runHutch, type RunningHutch } from '../support/hutch.ts'
+import { processesOf } from '../support/processes.ts'
 import { logInAs, type Launched, type Scientist } from '../support/scientist.ts'
 import { until } from '../support/until.ts'
 import { cpuMs, median, row } from './figures.ts'
@@ -172,10 +173,7 @@ function ask(socket: WebSocket, isIncremental: boolean): void {
 }
 
 async function processOf(id: string, command: RegExp): Promise<number> {
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const variables = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')
-    if (!variables.includes(`HUTCH_ENVIRONMENT=${id}`)) continue
-    if (command.test(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''))) return Number(pid)
-  }
-  throw new Error(`nothing of ${id} is ${command.source}`)
+  const found = (await processesOf(id)).find((each) => command.test(each.command))
+  if (found === undefined) throw new Error(`nothing of ${id} is ${command.source}`)
+  return found.pid
 }

@@ -1,11 +1,18 @@
 /** The main job as jobs of a real SLURM cluster, before a hub that is not root and has no key of SLURM's. */
+import { existsSync } from 'node:fs'
+import { readdir, readFile, readlink, stat } from 'node:fs/promises'
 import { request } from 'node:https'
+import { dirname } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { slurmMissing, people } from '../clusters/slurm/cluster.ts'
 import { pskClient } from '../../images/agent/link.ts'
+import { browser } from '../support/browser.ts'
 import { available } from '../support/component.ts'
+import { download, hasDesktop, openTerminal, runs, untilXfce } from '../support/desktopPage.ts'
 import { installedJupyterHub } from '../support/jupyterhub.ts'
 import { openKernel } from '../support/kernel.ts'
+import { personAt } from '../support/person.ts'
+import { processesOf } from '../support/processes.ts'
 import { startSlurmHub, type SlurmHub } from '../support/slurmHub.ts'
 import { until } from '../support/until.ts'
 
@@ -134,6 +141,54 @@ test.serial('servers made for JupyterHub run as they are, in jobs whose scripts 
 })
 
 test.serial(
+  'a desktop is drawn in a job of the person, takes what is typed, is nobody else’s, and ends with it',
+  async (t) => {
+    const opened = hasDesktop(t) ? await browser(t) : undefined
+    const hub = opened && (await slurmHub(t))
+    if (!hub || !opened) return
+    const { cluster } = hub.site
+    // Of XFCE's session manager, in the /tmp that all jobs share here.
+    const find = ['find', '/tmp', '-maxdepth', '1', '-name', '.xfsm-ICE-*', '-user', 'ada']
+    const lists = async (): Promise<string[]> => (await cluster.run(find)).split('\n')
+    const listed = await lists()
+    const ada = await personAt(opened, hub.hutch, 'ada')
+    const id = await ada.launch('desktop', 'Desk')
+    const page = await ada.open(id)
+    await page.locator('body[data-state=connected]').waitFor()
+    await untilXfce(page)
+    await openTerminal(page)
+    await runs(page, 'echo $SLURM_JOB_ID $(id -un) $DISPLAY > job.txt')
+    // XFCE writes :7 as :7.0.
+    const [, job = '', name, display = ''] = /^(\d+) (\S+) :(\d+)/.exec(await download(page, 'job.txt')) ?? []
+    const [queued = ''] = (await cluster.run(['squeue', '-h', '-o', '%A %u %j'])).trim().split('\n')
+    t.true(queued.startsWith(`${job} ada hutch-sl-${id}-`), queued)
+    t.is(name, 'ada')
+
+    const running = await processesOf(id)
+    const uids = await Promise.all(running.map(async ({ pid }) => (await stat(`/proc/${pid}`)).uid))
+    t.deepEqual([...new Set(uids)], [people.ada.uid], 'all of it runs as her')
+    const xvnc = running.find(({ command }) => command.startsWith('Xvnc\0'))
+    const argv = xvnc?.command.split('\0') ?? []
+    const [socket = '', cookies = ''] = ['-rfbunixpath', '-auth'].map((option) => argv[argv.indexOf(option) + 1])
+    const modes = await cluster.run(['stat', '-c', '%a %U', dirname(socket), socket, cookies])
+    t.is(modes.trim(), '700 ada\n600 ada\n600 ada')
+    const seen = await cluster.run(['python3', '-c', intrude, socket, cookies, display], 'marie')
+    t.deepEqual(JSON.parse(seen), { socket: 'PermissionError', cookies: 'PermissionError', display: 'refused' })
+    t.deepEqual(await openTo(xvnc?.pid ?? 0), [], 'it listens on no port and no abstract socket')
+
+    // Not by the hub: the job is what holds it.
+    await cluster.run(['scancel', job], 'ada')
+    await until('nothing of it runs', async () => (await processesOf(id)).length === 0, { timeoutMs: 60_000 })
+    const left = [dirname(socket), `/tmp/.X11-unix/X${display}`].filter(existsSync)
+    t.deepEqual([...left, ...(await lists()).filter((name) => !listed.includes(name))], [], 'nothing of it is left')
+    await ada.api('POST', `/environments/${id}/stop`)
+    const isEnded = async (): Promise<boolean> =>
+      ((await ada.api('GET', `/environments/${id}`)).body as EnvironmentBody).state === 'ended'
+    await until('it ended', isEnded, { timeoutMs: 90_000, everyMs: 100 })
+  },
+)
+
+test.serial(
   'a stolen claim gets nothing: from another host, a second time, after a requeue; each is an alarm',
   async (t) => {
     const hub = await slurmHub(t)
@@ -170,6 +225,47 @@ test.serial(
     t.is(await ask(claim, '127.0.0.1'), 'no connection', 'and of what has ended nobody hears')
   },
 )
+
+/** Where a process listens or speaks that is not a file: TCP, UDP, and unix sockets of an abstract name. */
+async function openTo(pid: number): Promise<readonly string[]> {
+  const links = (await readdir(`/proc/${pid}/fd`)).map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => ''))
+  const own = new Set((await Promise.all(links)).flatMap((link) => /^socket:\[(\d+)\]$/.exec(link)?.slice(1) ?? []))
+  const lines = async (table: string): Promise<string[]> =>
+    (await readFile(`/proc/${pid}/net/${table}`, 'utf8').catch(() => '')).split('\n')
+  const networks = (await Promise.all(['tcp', 'tcp6', 'udp', 'udp6'].map(lines))).flat()
+  const abstract = (await lines('unix')).filter((line) => line.includes(' @'))
+  return [...networks, ...abstract].filter((line) =>
+    line
+      .trim()
+      .split(/\s+/)
+      .some((field) => own.has(field)),
+  )
+}
+
+/** As somebody else on the node: the pictures' socket, the cookie, and the display without one (X11's first bytes). */
+const intrude = `
+import json, socket, struct, sys
+def refused(what):
+    try: return what()
+    except OSError as error: return type(error).__name__
+def reach(path):
+    end = socket.socket(socket.AF_UNIX)
+    end.settimeout(10)
+    end.connect(path)
+    return end
+def greet():
+    end = reach('/tmp/.X11-unix/X' + sys.argv[3])
+    end.sendall(struct.pack('<BxHHHHxx', ord('l'), 11, 0, 0, 0))
+    return 'let in' if end.recv(1) == b'\\1' else 'refused'
+print(json.dumps({
+  'socket': refused(lambda: reach(sys.argv[1]) and 'let in'),
+  'cookies': refused(lambda: open(sys.argv[2], 'rb') and 'read'),
+  'display': refused(greet),
+}))`
+
+interface EnvironmentBody {
+  readonly state: string
+}
 
 interface StolenClaim {
   readonly id: string

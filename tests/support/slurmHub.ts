@@ -84,6 +84,7 @@ function configuration(site: SlurmSite, agentFolder: string, binFolder: string, 
     profiles: {
       lab: { title: 'JupyterLab', kind: 'notebook', flavours: ['small', 'gpu'], on: { cluster: {} } },
       terminal: { title: 'Terminal', kind: 'terminal', flavours: ['tight', 'brief', 'gpu'], on: { cluster: {} } },
+      desktop: { title: 'Desktop', kind: 'desktop', flavours: ['small'], on: { cluster: {} } },
       // Made for JupyterHub, as it is.
       hub6: {
         title: 'JupyterHub 6',

@@ -4,6 +4,7 @@ import { startProcess, type Exit, type RunningApplication, type StartedProcess }
 import type { LastLines } from '../last-lines.ts'
 import type { SocketFolder } from '../socket-folder.ts'
 import { startDisplay } from './display.ts'
+import { removeLeftovers } from './leftovers.ts'
 import { missingForDesktop } from './programs.ts'
 import { prepareSession } from './session.ts'
 
@@ -64,6 +65,7 @@ export function startDesktop(options: DesktopOptions): RunningDesktop {
       // The session first: programs may want to save something, and can't without a display.
       await running.session?.stop(graceMs)
       await running.display?.stop(1_000)
+      if (running.session !== undefined) await removeLeftovers(environment['TMPDIR'] ?? '/tmp')
     },
   }
 }
