@@ -1,8 +1,11 @@
 /** The steps, done: each is recorded before and after. A step that failed is decided anew. */
+import type { Transaction } from 'kysely'
 import { type EndReason, LaunchRefused } from '../../spawners/spawner.ts'
 import { type DecideSettings, settledAt } from '../domain/decide.ts'
 import type { Claim } from '../domain/environment.ts'
 import { leaveRecord } from '../quota/ledger.ts'
+import { rowOf } from '../store/environments.ts'
+import type { Tables } from '../store/schema.ts'
 import type { Entry } from './board.ts'
 import { askBackend, type Context, lastLines, refuseExtension, withoutNul, writeRow } from './context.ts'
 import type { Memory } from './memory.ts'
@@ -109,7 +112,10 @@ export async function end(context: Context, entry: Entry, reason: EndReason, mes
     log_tail: lines || row.log_tail,
     unreachable_since: null,
   }
-  const isWritten = await writeRow(context, id, change, { also: (trx) => leaveRecord(trx, { ...row, ...change }) })
+  // As it is written by then: what the backend said last, its end above all, may just be on its way.
+  const leave = async (trx: Transaction<Tables>): Promise<void> =>
+    await leaveRecord(trx, (await rowOf(trx, id)) ?? { ...row, ...change })
+  const isWritten = await writeRow(context, id, change, { also: leave })
   if (!isWritten) return
   metrics.ended(name, reason, row.ready_at !== null)
   log.info({ environment: id, spawner: name, reason }, 'an environment ended')

@@ -266,6 +266,7 @@ test('a full backend never has more than its capacity, whatever comes and goes, 
     }
     const hub = hubOn(store, new Map([['s', spawner]]), new Map([['s', { cpu: 4, memoryBytes: 2 ** 40 }]]))
     await addUsers(store, 3)
+    t.teardown(() => hub.reconciled.close())
     await hub.reconciled.start()
     const ids = Array.from({ length: 30 }, (_, index) => `q${index}` as EnvironmentId)
     await Promise.all(ids.map((id, index) => hub.launch(id, `u${index % 3}`, { cpu: 1 + (index % 4) })))
@@ -282,7 +283,6 @@ test('a full backend never has more than its capacity, whatever comes and goes, 
     )
     t.is(turns, ids.length)
     t.is(most, 4, store.type)
-    await hub.reconciled.close()
   }
 })
 
@@ -318,6 +318,7 @@ test('the backend is told of a later end until it has it; one that refuses gives
     })
     const hub = hubOn(store, new Map([['s', backend.spawner]]))
     await addUsers(store, 1)
+    t.teardown(() => hub.reconciled.close())
     await hub.reconciled.start()
     const id = 'e1' as EnvironmentId
     await hub.launch(id, 'u0')
@@ -338,7 +339,6 @@ test('the backend is told of a later end until it has it; one that refuses gives
       store.type,
     )
     t.is(asked, 3)
-    await hub.reconciled.close()
   }
 })
 
@@ -370,6 +370,7 @@ test('what is in the ledger sums up to the time line of the backend; the record 
     const backend = recordingBackend()
     const hub = hubOn(store, new Map([['s', backend.spawner]]))
     await addUsers(store, 3)
+    t.teardown(() => hub.reconciled.close())
     await hub.reconciled.start()
     const cpuOf = (index: number): number => 1 + (index % 4) / 2
     const ids = Array.from({ length: 20 }, (_, index) => `e${index}` as EnvironmentId)
@@ -404,6 +405,38 @@ test('what is in the ledger sums up to the time line of the backend; the record 
       ranMs: 1_370_368,
       cpuMs: Math.round(1_370_368 * 2.5),
     })
-    await hub.reconciled.close()
   }
+})
+
+test('an end counts from when the backend says, also when somebody nudges it before that is written', async (t) => {
+  const opened = await openStore({ type: 'sqlite' }, { stateFolder: await temporaryFolder(t), log: silentLog })
+  t.teardown(() => opened.close())
+  let slowMs = 0
+  const note: Store['writer']['note'] = async (key, work, committed) => {
+    await sleep(slowMs)
+    return await opened.writer.note(key, work, committed)
+  }
+  const store = { ...opened, writer: { ...opened.writer, note } }
+  const backend = recordingBackend()
+  const hub = hubOn(store, new Map([['s', backend.spawner]]))
+  await addUsers(store, 1)
+  t.teardown(() => hub.reconciled.close())
+  await hub.reconciled.start()
+  const id = 'e0' as EnvironmentId
+  await hub.launch(id, 'u0')
+  const isSeen = async (): Promise<boolean> => /"running"/.test((await rowOf(store.db, id))?.observation ?? '')
+  await until('it is seen running', isSeen)
+  slowMs = 400
+  const one = backend.seen.get(id)
+  if (one === undefined) throw new Error('it is not there')
+  one.endedAt = new Date(one.startedAt.getTime() + 1_000_000)
+  // The first looks see the end; what they saw is not written yet.
+  for (let index = 0; index < 40; index += 1) {
+    await hub.reconciled.environments.rename(id, `title ${index}`).catch(() => undefined)
+    await sleep(20)
+  }
+  await until('it is over', async () => (await rowOf(store.db, id))?.ended_at !== null)
+  const { cpuMs } = await spentOf(store.db, { kind: 'user', name: 'u0' }, -Infinity)
+  t.is(cpuMs, 1_000_000)
+  slowMs = 0
 })
