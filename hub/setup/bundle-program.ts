@@ -7,6 +7,9 @@ import { build, type Plugin } from 'esbuild'
 const project = fileURLToPath(new URL('../..', import.meta.url))
 /** Not where it is quoted: that speaks of it. */
 const place = /(?<!['"`])\bimport\.meta\.(url|dirname|filename)\b/
+/** As packages of the older kind say it, unless they make it themselves. */
+const oldPlace = /\b__(?:dirname|filename)\b/
+const ownPlace = /\b(?:var|let|const|function)\s+__(?:dirname|filename)\b/
 const [folder] = process.argv.slice(2)
 if (folder === undefined) throw new Error('usage: bundle-program.ts FOLDER')
 
@@ -52,6 +55,10 @@ function placesOfTheSource(): Plugin {
     setup(building) {
       building.onLoad({ filter: /\.[cm]?[jt]s$/ }, async ({ path }) => {
         const text = await readFile(path, 'utf8')
+        if (oldPlace.test(text) && !ownPlace.test(text) && !place.test(text)) {
+          const [folder, file] = [JSON.stringify(dirname(path)), JSON.stringify(path)]
+          return { contents: `var __dirname = ${folder}, __filename = ${file};\n${text}`, loader: 'js' }
+        }
         if (!place.test(text) || path.endsWith('/program-place.ts')) return undefined
         const places = { url: pathToFileURL(path).href, dirname: dirname(path), filename: path }
         const contents = text.replaceAll(new RegExp(place, 'g'), (_all, name: keyof typeof places) =>

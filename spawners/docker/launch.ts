@@ -217,7 +217,11 @@ export function createLauncher(parts: { config: DockerConfig; context: SpawnerCo
       const files = await fillFiles(spec, { name, image, port: share.port, gateway: network.gateway }, signal)
       const [wish] = await engine.volumes([`${label.environment}=${spec.id}`, `${label.role}=wish`], signal)
       // Removed meanwhile, by whichever hub.
-      if (wish === undefined) throw new LaunchRefused('It was stopped before it started.', { reason: 'cancelled' })
+      if (wish === undefined) {
+        // Whoever removed it may have been here before its files were.
+        await engine.removeVolume(files.name, AbortSignal.timeout(10_000))
+        throw new LaunchRefused('It was stopped before it started.', { reason: 'cancelled' })
+      }
       const place = { network: network.id, agent, files: files.folder, ...share }
       await engine.create(containerName(spec.id), renderContainer(spec, config, place), signal)
     } finally {

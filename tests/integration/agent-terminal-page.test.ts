@@ -98,7 +98,12 @@ test.serial('copy and paste by keys, many lines at once; the end of the environm
   if (!opened) return
   const { page, agent, see, errors } = opened
   await page.evaluate("navigator.clipboard.writeText('echo pasted-$((40 + 2))\\necho zwei-ü\\n')")
+  await see(/[#$%>]/)
+  await page.locator('.screen:not([hidden]) textarea').focus()
   await page.keyboard.press('Control+Shift+V')
+  // A shell that knows what is pasted from what is typed waits for this.
+  await see(/zwei-ü/)
+  await page.keyboard.press('Enter')
   await see(/pasted-42[^]*zwei-ü[^]*zwei-ü/)
   await page.keyboard.type('clear; echo copied-""text\n')
   await see(/^copied-text/m)

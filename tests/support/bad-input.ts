@@ -146,7 +146,7 @@ export const rows: readonly Row[] = [
     name: 'its ticket',
     send: read(({ maries, nonce }) => `/hub/enter?environment=${maries.id}&nonce=${nonceHash(nonce)}`),
     status: 404,
-    says: /of yours/,
+    says: /open to you/,
   },
   {
     name: 'to open it',

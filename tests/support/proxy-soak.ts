@@ -188,14 +188,15 @@ async function changes(proxy: RunningProxy): Promise<void> {
 /** When nothing goes on any more: what the process still holds. */
 async function quiet(proxy: RunningProxy): Promise<Left> {
   for (const id of [...proxy.hub.routes.keys()].filter((each) => each.startsWith('r'))) await proxy.hub.delete(id)
-  await until(
-    'nothing is open',
-    async () => {
-      const metrics = await proxy.control('/metrics')
-      return /hutch_proxy_connections 0\n/.test(metrics) && !/hutch_proxy_live\{[^}]*\} [1-9]/.test(metrics)
-    },
-    { timeoutMs: 60_000, everyMs: 200 },
-  )
+  let open: readonly string[] = []
+  const isQuiet = async (): Promise<boolean> => {
+    const metrics = (await proxy.control('/metrics')).split('\n')
+    open = metrics.filter((line) => /^hutch_proxy_(?:connections|live)\b.* [1-9]/.test(line))
+    return metrics.includes('hutch_proxy_connections 0') && open.length === 0
+  }
+  await until('nothing is open', isQuiet, { timeoutMs: 60_000, everyMs: 200 }).catch((error: unknown) => {
+    throw new Error(`this stayed open: ${open.join(', ')}`, { cause: error })
+  })
   // A crowd that comes and goes makes the proxy tidy up; connections kept for the next request end meanwhile.
   const crowd = await Promise.all(Array.from({ length: 300 }, () => opened(proxy.port)))
   await sleep(2_500)
