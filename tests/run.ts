@@ -3,6 +3,7 @@
  * node tests/run.ts [--scale] [--only checks|fast|e2e]
  */
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { installPackages } from './setup/packages.ts'
@@ -12,6 +13,20 @@ import { kubernetesBinaries } from './support/kubernetes.ts'
 interface Result {
   readonly passed: number
   readonly failed: number
+}
+
+interface Outcome {
+  readonly passed: number
+  /** Titles. */
+  readonly failures: readonly string[]
+  /** 1 where AVA failed and named no test. */
+  readonly crashed: 0 | 1
+}
+
+interface Tier {
+  readonly args: readonly string[]
+  /** At most so many files are tried once more when they failed: more is no accident of a busy machine. */
+  readonly again?: number
 }
 
 const { values: options } = parseArgs({
@@ -27,10 +42,10 @@ const checks: readonly (readonly [title: string, ...argv: string[]])[] = [
 ]
 
 /** Most tests wait more than they compute. Browsers and clusters need more of the machine; thousands of things all. */
-const tiers: Readonly<Record<string, readonly string[]>> = {
-  fast: ['--timeout=3m', '--concurrency=4', 'tests/unit/**', 'tests/contract/**', 'tests/integration/**'],
-  e2e: ['--timeout=10m', '--concurrency=3', 'tests/e2e/**'],
-  scale: ['--timeout=40m', '--concurrency=1', 'tests/scale/**'],
+const tiers: Readonly<Record<string, Tier>> = {
+  fast: { args: ['--timeout=3m', '--concurrency=4', 'tests/unit/**', 'tests/contract/**', 'tests/integration/**'] },
+  e2e: { args: ['--timeout=10m', '--concurrency=3', 'tests/e2e/**'], again: 2 },
+  scale: { args: ['--timeout=40m', '--concurrency=1', 'tests/scale/**'] },
 }
 
 process.exitCode = (await main()) ? 0 : 1
@@ -48,7 +63,7 @@ async function main(): Promise<boolean> {
   const wanted = options.scale ? ['scale'] : ['checks', 'fast', 'e2e'].filter((name) => (options.only ?? name) === name)
   for (const name of wanted) {
     if (name === 'checks') for (const [title, ...argv] of checks) results.push(await check(title, argv))
-    else results.push(await tier(name, tiers[name] ?? []))
+    else results.push(await tier(name, tiers[name] ?? { args: [] }))
   }
   const passed = results.reduce((sum, result) => sum + result.passed, 0)
   const failed = results.reduce((sum, result) => sum + result.failed, 0)
@@ -64,24 +79,66 @@ async function check(title: string, argv: readonly string[]): Promise<Result> {
   return status === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }
 }
 
-/** Reads AVA's TAP: counts, and shows what failed or was skipped with its diagnostics. */
-async function tier(name: string, args: readonly string[]): Promise<Result> {
+/** A tier once; what failed in one that may be tried again runs once more, alone, and both outcomes are told. */
+async function tier(name: string, { args, again = 0 }: Tier): Promise<Result> {
   const startedAt = performance.now()
-  let passed = 0
-  let failed = 0
-  let show = false
-  const status = await run(['ava', '--tap', ...args], (line) => {
-    if (/^ok \d+/.test(line)) passed += 1
-    if (/^not ok \d+/.test(line)) failed += 1
-    if (/^(not )?ok \d+/.test(line)) show = line.startsWith('not')
-    if (show || /skipped: /.test(line)) say(line)
-  })
-  const crashed = status !== 0 && failed === 0 ? 1 : 0
+  const first = await ava(args)
+  const files = [...new Set(first.failures.map((title) => fileOf(title)))]
+  const isWorthIt = first.crashed === 0 && files.length > 0 && files.length <= again && !files.includes(undefined)
+  const second = isWorthIt ? await alone(files.filter((file) => file !== undefined)) : undefined
+  const failed =
+    first.crashed + (second === undefined ? first.failures.length : second.crashed + second.failures.length)
+  const passed = first.passed + Math.max(0, first.failures.length + first.crashed - failed)
   const seconds = Math.round((performance.now() - startedAt) / 1000)
-  say(
-    `${failed + crashed === 0 ? 'ok' : 'NOT OK'}  ${name}: ${passed} passed, ${failed + crashed} failed in ${seconds} s`,
-  )
-  return { passed, failed: failed + crashed }
+  if (second !== undefined && failed === 0) say(`UNSTEADY  ${first.failures.length} of ${name} passed only when alone`)
+  say(`${failed === 0 ? 'ok' : 'NOT OK'}  ${name}: ${passed} passed, ${failed} failed in ${seconds} s`)
+  return { passed, failed }
+}
+
+/** The files once more with the machine to themselves. */
+async function alone(files: readonly string[]): Promise<Outcome> {
+  say(`again, alone: ${files.join(', ')}`)
+  return await ava(['--timeout=10m', '--concurrency=1', ...files])
+}
+
+/** Reads AVA's TAP: counts, and shows what failed or was skipped. */
+async function ava(args: readonly string[]): Promise<Outcome> {
+  let passed = 0
+  const failures: string[] = []
+  let block: string[] = []
+  const showFailure = (): void => {
+    for (const line of failureInShort(block)) say(line)
+    block = []
+  }
+  const status = await run(['ava', '--tap', ...args], (line) => {
+    const [, not, title] = /^(not )?ok \d+ - (.*)/.exec(line) ?? []
+    if (title !== undefined) showFailure()
+    if (title !== undefined && not === undefined) passed += 1
+    if (title !== undefined && not !== undefined) failures.push(title)
+    if (/skipped: /.test(line)) say(line)
+    else if (not !== undefined || block.length > 0) block.push(line)
+  })
+  showFailure()
+  return { passed, failures, crashed: status !== 0 && failures.length === 0 ? 1 : 0 }
+}
+
+/** The title, what is wrong, and only then the end of what the test logged: a long log must not hide the reason. */
+function failureInShort(block: readonly string[]): readonly string[] {
+  const [title, ...rest] = block
+  const logged = rest.filter((line) => line.startsWith('#'))
+  const reason = rest.filter((line) => !line.startsWith('#'))
+  const short = (line: string): string => (line.length > 400 ? `${line.slice(0, 400)}…` : line)
+  return [...(title === undefined ? [] : [title]), ...reason.slice(0, 80), ...logged.slice(-40)].map(short)
+}
+
+/** AVA names a test `folder › file › title`, from where the tier's patterns part. */
+function fileOf(title: string): string | undefined {
+  const parts = title.split(' › ')
+  const paths = parts.flatMap((_, end) => {
+    const path = `${parts.slice(0, end + 1).join('/')}.test.ts`
+    return [`tests/${path}`, `tests/e2e/${path}`]
+  })
+  return paths.find((path) => existsSync(path))
 }
 
 async function run(argv: readonly string[], onLine: (line: string) => void): Promise<number> {

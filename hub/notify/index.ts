@@ -8,6 +8,7 @@ import type { Store } from '../store/index.ts'
 import type { Lease } from '../store/leases.ts'
 import type { MailRow } from '../store/migrations/requests.ts'
 import type { Tables } from '../store/schema.ts'
+import { createRounds } from '../reconcile/rounds.ts'
 import { realTimers, type Timers } from '../reconcile/timers.ts'
 
 export interface Mail {
@@ -56,9 +57,8 @@ const longestText = 20_000
 export function createNotifier(options: NotifierOptions): Notifier {
   const { store, send, administrators, holder, now, log, timers = realTimers } = options
   const { db, leases } = store
-  let cancel = (): void => undefined
-  let running = Promise.resolve()
-  let isClosed = false
+  const trouble = 'mails can not be looked for; trying again'
+  const rounds = send && createRounds({ round: () => round(send), everyMs, timers, log, trouble })
   let lease: Lease | undefined
 
   async function leads(): Promise<boolean> {
@@ -83,7 +83,7 @@ export function createNotifier(options: NotifierOptions): Notifier {
       .orderBy('due_at')
       .limit(mostAtOnce)
       .execute()
-    for (const mail of due) if (!isClosed) await deliver(mail, handing)
+    for (const mail of due) if (rounds?.isClosed === false) await deliver(mail, handing)
   }
 
   async function deliver(mail: MailRow, handing: Send): Promise<void> {
@@ -98,14 +98,6 @@ export function createNotifier(options: NotifierOptions): Notifier {
     const last_error = result.message.slice(0, 500)
     await update.set({ attempts, due_at, last_error, failed_at: isOver ? at : null }).execute()
     log.warn({ mail: id, attempts, error: last_error }, isOver ? 'a mail was given up' : 'a mail waits')
-  }
-
-  function tick(handing: Send): void {
-    running = round(handing)
-      .catch((error: unknown) => log.warn({ err: error }, 'mails can not be looked for; trying again'))
-      .finally(() => {
-        if (!isClosed) cancel = timers.after(everyMs, () => tick(handing))
-      })
   }
 
   return {
@@ -123,13 +115,9 @@ export function createNotifier(options: NotifierOptions): Notifier {
           .execute()
       }
     },
-    start() {
-      if (send !== undefined) tick(send)
-    },
+    start: () => rounds?.start(),
     async close() {
-      isClosed = true
-      cancel()
-      await running
+      await rounds?.close()
       if (lease !== undefined) await leases.release(lease).catch(() => undefined)
     },
   }

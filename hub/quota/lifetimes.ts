@@ -2,6 +2,7 @@
 import type { Log } from '../../spawners/spawner.ts'
 import { isEnvironmentId, type EndReason, type EnvironmentId } from '../../spawners/spawner.ts'
 import type { Mail, Notifier } from '../notify/index.ts'
+import { createRounds } from '../reconcile/rounds.ts'
 import { realTimers, type Timers } from '../reconcile/timers.ts'
 import type { Store } from '../store/index.ts'
 import type { Lease } from '../store/leases.ts'
@@ -44,9 +45,8 @@ export function createLifetimes(options: LifetimesOptions): Lifetimes {
   const warnings = new Map<string, Warning>()
   let since = Infinity
   let lease: Lease | undefined
-  let isClosed = false
-  let cancel = (): void => undefined
-  let running = Promise.resolve()
+  const trouble = 'lifetimes can not be looked at; trying again'
+  const rounds = createRounds({ round, everyMs, timers, log, trouble })
 
   async function leads(): Promise<boolean> {
     const leaseMs = Math.max(3 * everyMs, 10_000)
@@ -75,7 +75,7 @@ export function createLifetimes(options: LifetimesOptions): Lifetimes {
     for (const id of warnings.keys()) if (!there.has(id)) warnings.delete(id)
     const at = now().getTime()
     for (const each of living) {
-      if (isClosed) return
+      if (rounds.isClosed) return
       if (each.ends_at !== null && each.ends_at - at < dayMs && each.ends_at > at) await tellEnd(each, each.ends_at)
       const asker = {
         user: { id: each.user_id, name: each.name },
@@ -142,20 +142,10 @@ export function createLifetimes(options: LifetimesOptions): Lifetimes {
     return new URL(path, publicUrl).href
   }
 
-  function tick(): void {
-    running = round()
-      .catch((error: unknown) => log.warn({ err: error }, 'lifetimes can not be looked at; trying again'))
-      .finally(() => {
-        if (!isClosed) cancel = timers.after(everyMs, tick)
-      })
-  }
-
   return {
-    start: tick,
+    start: () => rounds.start(),
     async close() {
-      isClosed = true
-      cancel()
-      await running
+      await rounds.close()
       if (lease !== undefined) await leases.release(lease).catch(() => undefined)
     },
   }

@@ -6,6 +6,7 @@ import type { Log } from '../../spawners/spawner.ts'
 import type { Environment } from '../domain/environment.ts'
 import { Problem } from '../domain/problem.ts'
 import type { Environments, User } from '../domain/services.ts'
+import { createRounds } from '../reconcile/rounds.ts'
 import { realTimers, type Timers } from '../reconcile/timers.ts'
 import type { Store } from '../store/index.ts'
 import type { Visit } from './share.ts'
@@ -40,14 +41,13 @@ const keptMs = 90 * 86_400_000
 
 export function createSweep(options: SweepOptions): Sweep {
   const { store, environments, shares, visits, groupsOf, requireEntitled, now, log, timers = realTimers } = options
-  let cancel = (): void => undefined
-  let running = Promise.resolve()
-  let isClosed = false
+  const trouble = 'visits can not be looked at; trying again'
+  const rounds = createRounds({ round: look, everyMs, timers, log, trouble })
   let tidiedAt = 0
 
   async function look(): Promise<void> {
     for (const visit of await visits.list({ open: true })) {
-      if (isClosed) return
+      if (rounds.isClosed) return
       const why = await over(visit).catch((error: unknown) => {
         log.debug({ visit: visit.id, err: error }, 'whether a visit may go on can not be told now')
         return undefined
@@ -91,21 +91,5 @@ export function createSweep(options: SweepOptions): Sweep {
       .execute()
   }
 
-  function tick(): void {
-    running = look()
-      .catch((error: unknown) => log.warn({ err: error }, 'visits can not be looked at; trying again'))
-      .finally(() => {
-        if (!isClosed) cancel = timers.after(everyMs, tick)
-      })
-  }
-
-  return {
-    start: tick,
-    look,
-    async close() {
-      isClosed = true
-      cancel()
-      await running
-    },
-  }
+  return { start: () => rounds.start(), look, close: () => rounds.close() }
 }

@@ -26,6 +26,11 @@ export function isWithin(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder === '/' ? '/' : `${folder}/`)
 }
 
+/** Of these folders the longest that holds `path`, which decides; undefined: none does. All must be normalised. */
+export function nearestFolder(path: string, folders: readonly string[]): string | undefined {
+  return folders.filter((each) => isWithin(path, each)).toSorted((a, b) => b.length - a.length)[0]
+}
+
 function refuse(name: string, what: string): never {
   throw new LaunchRefused(`"${name}" can't be there: ${what} is not allowed. Ask your administrator.`)
 }

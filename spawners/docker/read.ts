@@ -1,7 +1,8 @@
 /** What Docker shows of one container → what it means. Pure. */
+import { oneLine } from '../common/oneLine.ts'
 import type { EndReason, Observation } from '../spawner.ts'
 import { label } from './names.ts'
-import { cleaned, diskIsFull } from './words.ts'
+import { diskIsFull } from './words.ts'
 
 /** The part of a container that is read: of the list, and of a look at it alone. */
 export interface SeenContainer {
@@ -48,7 +49,7 @@ export function readContainer(seen: SeenContainer, publishedAt: string | undefin
     case 'dead':
       return readEnd(seen.state)
     default:
-      return { phase: 'unknown', message: `Docker says that it is "${cleaned(status)}"` }
+      return { phase: 'unknown', message: `Docker says that it is "${oneLine(status)}"` }
   }
 }
 
@@ -68,13 +69,13 @@ function readEnd({ exitCode, outOfMemory, startedAt, finishedAt, error }: State)
   if (exitCode === 0) return over('completed', 'It ended')
   if (outOfMemory) return over('outOfMemory', outOfMemoryMessage)
   if (/no space left on device/i.test(error)) return over('failed', diskIsFull)
-  const why = cleaned(error)
+  const why = oneLine(error)
   return over('failed', `It ended with exit code ${exitCode}${why === '' ? '' : `: ${why}`}`)
 }
 
 function failedToStart(error: string): Ended {
   if (/no space left on device/i.test(error)) return { phase: 'ended', reason: 'launchRefused', message: diskIsFull }
-  const message = `The container can't be started: ${cleaned(error)}. Ask your administrator.`
+  const message = `The container can't be started: ${oneLine(error)}. Ask your administrator.`
   return { phase: 'ended', reason: 'launchRefused', message }
 }
 

@@ -1,14 +1,6 @@
 /** What Docker says, in a scientist's words: for good (LaunchRefused), or worth another try. Pure. */
+import { oneLine } from '../common/oneLine.ts'
 import { LaunchRefused } from '../spawner.ts'
-
-/** One line, no control characters, bounded: it is shown on pages. */
-export function cleaned(text: string): string {
-  return text
-    .replaceAll(/\p{Cc}+/gu, ' ')
-    .trim()
-    .replace(/\.$/, '')
-    .slice(0, 500)
-}
 
 /** The daemon's own sentence; undefined: it did not answer at all. */
 export function said(error: unknown): string | undefined {
@@ -16,7 +8,7 @@ export function said(error: unknown): string | undefined {
   if (typeof statusCode !== 'number') return undefined
   const { message } = (json ?? {}) as { message?: unknown }
   // Of an answer that would have been a stream, dockerode's client has put it into its own sentence alone.
-  return cleaned(typeof message === 'string' ? message : String(whole).replace(/^\(HTTP code \d+\) [^-]* - /, ''))
+  return oneLine(typeof message === 'string' ? message : String(whole).replace(/^\(HTTP code \d+\) [^-]* - /, ''))
 }
 
 export function isStatus(error: unknown, ...statuses: readonly number[]): boolean {
@@ -53,7 +45,7 @@ export function missingImage(image: string): string {
 
 /** Why an image could not be fetched, from what Docker says of it. */
 export function pullInWords(image: string, text: string): string {
-  const why = cleaned(text)
+  const why = oneLine(text)
   if (/no space left on device/i.test(why)) return diskIsFull
   if (/invalid reference format|invalid repository name/i.test(why)) {
     return `The name of the image is wrong: ${image}. Ask your administrator.`

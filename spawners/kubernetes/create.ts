@@ -7,6 +7,7 @@ import {
   type Spawner,
   type SpawnerContext,
 } from '../spawner.ts'
+import { oneLine } from '../common/oneLine.ts'
 import type { Api } from './api.ts'
 import type { KubernetesConfig } from './config.ts'
 import { createGroupsPolicy } from './groups-policy.ts'
@@ -17,7 +18,6 @@ import { asRefusal } from './refusal.ts'
 import { renderPod } from './render.ts'
 import { seenPodSchema } from './seen.ts'
 import { createView } from './view.ts'
-import { cleaned } from './words.ts'
 
 type Spec = EnvironmentSpec<KubernetesProfile>
 
@@ -106,7 +106,7 @@ export async function createKubernetes(
       if (!success) return { ok: false, message: 'The cluster does not answer.' }
       const trouble = view.trouble()
       if (trouble !== undefined) {
-        return { ok: false, message: `The cluster does not show its pods: ${cleaned(trouble)}.` }
+        return { ok: false, message: `The cluster does not show its pods: ${oneLine(trouble)}.` }
       }
       const seconds = Math.round((view.ageMs() ?? 0) / 1_000)
       const watching = view.isCurrent() ? `last heard of ${seconds} s ago` : 'its watch is being opened'

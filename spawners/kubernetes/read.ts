@@ -1,9 +1,10 @@
 /** What the cluster shows of one pod → what it means. Pure. */
+import { oneLine } from '../common/oneLine.ts'
 import type { EndReason, Observation, Stage } from '../spawner.ts'
 import type { KubernetesConfig } from './config.ts'
 import { annotation, mainContainer } from './names.ts'
 import type { SeenContainer, SeenPod, Word } from './seen.ts'
-import { cleaned, waitingInWords, wordsOfEvent } from './words.ts'
+import { waitingInWords, wordsOfEvent } from './words.ts'
 
 export type Patience = Pick<KubernetesConfig, 'unschedulablePatience' | 'pullPatience' | 'mountPatience'>
 
@@ -44,7 +45,7 @@ function readEnd(pod: SeenPod): Extract<Observation, { phase: 'ended' }> | undef
   if (terminated) {
     const { exitCode } = terminated
     if (exitCode === 0) return { phase: 'ended', reason: 'completed', message: 'It ended', exitCode, ...times }
-    const why = cleaned(terminated.message || terminated.reason)
+    const why = oneLine(terminated.message || terminated.reason)
     const message = `It ended with exit code ${exitCode}${why === '' || why === 'Error' ? '' : `: ${why}`}`
     return { phase: 'ended', reason: 'failed', message, exitCode, ...times }
   }
@@ -67,7 +68,7 @@ export function readGone(pod: SeenPod): Extract<Observation, { phase: 'ended' }>
 }
 
 function disruptionInWords(reason: string, message: string): { reason: EndReason; message: string } {
-  const why = cleaned(message)
+  const why = oneLine(message)
   const more = why === '' ? '' : ` (${why})`
   switch (reason) {
     case 'PreemptionByScheduler':
@@ -83,7 +84,7 @@ function disruptionInWords(reason: string, message: string): { reason: EndReason
 }
 
 function failureInWords(reason: string, message: string): { reason: EndReason; message: string } {
-  const why = cleaned(message)
+  const why = oneLine(message)
   const more = why === '' ? '' : `: ${why}`
   switch (reason) {
     case 'Evicted':
@@ -100,7 +101,7 @@ function failureInWords(reason: string, message: string): { reason: EndReason; m
     case 'OutOfpods':
       return { reason: 'launchRefused', message: `Its machine had no room for it any more${more}. Launch it again.` }
     default:
-      return { reason: 'failed', message: `The cluster ended it (${cleaned(reason)})${more}` }
+      return { reason: 'failed', message: `The cluster ended it (${oneLine(reason)})${more}` }
   }
 }
 
@@ -138,7 +139,7 @@ function readUnscheduled(
 ): Observation {
   const scaling = words.get('TriggeredScaleUp')
   if (scaling) return pending('scheduling', wordsOfEvent(scaling).message)
-  const why = `No machine has room for it now: ${cleaned(message)}`
+  const why = `No machine has room for it now: ${oneLine(message)}`
   const waitedMs = now.getTime() - pod.metadata.creationTimestamp.getTime()
   if (waitedMs >= unschedulablePatience) return refused(`${why}. Choose a smaller size, or try again later.`)
   return pending('queued', why)

@@ -1,12 +1,12 @@
 /** What the API server says no to: for good (LaunchRefused, in words), or worth another try. Pure. */
+import { oneLine } from '../common/oneLine.ts'
 import { LaunchRefused } from '../spawner.ts'
 import { ApiError } from './api.ts'
-import { cleaned } from './words.ts'
 
 /** What to throw for an error of a request that makes something. */
 export function asRefusal(error: unknown): unknown {
   if (!(error instanceof ApiError)) return error
-  const said = cleaned(error.message)
+  const said = oneLine(error.message)
   const options = { cause: error }
   const quota = /exceeded quota: ([^,]+), requested: (.+?), used: (.+?), limited: (.+)$/.exec(said)
   if (quota) {
@@ -26,7 +26,7 @@ export function asRefusal(error: unknown): unknown {
     case 400:
     case 422: {
       const fields = error.causes
-        .map(({ field, message }) => `${field === '' ? '' : `${field}: `}${cleaned(message)}`)
+        .map(({ field, message }) => `${field === '' ? '' : `${field}: `}${oneLine(message)}`)
         .join('; ')
       return new LaunchRefused(
         `The cluster does not accept the profile (${fields === '' ? said : fields}). Ask your administrator.`,

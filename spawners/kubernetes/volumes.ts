@@ -4,7 +4,7 @@
  */
 import { posix } from 'node:path'
 import type { V1Volume, V1VolumeMount } from '@kubernetes/client-node'
-import { checkMounts, isWithin } from '../common/checkMounts.ts'
+import { checkMounts, isWithin, nearestFolder } from '../common/checkMounts.ts'
 import { LaunchRefused, type EnvironmentSpec, type Mount } from '../spawner.ts'
 import type { KubernetesConfig } from './config.ts'
 import { claimName } from './names.ts'
@@ -44,7 +44,7 @@ function sourceOf(
   if (homeClaim !== undefined && target === spec.account.home) {
     return { persistentVolumeClaim: { claimName: claimName(homeClaim.name, spec) } }
   }
-  const exported = source.kind === 'nfs' ? undefined : exportOf(source.path, exports)
+  const exported = source.kind === 'nfs' ? undefined : nearestFolder(source.path, Object.keys(exports))
   if (beneath !== undefined && (source.kind === 'nfs' || exported !== undefined)) {
     throw new LaunchRefused(
       `"${name}" can't be there: a cluster can't tell whether a link on a file server leads elsewhere. Choose another place for restored data.`,
@@ -62,12 +62,6 @@ function sourceOf(
   }
   // Directory: the kubelet makes nothing, and refuses a link's or a file's path.
   return { hostPath: { path: beneath ?? source.path, type: 'Directory' } }
-}
-
-function exportOf(path: string, exports: MountConfig['exports']): string | undefined {
-  return Object.keys(exports)
-    .filter((each) => isWithin(path, each))
-    .toSorted((a, b) => b.length - a.length)[0]
 }
 
 /** The profile's own volumes. */

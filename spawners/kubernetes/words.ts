@@ -1,14 +1,6 @@
 /** What Kubernetes says, in a scientist's words. Pure. */
+import { oneLine } from '../common/oneLine.ts'
 import type { Word } from './seen.ts'
-
-/** One line, no control characters, bounded: it is shown on pages. */
-export function cleaned(text: string): string {
-  return text
-    .replaceAll(/\p{Cc}+/gu, ' ')
-    .trim()
-    .replace(/\.$/, '')
-    .slice(0, 500)
-}
 
 export interface Waiting {
   readonly message: string
@@ -18,7 +10,7 @@ export interface Waiting {
 
 /** The reason why a container waits. */
 export function waitingInWords(reason: string, message: string): Waiting {
-  const why = cleaned(message)
+  const why = oneLine(message)
   const more = why === '' ? '' : `: ${why}`
   switch (reason) {
     case 'InvalidImageName':
@@ -41,7 +33,7 @@ export function waitingInWords(reason: string, message: string): Waiting {
       return { message: `What should run in it ends at once, again and again${more}.`, hopeless: 'atOnce' }
     default:
       return {
-        message: `It is being prepared${reason === '' || reason === 'ContainerCreating' ? '' : ` (${cleaned(reason)})`}`,
+        message: `It is being prepared${reason === '' || reason === 'ContainerCreating' ? '' : ` (${oneLine(reason)})`}`,
         hopeless: 'no',
       }
   }
@@ -49,7 +41,7 @@ export function waitingInWords(reason: string, message: string): Waiting {
 
 /** An event of a pod that is on its way. */
 export function wordsOfEvent({ reason, message }: Word): { message: string } {
-  const why = cleaned(message)
+  const why = oneLine(message)
   switch (reason) {
     case 'Scheduled':
       return { message: 'A machine was found; its directories are being mounted' }
@@ -69,6 +61,6 @@ export function wordsOfEvent({ reason, message }: Word): { message: string } {
     case 'FailedCreatePodSandBox':
       return { message: `The machine has trouble making its network: ${why}` }
     default:
-      return { message: why === '' ? cleaned(reason) : why }
+      return { message: why === '' ? oneLine(reason) : why }
   }
 }

@@ -1,7 +1,7 @@
 /** Where an environment's directories lie on this machine, looked at before anything is made. */
 import { realpath, stat } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { isWithin } from '../common/checkMounts.ts'
+import { isWithin, nearestFolder } from '../common/checkMounts.ts'
 import { LaunchRefused, type Mount } from '../spawner.ts'
 import type { LocalConfig } from './config.ts'
 import { isErrno } from './errno.ts'
@@ -42,13 +42,10 @@ async function checkBeneath(mount: Mount, found: string, nfs: LocalConfig['nfs']
   )
 }
 
-/** The longest export that is listed and holds it decides. */
 function hostPath({ name, source }: Mount, nfs: LocalConfig['nfs']): string {
   if (source.kind === 'host') return source.path
   const path = `${source.server}:${source.path}`
-  const exported = Object.keys(nfs)
-    .filter((each) => isWithin(path, each))
-    .toSorted((a, b) => b.length - a.length)[0]
+  const exported = nearestFolder(path, Object.keys(nfs))
   const mounted = exported === undefined ? undefined : nfs[exported]
   if (exported === undefined || mounted === undefined) {
     throw new LaunchRefused(

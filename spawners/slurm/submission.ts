@@ -3,7 +3,7 @@ import { posix } from 'node:path'
 import { checkAccount } from '../common/checkAccount.ts'
 import { checkApplication } from '../common/checkApplication.ts'
 import { checkProtocol } from '../common/checkProtocol.ts'
-import { checkMounts, isWithin } from '../common/checkMounts.ts'
+import { checkMounts, nearestFolder } from '../common/checkMounts.ts'
 import { checkVariables } from '../common/checkVariables.ts'
 import { environmentVariables } from '../common/environmentVariables.ts'
 import { quoted } from '../common/quoted.ts'
@@ -135,11 +135,8 @@ function bindsOf(mounts: readonly Mount[], config: JobsConfig, { container }: Sl
   })
 }
 
-/** The longest export that is listed and holds it decides. */
 function mountedAt(name: string, path: string, nfs: JobsConfig['nfs']): string {
-  const exported = Object.keys(nfs)
-    .filter((each) => isWithin(path, each))
-    .toSorted((a, b) => b.length - a.length)[0]
+  const exported = nearestFolder(path, Object.keys(nfs))
   const mounted = exported === undefined ? undefined : nfs[exported]
   if (exported === undefined || mounted === undefined) {
     throw new LaunchRefused(

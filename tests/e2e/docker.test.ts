@@ -1,6 +1,5 @@
 /** The main job on a real Docker, from images of every kind; what goes wrong there; what nobody gets out of. */
 import { once } from 'node:events'
-import { readFile, stat } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
@@ -9,15 +8,10 @@ import { startDocker, type TestDocker } from '../support/docker.ts'
 import { escapeProgram } from '../support/dockerEscapes.ts'
 import { people, startDockerHub, tiny, type DockerHub } from '../support/dockerHub.ts'
 import { openKernel, type RemoteKernel } from '../support/kernel.ts'
-import { logInAs, type Launched, type Scientist } from '../support/scientist.ts'
+import { isOver, logInAs, type Launched, type Scientist } from '../support/scientist.ts'
+import { runsAsUser } from '../support/runsAsUser.ts'
 import { openShell, typeInto } from '../support/shell.ts'
 import { until } from '../support/until.ts'
-
-interface Told {
-  readonly state: string
-  readonly reason?: string
-  readonly message?: string
-}
 
 test('notebooks, terminals and any image as containers of their users; faults in words; nobody gets out', async (t) => {
   t.timeout(40 * 60_000, 'the first run builds the images')
@@ -111,45 +105,20 @@ async function anyName(t: ExecutionContext, { site }: DockerHub): Promise<void> 
   await until('it is gone', async () => (await spawner.observe(signal)).size === 0, patience)
 }
 
-const whoAmI = `
-import json, os, re, subprocess
-def sh(line): return subprocess.run(line, shell=True, capture_output=True, text=True).stdout.strip()
-status = open('/proc/self/status').read()
-def fails(line):
-  try: open(line, 'a'); return False
-  except OSError: return True
-print(json.dumps({
-  'ids': [os.getuid(), os.geteuid(), os.getgid(), os.getegid()],
-  'groups': sorted(set(os.getgroups()) - {os.getgid()}),
-  'id': sh('id'), 'whoami': sh('whoami'), 'getent': sh('getent passwd ada'), 'umask': sh('umask'),
-  'git': sh('cd && git init -q x && git -C x -c user.email=a@b -c user.name=$(whoami) commit -q --allow-empty -m x && git -C x log --format=%an'),
-  'capabilities': sorted(set(re.findall(r'^Cap\\w+:\\s+(\\w+)$', status, re.M))),
-  'noNewPrivileges': re.search(r'NoNewPrivs:\\s+(\\d)', status)[1], 'seccomp': re.search(r'Seccomp:\\s+(\\d)', status)[1],
-  'root': fails('/usr/x'), 'raw': open('/data/42/raw/run1').read(), 'rawClosed': fails('/data/42/raw/run1'),
-}))`
-
 async function theUsersOwn(t: ExecutionContext, hub: DockerHub, kernel: RemoteKernel): Promise<void> {
   const { uid, groups } = people.ada
   const [{ gid }] = groups
-  t.deepEqual(JSON.parse(await kernel.run(whoAmI)), {
-    ids: [uid, uid, uid, uid],
-    groups: [gid],
-    id: `uid=${uid}(ada) gid=${uid}(ada) groups=${uid}(ada),${gid}(p42)`,
-    whoami: 'ada',
-    getent: `ada:x:${uid}:${uid}::${hub.site.folder}/homes/ada:/bin/sh`,
-    umask: '0007',
-    git: 'ada',
-    capabilities: ['0000000000000000'],
-    noNewPrivileges: '1',
-    seccomp: '2',
-    root: true,
-    raw: 'measured for 42\n',
-    rawClosed: true,
+  const commit =
+    'cd && git init -q x && git -C x -c user.email=a@b -c user.name=$(whoami) commit -q --allow-empty -m x && git -C x log --format=%an'
+  await runsAsUser(t, kernel, {
+    uid,
+    gid,
+    data: hub.data,
+    more: {
+      getent: [`sh('getent passwd ada')`, `ada:x:${uid}:${uid}::${hub.site.folder}/homes/ada:/bin/sh`],
+      git: [`sh('${commit}')`, 'ada'],
+    },
   })
-  await kernel.run(`print('by ada', file=open('/data/42/processed/result', 'w'), flush=True)`)
-  const path = join(hub.data, '42/processed/result')
-  t.is(await readFile(path, 'utf8'), 'by ada\n')
-  t.is((await stat(path)).mode & 0o777, 0o660)
 }
 
 /** Own software without root: it is a kernel, stays in the home, and changes nothing of the image. */
@@ -269,15 +238,4 @@ async function restarts(t: ExecutionContext, { hub, docker, me, kernel, launched
     await me.api('POST', `/environments/${id}/stop`)
     await isOver(me, { id })
   }
-}
-
-async function isOver(who: Scientist, { id }: Pick<Launched, 'id'>): Promise<Told> {
-  return await until(
-    `${id} is over`,
-    async () => {
-      const { body } = await who.api<Told>('GET', `/environments/${id}`)
-      return body.state === 'ended' ? body : undefined
-    },
-    patience,
-  )
 }

@@ -1,19 +1,12 @@
 /** The main job in a real cluster, and what goes wrong there: one bring-up for all. */
-import { readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { control } from '../support/control.ts'
 import { openKernel } from '../support/kernel.ts'
 import { startKubernetes } from '../support/kubernetes.ts'
 import { people, startKubernetesHub, type KubernetesHub } from '../support/kubernetesHub.ts'
-import { logInAs, type Launched, type Scientist } from '../support/scientist.ts'
+import { isOver, logInAs, type Launched, type Scientist } from '../support/scientist.ts'
+import { runsAsUser } from '../support/runsAsUser.ts'
 import { until } from '../support/until.ts'
-
-interface Told {
-  readonly state: string
-  readonly reason?: string
-  readonly message?: string
-}
 
 test('a notebook as a pod of the user; what goes wrong is said in words; nothing is left', async (t) => {
   t.timeout(55 * 60_000, 'the first run builds the cluster')
@@ -36,23 +29,6 @@ async function logIn(hub: KubernetesHub, name: string): Promise<Scientist> {
   return await logInAs(hutch.url, name, (await hutch.passwords())[name] ?? '')
 }
 
-const whoAmI = `
-import json, os, re, subprocess
-def sh(line): return subprocess.run(line, shell=True, capture_output=True, text=True).stdout.strip()
-status = open('/proc/self/status').read()
-def fails(line):
-  try: open(line, 'a'); return False
-  except OSError: return True
-print(json.dumps({
-  'ids': [os.getuid(), os.geteuid(), os.getgid(), os.getegid()],
-  'groups': sorted(set(os.getgroups()) - {os.getgid()}),
-  'id': sh('id'), 'whoami': sh('whoami'), 'home': os.environ['HOME'], 'umask': sh('umask'),
-  'capabilities': sorted(set(re.findall(r'^Cap\\w+:\\s+(\\w+)$', status, re.M))),
-  'noNewPrivileges': re.search(r'NoNewPrivs:\\s+(\\d)', status)[1], 'seccomp': re.search(r'Seccomp:\\s+(\\d)', status)[1],
-  'token': os.path.exists('/var/run/secrets/kubernetes.io'), 'root': fails('/usr/x'),
-  'raw': open('/data/42/raw/run1').read(), 'rawClosed': fails('/data/42/raw/run1'),
-}))`
-
 async function theUsersOwn(t: ExecutionContext, hub: KubernetesHub, ada: Scientist): Promise<void> {
   const launched = await ada.launch({ profile: 'lab', flavour: 'small', proposals: ['42'] })
   await ada.enter(launched)
@@ -61,25 +37,15 @@ async function theUsersOwn(t: ExecutionContext, hub: KubernetesHub, ada: Scienti
   t.teardown(() => kernel.dispose())
   const { uid, groups } = people.ada
   const [{ gid }] = groups
-  t.deepEqual(JSON.parse(await kernel.run(whoAmI)), {
-    ids: [uid, uid, uid, uid],
-    groups: [gid],
-    id: `uid=${uid}(ada) gid=${uid}(ada) groups=${uid}(ada),${gid}(p42)`,
-    whoami: 'ada',
-    home: `${hub.site.folder}/homes/ada`,
-    umask: '0007',
-    capabilities: ['0000000000000000'],
-    noNewPrivileges: '1',
-    seccomp: '2',
-    token: false,
-    root: true,
-    raw: 'measured for 42\n',
-    rawClosed: true,
+  await runsAsUser(t, kernel, {
+    uid,
+    gid,
+    data: hub.data,
+    more: {
+      home: [`os.environ['HOME']`, `${hub.site.folder}/homes/ada`],
+      token: [`os.path.exists('/var/run/secrets/kubernetes.io')`, false],
+    },
   })
-  await kernel.run(`print('by ada', file=open('/data/42/processed/result', 'w'), flush=True)`)
-  const path = join(hub.data, '42/processed/result')
-  t.is(await readFile(path, 'utf8'), 'by ada\n')
-  t.is((await stat(path)).mode & 0o777, 0o660)
   const rosalind = await logIn(hub, 'rosalind')
   const refused = await rosalind.api('POST', '/environments', { profile: 'lab', flavour: 'small', proposals: ['42'] })
   t.is(refused.status, 403)
@@ -174,15 +140,4 @@ async function outages(t: ExecutionContext, hub: KubernetesHub, ada: Scientist):
     await ada.api('POST', `/environments/${id}/stop`)
     await isOver(ada, { id })
   }
-}
-
-async function isOver(ada: Scientist, { id }: Pick<Launched, 'id'>): Promise<Told> {
-  return await until(
-    `${id} is over`,
-    async () => {
-      const { body } = await ada.api<Told>('GET', `/environments/${id}`)
-      return body.state === 'ended' ? body : undefined
-    },
-    { timeoutMs: 120_000 },
-  )
 }

@@ -106,3 +106,21 @@ export function scientistWith(jar: Jar, hubUrl: string, name: string): Scientist
     },
   }
 }
+
+/** What the hub says of an environment that is over. */
+export interface Told {
+  readonly state: string
+  readonly reason?: string
+  readonly message?: string
+}
+
+export async function isOver(who: Scientist, { id }: Pick<Launched, 'id'>): Promise<Told> {
+  return await until(
+    `${id} is over`,
+    async () => {
+      const { body } = await who.api<Told>('GET', `/environments/${id}`)
+      return body.state === 'ended' ? body : undefined
+    },
+    { timeoutMs: 120_000 },
+  )
+}
