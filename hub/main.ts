@@ -210,6 +210,7 @@ async function makeRooms(
   const limiting = await createQuotaRooms({
     ...shared,
     store,
+    spawners,
     catalogue,
     accounts,
     authorisation: identity.authorisation,

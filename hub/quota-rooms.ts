@@ -1,7 +1,7 @@
 /** Limits and what goes with them, put together: admission, requests, lifetimes, records, homes. For hub/main.ts. */
 import { randomUUID } from 'node:crypto'
 import type { Configuration } from '../config/schema.ts'
-import type { Log } from '../spawners/spawner.ts'
+import type { Log, Spawner } from '../spawners/spawner.ts'
 import { createHomeStorage, type HomeStorage } from './accounts/home-storage.ts'
 import { hubStop } from './audit/hub-ends.ts'
 import type { Audit } from './audit/index.ts'
@@ -10,6 +10,7 @@ import type { ReadRecords } from './http/records.ts'
 import type { Authorisation } from './identity/authorisation.ts'
 import type { Notifier } from './notify/index.ts'
 import { createEntitlement } from './quota/entitlement.ts'
+import { createFences } from './quota/fences.ts'
 import { createQuota, type Quota } from './quota/index.ts'
 import { createLifetimes, type Lifetimes } from './quota/lifetimes.ts'
 import { packagesOf, type RecordQuery, recordsOf } from './quota/records.ts'
@@ -31,7 +32,8 @@ export interface QuotaRoomsOptions {
   readonly publicUrl: URL
   readonly store: Store
   readonly audit: Audit
-  readonly environments: Pick<LiveEnvironments, 'get' | 'stop' | 'mark'>
+  readonly environments: Pick<LiveEnvironments, 'get' | 'live' | 'stop' | 'mark'>
+  readonly spawners: ReadonlyMap<string, { readonly spawner: Spawner }>
   readonly catalogue: Catalogue
   readonly accounts: Accounts
   readonly authorisation: Authorisation
@@ -53,6 +55,12 @@ export async function createQuotaRooms(options: QuotaRoomsOptions): Promise<Quot
     lifetimes: createLifetimes({
       ...options,
       limits: { fresh: () => quota.list() },
+      fences: createFences({
+        live: () => environments.live(),
+        spawners: new Map([...options.spawners].map(([name, { spawner }]) => [name, spawner])),
+        now,
+        log,
+      }),
       stop,
       entitlement: createEntitlement({
         ...options,

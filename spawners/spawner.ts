@@ -182,6 +182,8 @@ export interface Spawner<Profile = unknown> {
    * @throws LaunchRefused with a sentence for the user when the backend gives no more time; it runs on as it was.
    */
   extend?(id: EnvironmentId, endsAt: Date, signal: AbortSignal): Promise<void>
+  /** Of one that lives: `spec.ownerLimits` are its owner's by now. Absent: this backend keeps no limits of its own. */
+  limitOwner?(spec: EnvironmentSpec<Profile>, signal: AbortSignal): Promise<void>
   /** Calls back when something may have changed, so that the loop need not wait for its tick. Resolves on abort. */
   watch?(changed: (id: EnvironmentId) => void, signal: AbortSignal): Promise<void>
   /** Is the backend there, may we use it, what is free: for doctor, placement and the pages. */

@@ -18,18 +18,28 @@ export function timeLimit(
   return first
 }
 
-/** Of all kinds of GPUs and profiles together; the smallest, where several hold. */
-export function ownerLimits(asker: Asker, limits: readonly Limit[], now: number): OwnerLimits {
+/**
+ * Of all kinds of GPUs and profiles together; the smallest, where several hold. `launched`: what was found when the
+ * catalogue's fields were known, for limits that are derived from them.
+ */
+export function ownerLimits(
+  asker: Asker,
+  limits: readonly Limit[],
+  now: number,
+  launched: Readonly<{ ownerLimits?: OwnerLimits }> = {},
+): OwnerLimits {
   const mine = rulesFor(asker, limits, now).filter(({ limit }) => limit.share === 'each' && limit.of === '')
-  const least = (resource: Limit['resource']): number | undefined => {
-    const amounts = mine.flatMap(({ limit, most }) => (limit.resource === resource && most !== undefined ? [most] : []))
+  const least = (resource: Limit['resource'], known: keyof OwnerLimits): number | undefined => {
+    const amounts = mine.flatMap(({ limit, most = launched.ownerLimits?.[known] }) =>
+      limit.resource === resource && most !== undefined ? [most] : [],
+    )
     return amounts.length === 0 ? undefined : Math.min(...amounts)
   }
   const known = {
-    cpu: least('cpus'),
-    memoryBytes: least('memoryBytes'),
-    gpus: least('gpus'),
-    environments: least('environments'),
+    cpu: least('cpus', 'cpu'),
+    memoryBytes: least('memoryBytes', 'memoryBytes'),
+    gpus: least('gpus', 'gpus'),
+    environments: least('environments', 'environments'),
   }
   return Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined))
 }

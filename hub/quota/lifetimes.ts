@@ -8,6 +8,7 @@ import type { Store } from '../store/index.ts'
 import type { Lease } from '../store/leases.ts'
 import { formatDuration, formatMoment } from '../web/format.ts'
 import type { Entitlement } from './entitlement.ts'
+import type { Fences } from './fences.ts'
 import { idleStep, type Warning, warnBeforeMs } from './idle.ts'
 import { timeLimit } from './life.ts'
 import type { Limits } from './limits.ts'
@@ -22,6 +23,8 @@ export interface LifetimesOptions {
   readonly limits: Pick<Limits, 'fresh'>
   readonly notifier: Pick<Notifier, 'queue'>
   readonly entitlement: Entitlement
+  /** Absent: no backend keeps limits of its own. */
+  readonly fences?: Fences
   readonly stop: (id: EnvironmentId, reason: EndReason, message?: string) => Promise<void>
   readonly publicUrl: URL
   readonly holder: string
@@ -39,8 +42,8 @@ const minuteMs = 60_000
 const dayMs = 86_400_000
 
 export function createLifetimes(options: LifetimesOptions): Lifetimes {
-  const { store, limits, notifier, entitlement, stop, publicUrl, holder, now, log, timers = realTimers } = options
-  const { warnMs = warnBeforeMs, settleMs = 5 * minuteMs, everyMs = minuteMs } = options
+  const { store, limits, notifier, entitlement, fences, stop, publicUrl, holder, now, log } = options
+  const { warnMs = warnBeforeMs, settleMs = 5 * minuteMs, everyMs = minuteMs, timers = realTimers } = options
   const { db, leases } = store
   const warnings = new Map<string, Warning>()
   let since = Infinity
@@ -62,6 +65,7 @@ export function createLifetimes(options: LifetimesOptions): Lifetimes {
     if (!(await leads())) return
     await entitlement.round()
     const holding = await limits.fresh()
+    await fences?.round(holding)
     const living = await db
       .selectFrom('environments')
       .innerJoin('users', 'users.id', 'environments.user_id')

@@ -90,6 +90,8 @@ export async function createKubernetes(
       view.put(seenPodSchema.parse(await api.call('PATCH', path, { signal, body })))
     },
 
+    limitOwner: (spec, signal) => objects.limitOwner(spec, namespaceOf(config.namespace, spec), signal),
+
     async watch(changed, signal) {
       signal.throwIfAborted()
       listeners.add(changed)

@@ -21,6 +21,8 @@ export interface Objects {
   make(spec: Spec, pod: V1Pod, namespace: string, signal: AbortSignal): Promise<void>
   /** Absent is success. */
   remove(id: EnvironmentId, signal: AbortSignal): Promise<void>
+  /** Of a namespace that is its owner's own; one that is not there has none. */
+  limitOwner(spec: Spec, namespace: string, signal: AbortSignal): Promise<void>
   /** The secret of a launch that is refused for good: nobody asks for it again. */
   removeSecret(id: EnvironmentId, namespace: string, signal: AbortSignal): Promise<void>
 }
@@ -153,6 +155,16 @@ export function createObjects({ api, config, context, view, namespace: only }: O
 
   return {
     removeSecret,
+    async limitOwner(spec, namespace, signal) {
+      if (!config.createNamespaces || !isOwners) return
+      // Another hub may have said something else since.
+      quotas.delete(namespace)
+      try {
+        await limit(namespace, spec, signal)
+      } catch (error) {
+        if (!isStatus(error, 404)) throw error
+      }
+    },
     async make(spec, pod, namespace, signal) {
       if (view.knows(spec.id)) return
       places.set(spec.id, namespace)

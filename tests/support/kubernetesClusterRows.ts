@@ -80,6 +80,8 @@ export const clusterRows: readonly Row[] = [
         ) as object
       assert.deepEqual(await hard(), { 'limits.cpu': '4', pods: '2' })
       assert.match((await spawner.logs?.(spec.id, deadline())) ?? '', /./)
+      await spawner.limitOwner?.({ ...spec, ownerLimits: { cpu: 6 } }, deadline())
+      assert.deepEqual(await hard(), { 'limits.cpu': '6' }, 'as an administrator has them since')
       const away = [
         'create',
         'secret',
