@@ -122,7 +122,7 @@ export interface AuthenticatorPlugin {
 }
 
 /** An identity of an outside login service that nobody here has yet. */
-interface OutsideIdentity {
+export interface OutsideIdentity {
   /** The login's short name in the configuration. */
   readonly provider: string
   readonly issuer: string

@@ -8,8 +8,15 @@ import test, { type ExecutionContext } from 'ava'
 import { accountContract, type AccountSubject } from '../../hub/plugins/contracts/accounts.ts'
 import { authenticatorContract } from '../../hub/plugins/contracts/authenticator.ts'
 import type { AuthenticatorSubject } from '../../hub/plugins/contracts/authenticator.ts'
+import { matchingContract, type MatchingSubject } from '../../hub/plugins/contracts/matching.ts'
 import { notifierContract, type NotifierSubject } from '../../hub/plugins/contracts/notifier.ts'
-import type { AccountPlugin, AuthenticatorPlugin, NotifierMessage, NotifierPlugin } from '../../hub/plugins/plugin.ts'
+import type {
+  AccountPlugin,
+  AuthenticatorPlugin,
+  MatchingPlugin,
+  NotifierMessage,
+  NotifierPlugin,
+} from '../../hub/plugins/plugin.ts'
 import { makePlugin, resolvePlugin } from '../../hub/plugins/resolve.ts'
 import { passes } from '../support/contract.ts'
 import { quietLog } from '../support/quiet-log.ts'
@@ -140,6 +147,71 @@ for (const [what, breaks] of Object.entries(brokenLogins)) {
   test(`logins that are broken fail the contract: ${what}`, async (t) => {
     const subject = await fileLogins(t)
     t.false(await passes(authenticatorContract, { ...subject, make: async () => breaks(await subject.make()) }))
+  })
+}
+
+/* The user office's matching */
+
+async function fileMatching(t: ExecutionContext): Promise<MatchingSubject> {
+  const path = join(await temporaryFolder(t), 'matching.json')
+  const issuer = 'https://umbrella.example.org'
+  const rows = [
+    { issuer, subject: 'v-1', account: 'ada' },
+    { issuer, legacyHash: 'h-2', account: 'marie' },
+  ]
+  await writeFile(path, JSON.stringify(rows))
+  const { file } = await resolvePlugin('matching', './matching-file', examples)
+  const common = { provider: 'umbrella', issuer, claims: {} }
+  return {
+    known: [
+      { identity: { ...common, subject: 'v-1' }, account: 'ada' },
+      { identity: { ...common, subject: 'v-2', legacyHash: 'h-2' }, account: 'marie' },
+    ],
+    make: () => makePlugin('matching', { package: file, options: { path } }, tools),
+    async cut() {
+      await rename(path, `${path}.away`)
+      return () => rename(`${path}.away`, path)
+    },
+  }
+}
+
+for (const { title, run } of matchingContract) {
+  test(`matching-file: ${title}`, async (t) => {
+    await run(await fileMatching(t))
+    t.pass()
+  })
+}
+
+const umbrella = 'https://umbrella.example.org'
+type BreaksMatching = (sound: MatchingPlugin) => MatchingPlugin
+const brokenMatching: Readonly<Record<string, BreaksMatching>> = {
+  'knows nobody': () => ({ match: () => Promise.resolve(undefined) }),
+  'takes everybody for one': () => ({ match: () => Promise.resolve({ account: 'ada' }) }),
+  'looks at no issuer': (sound) => ({
+    match: (identity, signal) => sound.match({ ...identity, issuer: umbrella }, signal),
+  }),
+  'looks at the user name': (sound) => ({
+    async match(identity, signal) {
+      const name = identity.claims['preferred_username']
+      return (await sound.match(identity, signal)) ?? (typeof name === 'string' ? { account: name } : undefined)
+    },
+  }),
+  'throws for who is unknown': (sound) => ({
+    async match(...asked) {
+      return (await sound.match(...asked)) ?? Promise.reject(new Error('unknown'))
+    },
+  }),
+  'calls a failure an absence': (sound) => ({ match: (...asked) => sound.match(...asked).catch(() => undefined) }),
+  'takes an empty hash for one': (sound) => ({
+    match: (identity, signal) =>
+      sound.match(identity.legacyHash === '' ? { ...identity, legacyHash: 'h-2' } : identity, signal),
+  }),
+}
+
+for (const [what, breaks] of Object.entries(brokenMatching)) {
+  test(`a matching that is broken fails the contract: ${what}`, async (t) => {
+    const subject = await fileMatching(t)
+    t.false(await passes(matchingContract, { ...subject, make: async () => breaks(await subject.make()) }))
   })
 }
 

@@ -1,10 +1,7 @@
-/**
- * Hutch as a site has it: installed from its own tarball, with plug-ins installed from theirs. Our packages are put in
- * their places as npm does; those of others are linked, for no registry is asked here.
- */
+/** Hutch as a site has it: installed from its own tarball by npm, with plug-ins installed from theirs. */
 import { execFile } from 'node:child_process'
 import { randomBytes, scryptSync } from 'node:crypto'
-import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -12,7 +9,8 @@ import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import { ordinaryUid, runAsUser } from '../support/asUser.ts'
 import { createJar } from '../support/browser-jar.ts'
-import { startHutch } from '../support/hutch.ts'
+import { freePort, startHutch } from '../support/hutch.ts'
+import { startProvider } from '../support/oidc.ts'
 import { scientistWith } from '../support/scientist.ts'
 import { openShell, typeInto } from '../support/shell.ts'
 import { temporaryFolder } from '../support/temporary.ts'
@@ -23,31 +21,23 @@ const run = promisify(execFile)
 const uid = process.getuid?.() === 0 ? ordinaryUid : (process.getuid?.() ?? ordinaryUid)
 const password = 'difference engine'
 
-/** A folder of the temporary one, as `npm install` of these would leave it. */
+const plugins = ['accounts-json', 'login-file', 'matching-file', 'notifier-webhook']
+
+/** `npm install` of the tarballs, with what they need, in an empty folder. */
 async function install(t: ExecutionContext): Promise<{ folder: string; site: string; modules: string }> {
   const folder = await temporaryFolder(t)
   const site = join(folder, 'site')
-  const modules = join(site, 'node_modules')
-  await mkdir(modules, { recursive: true })
+  await mkdir(site)
   const source = join(folder, 'source')
-  const make = [join(project, 'hub/setup/make-package.ts'), source]
-  await run(process.execPath, make, { timeout: 120_000 })
-  const ours = { hutch: source } as Record<string, string>
-  for (const name of ['accounts-json', 'login-file', 'notifier-webhook']) {
-    ours[`hutch-${name}`] = join(project, 'config/plugins', name)
-  }
-  for (const [name, from] of Object.entries(ours)) {
-    const npm = ['pack', from, '--silent', '--pack-destination', folder, '--cache', join(folder, 'npm')]
-    const { stdout } = await run('npm', npm, { cwd: folder, timeout: 120_000 })
-    await mkdir(join(modules, name))
-    await run('tar', ['-xzf', join(folder, stdout.trim()), '--strip-components=1', '-C', join(modules, name)])
-  }
-  for (const name of await readdir(join(project, 'node_modules'))) {
-    if (ours[name] === undefined && name !== '.cache') {
-      await symlink(join(project, 'node_modules', name), join(modules, name))
-    }
-  }
-  return { folder, site, modules }
+  await run(process.execPath, [join(project, 'hub/setup/make-package.ts'), source], { timeout: 120_000 })
+  const sources = [source, ...plugins.map((name) => join(project, 'config/plugins', name))]
+  const { stdout } = await run('npm', ['pack', ...sources, '--silent'], { cwd: folder, timeout: 120_000 })
+  const tarballs = stdout.trim().split('\n')
+  t.is(tarballs.length, sources.length)
+  const options = ['--omit=dev', '--no-audit', '--no-fund', '--prefer-offline']
+  const npm = ['install', ...options, ...tarballs.map((name) => join(folder, name))]
+  await run('npm', npm, { cwd: site, timeout: 300_000 })
+  return { folder, site, modules: join(site, 'node_modules') }
 }
 
 interface Message {
@@ -71,6 +61,7 @@ async function webhook(t: ExecutionContext): Promise<{ url: string; messages: Me
 }
 
 test('installed from its tarball, with plug-ins from theirs, it checks, starts, lets in, launches and tells', async (t) => {
+  t.timeout(500_000)
   const { folder, site, modules } = await install(t)
   const { url, messages } = await webhook(t)
   const home = join(site, 'home')
@@ -80,9 +71,20 @@ test('installed from its tarball, with plug-ins from theirs, it checks, starts, 
   const salt = randomBytes(16)
   const person = { salt: salt.toString('hex'), scrypt: scryptSync(password, salt, 32).toString('hex'), title: 'Ada' }
   await writeFile(join(site, 'people.json'), JSON.stringify({ ada: person }), { mode: 0o600 })
+  const port = await freePort()
+  const umbrella = await startProvider(t, { hub: `http://127.0.0.1:${port}`, name: 'umbrella' })
+  umbrella.person = { sub: 'v-1', name: 'A. Lovelace' }
+  const { issuer, clientId } = umbrella
+  const clientSecretFile = join(site, 'client-secret')
+  await writeFile(clientSecretFile, umbrella.clientSecret, { mode: 0o600 })
+  await writeFile(join(site, 'office.json'), JSON.stringify([{ issuer, subject: 'v-1', account: 'ada' }]))
   const login = { package: 'hutch-login-file', options: { path: join(site, 'people.json') } }
   const configuration = {
-    login: { passwords: { site: { type: 'plugin', title: 'Facility account', plugin: login } } },
+    login: {
+      passwords: { site: { type: 'plugin', title: 'Facility account', plugin: login } },
+      providers: { umbrella: { title: 'UmbrellaID', issuer, clientId, clientSecretFile, proves: 'identity' } },
+      matching: { plugin: { package: 'hutch-matching-file', options: { path: join(site, 'office.json') } } },
+    },
     accounts: {
       source: 'plugin',
       plugin: { package: 'hutch-accounts-json', options: { path: join(site, 'accounts.json') } },
@@ -104,9 +106,12 @@ test('installed from its tarball, with plug-ins from theirs, it checks, starts, 
   t.regex(refused.message, /notify\.plugin\.package: it is a plug-in for authenticator, and one for notifier is needed/)
   t.regex(await as(join(modules, 'hutch/bin/hutch-proxy.js'), '--help'), /hutch-proxy --config FILE/)
   const suites = "import('hutch/contracts').then((found) => console.log(Object.keys(found).join()))"
-  t.regex(await as('--input-type=module', '--eval', suites), /accountContract,authenticatorContract,.*spawnerContract/)
+  t.regex(
+    await as('--input-type=module', '--eval', suites),
+    /accountContract,authenticatorContract,.*matchingContract,.*spawnerContract/,
+  )
 
-  const hutch = await startHutch(t, { state: join(folder, 'state'), args: ['--config', file], bin })
+  const hutch = await startHutch(t, { state: join(folder, 'state'), args: ['--config', file], bin, port })
   const jar = createJar()
   const form = { name: 'ada', password, next: '/hub/home' }
   const wrong = await jar.ask(`${hutch.url}/hub/login/site`, { method: 'POST', form: { ...form, password: 'x' } })
@@ -119,6 +124,14 @@ test('installed from its tarball, with plug-ins from theirs, it checks, starts, 
   const shell = await openShell(ada, lab)
   await typeInto(shell, 'echo "$(id -u)=$HOME"', new RegExp(`^${uid}=${home}`, 'm'))
   shell.socket.terminate()
+
+  const other = createJar()
+  const known = await other.open(`${hutch.url}/hub/login/umbrella`)
+  t.regex(known.text, /My environments/)
+  t.true(known.text.includes(lab.id), 'whom the user office knows has the same environments, and was asked nothing')
+  umbrella.person = { sub: 'v-2', name: 'Ada Lovelace', preferred_username: 'ada' }
+  const stranger = await createJar().open(`${hutch.url}/hub/login/umbrella`)
+  t.is(new URL(stranger.url).pathname, '/hub/link')
 
   const until2027 = '2027-01-31'
   const asked = await ada.api('POST', '/usage/requests', {

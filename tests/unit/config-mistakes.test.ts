@@ -327,8 +327,8 @@ const rows: readonly (readonly [title: string, text: string, expected: RegExp])[
   ],
   [
     'an option of a matching plug-in',
-    `${base}login: { matching: { plugin: { package: "${project}/tests/support/plugins/matching.js", options: { fiel: x } } } }`,
-    /login\.matching\.plugin\.options\.file: is missing/,
+    `${base}login: { matching: { plugin: { package: "${project}/config/plugins/matching-file", options: { paht: x } } } }`,
+    /login\.matching\.plugin\.options\.path: is missing/,
   ],
   [
     'a plug-in that is nowhere',
