@@ -38,8 +38,10 @@ export interface Web {
   readonly assets: ReadonlyMap<string, Asset>
 }
 
+/** The one style sheet, in this order: later rules win. */
+const styles = 'base frame parts home dialogue launch waiting login adapting linking limits'.split(' ')
+
 const types: Readonly<Record<string, string>> = {
-  css: 'text/css; charset=utf-8',
   js: 'text/javascript; charset=utf-8',
   svg: 'image/svg+xml',
 }
@@ -53,7 +55,7 @@ interface WebOptions {
 
 /** Reads the assets once; templates are compiled at their first use and kept. */
 export function createWeb({ hub, warnMs, now }: WebOptions): Web {
-  const assets = readAssets(join(import.meta.dirname, 'assets'))
+  const assets = new Map([...readAssets(join(import.meta.dirname, 'assets')), ['hutch.css', readStyles()]])
   const eta = new Eta({ views: join(import.meta.dirname, 'views'), cache: true, autoTrim: [false, 'nl'] })
   const helpers = {
     asset: (name: string) => `/hub/assets/${name}?v=${assets.get(name)?.hash ?? 'missing'}`,
@@ -77,8 +79,17 @@ function readAssets(folder: string): ReadonlyMap<string, Asset> {
   for (const name of readdirSync(folder)) {
     const type = types[name.slice(name.lastIndexOf('.') + 1)]
     if (type === undefined) continue
-    const body = readFileSync(join(folder, name))
-    assets.set(name, { body, type, hash: createHash('sha256').update(body).digest('base64url').slice(0, 12) })
+    assets.set(name, asset(readFileSync(join(folder, name)), type))
   }
   return assets
+}
+
+function readStyles(): Asset {
+  const folder = join(import.meta.dirname, 'styles')
+  const texts = styles.map((name) => readFileSync(join(folder, `${name}.css`)))
+  return asset(Buffer.concat(texts), 'text/css; charset=utf-8')
+}
+
+function asset(body: Buffer, type: string): Asset {
+  return { body, type, hash: createHash('sha256').update(body).digest('base64url').slice(0, 12) }
 }
