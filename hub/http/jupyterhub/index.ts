@@ -12,7 +12,10 @@ import { type Operation, operation, routerOf } from './operation.ts'
 import { roleOperations } from './roles.ts'
 import { serverOperations } from './servers.ts'
 import { serviceOperations } from './services.ts'
-import { shareOperations, type ShareTools } from './shares.ts'
+import { shareCodeOperations } from './share-codes.ts'
+import type { ShareTools } from './share-tools.ts'
+import { sharedWithOperations } from './shared-with.ts'
+import { shareOperations } from './shares.ts'
 import { tokenOperations } from './tokens.ts'
 import { type ApiTools, jupyterHubVersion } from './tools.ts'
 import { userOperations } from './users.ts'
@@ -29,6 +32,8 @@ export function jupyterHubOperations(tools: JupyterHubOptions): readonly Operati
     ...roleOperations(tools),
     ...serviceOperations(tools),
     ...shareOperations(tools),
+    ...shareCodeOperations(tools),
+    ...sharedWithOperations(tools),
     ...oauthOperations(tools),
     ...batchOperations(tools),
   ]
