@@ -3,12 +3,15 @@ import { constants, performServerHandshake, type ServerHttp2Session, type Server
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Deadlines, Timed } from '../deadlines.ts'
+import type { Limits } from '../forward/forwarding.ts'
 import { MessageError } from '../http/head.ts'
 import { requestBytes, type RequestBytes } from './request-bytes.ts'
+import { stillConnected } from './still-connected.ts'
 import { streamSocket } from './stream-socket.ts'
 
 export interface Http2Options {
-  readonly limits: Readonly<{ headBytes: number; headMs: number; keepAliveMs: number; streamsPerConnection: number }>
+  readonly limits: Pick<Limits, 'headBytes' | 'headMs' | 'keepAliveMs' | 'stallMs'> &
+    Readonly<{ streamsPerConnection: number }>
   readonly deadlines: Deadlines
   /** Takes a stream as if it were a connection. */
   readonly serve: (socket: Socket) => void
@@ -31,6 +34,7 @@ const mostFieldPairs = 200
 const windowBytes = 262_144
 const connectionWindowBytes = 2 ** 20
 const lingerMs = 2_000
+const lookEveryMs = 1_000
 /** A page that is left takes all its requests back at once. */
 const abortedBurst = 500
 const abortedPerSecond = 50
@@ -65,7 +69,7 @@ export function serveHttp2(options: Http2Options): Http2 {
         maxSessionRejectedStreams: limits.streamsPerConnection,
         strictSingleValueFields: false,
       })
-      watch(session, address)
+      watch(session, socket, address)
     },
     drain() {
       for (const session of sessions) session.close()
@@ -75,18 +79,25 @@ export function serveHttp2(options: Http2Options): Http2 {
     },
   }
 
-  function watch(session: ServerHttp2Session, address: string): void {
+  function watch(session: ServerHttp2Session, socket: TLSSocket, address: string): void {
     let open = 0
+    let moved = 0
+    let movedAt = 0
+    let isAsked = false
     const aborted = bucket(abortedBurst, abortedPerSecond)
     const control = bucket(controlBurst, controlPerSecond)
     // A session without a request waits as long as a connection of HTTP/1.1 does, however busy it looks.
     const timed: Timed = {
       deadlineAt: performance.now() + limits.headMs,
       expired() {
-        if (session.closed) return session.destroy()
-        timed.deadlineAt = performance.now() + lingerMs
-        session.close()
-        return undefined
+        // Its last words are waited for, though nobody may take them.
+        if (session.destroyed) socket.destroy()
+        else if (open > 0) look()
+        else if (session.closed) destroy()
+        else {
+          timed.deadlineAt = performance.now() + lingerMs
+          session.close()
+        }
       },
     }
     sessions.add(session)
@@ -104,11 +115,13 @@ export function serveHttp2(options: Http2Options): Http2 {
     session.on('stream', (stream, _headers, _flags, raw: readonly string[]) => {
       open += 1
       streams += 1
-      timed.deadlineAt = 0
+      timed.deadlineAt = options.deadlines.nowMs + lookEveryMs
       take(stream, raw, address, (whole) => {
         open -= 1
         streams -= 1
-        if (open === 0) timed.deadlineAt = performance.now() + (session.closed ? lingerMs : limits.keepAliveMs)
+        if (open === 0 && !session.destroyed) {
+          timed.deadlineAt = performance.now() + (session.closed ? lingerMs : limits.keepAliveMs)
+        }
         if (!whole) spend(aborted, 'requests that are taken back')
       })
     })
@@ -116,7 +129,26 @@ export function serveHttp2(options: Http2Options): Http2 {
     function spend(from: (now: number) => boolean, what: string): void {
       if (session.destroyed || from(performance.now())) return
       options.abused(`too many ${what}`, address)
-      session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM)
+      destroy(constants.NGHTTP2_ENHANCE_YOUR_CALM)
+    }
+
+    /** Streams have deadlines of their own, but none ends while the connection takes no word of it. */
+    function look(): void {
+      const now = performance.now()
+      timed.deadlineAt = now + lookEveryMs
+      const bytes = socket.bytesRead + socket.bytesWritten
+      if (bytes !== moved) {
+        moved = bytes
+        movedAt = now
+        isAsked = false
+      } else if (!stillConnected(socket) || now - movedAt > limits.stallMs) socket.destroy()
+      // Where requests wait for their answers nothing moves but this.
+      else if (!isAsked && now - movedAt > limits.stallMs / 2) isAsked = session.ping(() => {})
+    }
+
+    function destroy(code?: number): void {
+      timed.deadlineAt = performance.now() + lingerMs
+      session.destroy(undefined, code)
     }
   }
 
