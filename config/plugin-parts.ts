@@ -6,7 +6,7 @@ import type { Configuration, PluginConfiguration } from './schema.ts'
 import { findings } from './words.ts'
 
 /** What a plug-in is for; hub/plugins/plugin.ts has the contract of each. */
-export type PluginKind = 'accounts' | 'catalogue' | 'authenticator' | 'notifier' | 'matching'
+export type PluginKind = 'accounts' | 'catalogue' | 'authenticator' | 'notifier' | 'matching' | 'credentials'
 
 /** What is asked of a plug-in here. `file`: where it was found, absolute. */
 interface FoundPlugin {
@@ -33,9 +33,10 @@ interface Place {
 function places({
   accounts,
   catalogue,
+  credentials,
   login,
   notify,
-}: Pick<Draft, 'accounts' | 'catalogue' | 'login' | 'notify'>): Place[] {
+}: Pick<Draft, 'accounts' | 'catalogue' | 'credentials' | 'login' | 'notify'>): Place[] {
   const found: Place[] = []
   if (accounts?.source === 'plugin') {
     found.push({ kind: 'accounts', path: ['accounts', 'plugin'], plugin: accounts.plugin })
@@ -49,6 +50,9 @@ function places({
   }
   if (login?.matching !== undefined) {
     found.push({ kind: 'matching', path: ['login', 'matching', 'plugin'], plugin: login.matching.plugin })
+  }
+  if (credentials !== undefined) {
+    found.push({ kind: 'credentials', path: ['credentials', 'plugin'], plugin: credentials.plugin })
   }
   if (notify !== undefined) found.push({ kind: 'notifier', path: ['notify', 'plugin'], plugin: notify.plugin })
   return found

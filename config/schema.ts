@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { accounts, claimedAccounts, homeStorage } from './schema/accounts.ts'
 import { catalogue } from './schema/catalogue.ts'
 import { name, plugin } from './schema/common.ts'
-import { archive, mountRule } from './schema/data.ts'
+import { archive, credentials, mountRule } from './schema/data.ts'
 import { flavour, offerRule, profile, spawner } from './schema/launch.ts'
 import { ldapAccounts } from './schema/ldap.ts'
 import { ldapLogin, login } from './schema/login.ts'
@@ -49,6 +49,7 @@ export const configurationSchema = z.strictObject({
     .max(100)
     .default([])
     .describe('Which directories an environment sees: the only way that anything is mounted.'),
+  credentials,
   archive,
   flavours: z.record(name, flavour).describe('Sizes of environments, by a short name.'),
   profiles: z.record(name, profile).describe('What users pick on the launch page, by a short name.'),

@@ -23,7 +23,7 @@ export async function checkSpawners(
 ): Promise<CheckedSpawners> {
   const mistakes: Finding[] = []
   const schemas = new Map<string, SpawnerSchemas>()
-  for (const [name, { type, capacity: _, ...part }] of Object.entries(draft.spawners)) {
+  for (const [name, { type, capacity: _, kerberos: __, ...part }] of Object.entries(draft.spawners)) {
     const found = await resolveSpawner(type).catch((error: unknown) => firstLine(error))
     if (typeof found === 'string') mistakes.push({ path: ['spawners', name, 'type'], message: found })
     else {
@@ -41,9 +41,10 @@ export async function checkSpawners(
 }
 
 function complete(configuration: Configuration, schemas: ReadonlyMap<string, SpawnerSchemas>): Configuration {
-  const spawners = Object.entries(configuration.spawners).map(([name, { type, capacity, ...part }]) => {
+  const spawners = Object.entries(configuration.spawners).map(([name, { type, capacity, kerberos, ...part }]) => {
     const parsed = schemas.get(name)?.configSchema.parse(part)
-    return [name, { ...(parsed as object), type, ...(capacity === undefined ? {} : { capacity }) }] as const
+    const common = { type, ...(capacity && { capacity }), ...(kerberos && { kerberos }) }
+    return [name, { ...(parsed as object), ...common }] as const
   })
   const profiles = Object.entries(configuration.profiles).map(([name, profile]) => {
     const on = Object.entries(profile.on).map(([spawner, part]) => [

@@ -15,6 +15,7 @@ import { type Audit, createAudit } from './audit/index.ts'
 import { createAccounts } from './accounts/index.ts'
 import { createSeenAccounts } from './accounts/seen.ts'
 import { createApp } from './app.ts'
+import { openCredentials, renewTickets } from './credentials/open.ts'
 import { createAsk } from './catalogue/ask.ts'
 import { createCatalogue } from './catalogue/index.ts'
 import { instrumentsOf } from './catalogue/instruments.ts'
@@ -84,8 +85,10 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   const agent = await prepareAgent(ground.folder.path)
   const agentsPort = await keptPort(configuration.agents.listen, ground.folder.path)
   const serverTokens = createServerTokens(ground.secrets.derive('servers'))
+  const credentials = await openCredentials(configuration, { fetch, now, log }, opened)
   const spawners = await createSpawners({
     configuration,
+    ...(credentials === undefined ? {} : { tickets: (spec, signal) => credentials.tickets(spec, signal) }),
     agentsKey: ground.secrets.agentsKey,
     agent,
     report: { host: configuration.agents.advertise ?? configuration.agents.listen.host, port: agentsPort },
@@ -111,6 +114,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   opened.defer(() => reconciler.close())
   const rooms = await makeRooms(ground, reconciler, spawners, jupyter)
   await serve(ground, { ...rooms, reconciler, agentsPort }, opened)
+  if (credentials !== undefined) renewTickets({ ...reconciler, credentials, spawners, now, log }, opened)
   if (!configuration.environments.outliveHub) opened.defer(() => stopLocal(reconciler, spawners, log))
   void tidyAgents(ground, agent.folder)
   log.info({ url: ground.publicUrl.href }, 'the hub is ready')

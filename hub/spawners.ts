@@ -16,6 +16,8 @@ export interface SpawnersOptions {
   readonly report: Readonly<{ host: string; port: number }>
   /** Software of this machine that environments of `local` spawners see besides the system's own. */
   readonly software: Readonly<{ readOnlyPaths: readonly string[]; path: readonly string[] }>
+  /** Absent: nothing supplies any. */
+  readonly tickets?: SpawnerContext['tickets']
   /** The token of an environment that speaks JupyterHub's protocol. */
   readonly serverTokenOf: (id: string) => string
   readonly log: Log
@@ -34,7 +36,7 @@ export async function createSpawners(options: SpawnersOptions): Promise<Readonly
   const { configuration, log, now, agent } = options
   const keyOf = agentKeys(options.agentsKey)
   const spawners = new Map<string, NamedSpawner>()
-  for (const [name, { type, capacity: _, ...own }] of Object.entries(configuration.spawners)) {
+  for (const [name, { type, capacity: _, kerberos: __, ...own }] of Object.entries(configuration.spawners)) {
     const stateFolder = join(configuration.state, 'spawners', name)
     await mkdir(stateFolder, { recursive: true, mode: 0o700 })
     const spawnerType = await resolveSpawner(type, configuration.state)
@@ -58,6 +60,7 @@ export async function createSpawners(options: SpawnersOptions): Promise<Readonly
       },
       secret: (purpose) =>
         Buffer.from(hkdfSync('sha256', options.agentsKey, '', `hutch spawner ${name} ${purpose}`, 32)),
+      ...(options.tickets === undefined ? {} : { tickets: options.tickets }),
       agent,
       log: log.child({ spawner: name }),
       now,

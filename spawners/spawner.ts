@@ -88,6 +88,8 @@ export interface Mount {
   readonly source: Readonly<{ kind: 'host'; path: string }> | Readonly<{ kind: 'nfs'; server: string; path: string }>
   readonly target: string
   readonly readOnly: boolean
+  /** Its file server wants the account's Kerberos ticket. */
+  readonly security?: 'krb5'
   /**
    * Somebody chose the path: its source must be the folder itself, beneath this one (on the same server), with no link
    * on the way. Only spawners with `heedsBeneath` are given such mounts.
@@ -133,6 +135,8 @@ export interface EnvironmentSpec<Profile = unknown> {
   readonly ownerLimits?: OwnerLimits
   readonly variables: Readonly<Record<string, string>>
   readonly mounts: readonly Mount[]
+  /** It gets its account's Kerberos tickets (SpawnerContext.tickets); only spawners with `renewTickets` are given such. */
+  readonly tickets?: true
   /** What its owner is told about it; spawners make nothing of it. */
   readonly warning?: string
   readonly profile: Profile
@@ -190,6 +194,11 @@ export interface Spawner<Profile = unknown> {
   check?(signal: AbortSignal): Promise<Health>
   /** ms since a backend that is followed was last heard of: a metric. Undefined: never yet. */
   watchAgeMs?(): number | undefined
+  /**
+   * A new ticket cache in place of the one that it began with. What is not there, or has ended, gets none: success.
+   * Absent: this spawner, or as it is configured, has no way to give its environments tickets.
+   */
+  renewTickets?(spec: EnvironmentSpec<Profile>, cache: Buffer, signal: AbortSignal): Promise<void>
   /** It looks at Mount.beneath, or mounts with no more rights than the account has. */
   readonly heedsBeneath?: boolean
   /** What the backend itself lets this account have, and what of it is in use: for the launch page. */
@@ -234,6 +243,11 @@ export interface SpawnerContext {
   readonly secret: (purpose: string) => Buffer
   /** Variables with secrets, for environments without an agent: never argv, a file that others read, or a log. */
   readonly secretVariables?: (spec: EnvironmentSpec) => Readonly<Record<string, string>>
+  /**
+   * For a spec with `tickets`: the bytes of its account's Kerberos credential cache. Never argv, variables or a log.
+   * @throws LaunchRefused when the account can have none; anything else may pass. Absent: nothing supplies any.
+   */
+  readonly tickets?: (spec: EnvironmentSpec, signal: AbortSignal) => Promise<Buffer>
   /** argv that starts the agent, to which `--config FILE` or `--config -` is added. */
   readonly agent: Readonly<{ argv: readonly string[]; folder: string }>
   readonly log: Log

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { duration } from '../units.ts'
 import { catalogueUrl } from './catalogue.ts'
-import { secretFile } from './common.ts'
+import { plugin, secretFile } from './common.ts'
 
 export const mountRule = z.strictObject({
   name: z.string().describe("What users are told when it fails, such as 'raw data'."),
@@ -21,7 +21,7 @@ export const mountRule = z.strictObject({
     .enum(['sys', 'krb5'])
     .default('sys')
     .describe(
-      "Of an export (server:/path). sys: the client says who asks. krb5: the server wants the user's Kerberos ticket, which this release can't supply; launches are refused, saying so.",
+      "Of an export (server:/path). sys: the client says who asks. krb5: the server wants the user's Kerberos ticket, which `credentials` supplies, or the machines of a spawner with `kerberos: site`; without either, launches are refused, saying so.",
     ),
   for: z
     .enum(['proposal', 'dataset', 'user'])
@@ -48,6 +48,13 @@ export const mountRule = z.strictObject({
     .optional()
     .describe('The name of the group that these data belong to, such as p{proposal}; the same placeholders.'),
 })
+
+export const credentials = z
+  .strictObject({ plugin })
+  .optional()
+  .describe(
+    "Kerberos tickets of accounts, for mounts with security: krb5: had at the launch, seen inside by KRB5CCNAME, renewed when half of their time is over. Absent: such launches are refused, but on spawners whose machines have users' tickets by themselves (`kerberos: site`).",
+  )
 
 export const archive = z
   .strictObject({

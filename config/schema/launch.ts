@@ -84,6 +84,12 @@ export const profile = z.strictObject({
 
 export const spawner = z.looseObject({
   type: z.string().describe('local, docker, kubernetes, slurm, or the module path or package name of your own.'),
+  kerberos: z
+    .literal('site')
+    .optional()
+    .describe(
+      "site: its machines have their users' Kerberos tickets by themselves (gssproxy, AUKS), so that mounts with security: krb5 need nothing of the hub. Absent: `credentials` supplies them, where this kind of spawner can.",
+    ),
   capacity: z
     .strictObject({
       cpu: z.number().positive().max(1_000_000).describe('Cores.'),

@@ -28,6 +28,7 @@ import { standingOf } from './offer-rules.ts'
 import { offeredOptions, withOptions } from './options.ts'
 import { createPlacement, type PlacementOptions } from './placement.ts'
 import { type Plan, rowOf, specOf } from './spec.ts'
+import { ticketsOn } from './tickets.ts'
 
 export interface LaunchesOptions extends PlacementOptions {
   /** As loaded: paths are absolute, and each spawner has checked its part of the profiles. */
@@ -69,7 +70,9 @@ export function createLaunches(options: LaunchesOptions): Launches {
     const restored = await restoredPlaces(options.archive, user, datasets, choices.folders, signal)
     if (restored.size > 0 && options.spawners.get(spawner)?.spawner.heedsBeneath !== true) throw notRestorable(spawner)
     const { account, warning } = carryGroups(whole, configuration.mounts, { proposals, datasets })
+    const tickets = ticketsOn(configuration, spawner, options.spawners.get(spawner)?.spawner)
     const mounts = deriveMounts({
+      noTickets: tickets.is === 'missing' ? tickets.why : undefined,
       rules: configuration.mounts,
       account,
       homeSource: homeSource(configuration.accounts.source, configuration.state, account),
@@ -98,6 +101,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
       proposals,
       datasets,
       mounts,
+      tickets: tickets.is === 'supplied' && mounts.some(({ mount }) => mount.security === 'krb5'),
       ...(warning === undefined ? {} : { warning }),
       ownerLimits: quota.atOnce(asker),
       asker,

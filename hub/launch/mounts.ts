@@ -24,6 +24,8 @@ export interface MountRequest {
   /** Where archived ones of those were restored to, by their ids: mounted as `archive` says, and not by rules. */
   readonly restored?: ReadonlyMap<string, RestoredPlace>
   readonly archive?: Pick<NonNullable<Configuration['archive']>, 'target' | 'readOnly'> | undefined
+  /** Why exports that want Kerberos tickets can't be had there: one clause. Absent: they can. */
+  readonly noTickets?: string | undefined
   /** The hub's own state, absolute: never shown, but for the homes and demo proposals in it. */
   readonly stateFolder: string
 }
@@ -126,13 +128,14 @@ function derive(rule: MountRule, subject: MountSubject, request: MountRequest): 
     throw refused(`${name}: its source lies outside the roots that the configuration allows.`)
   }
   if (showsState(source, request.stateFolder)) throw refused(`${name}: its source holds files of the hub.`)
-  if (rule.security === 'krb5') {
+  const needsTicket = rule.security === 'krb5'
+  if (needsTicket && request.noTickets !== undefined) {
     throw refused(
-      `${name}: its file server wants a Kerberos ticket (krb5), and nothing here can supply one. Ask your administrator.`,
+      `${name}: its file server wants a Kerberos ticket (krb5), and ${request.noTickets}. Ask your administrator.`,
     )
   }
   return {
-    mount: { name, source, target, readOnly: rule.readOnly },
+    mount: { name, source, target, readOnly: rule.readOnly, ...(needsTicket ? { security: 'krb5' } : {}) },
     ...(proposal === undefined ? {} : { proposal: proposal.id }),
   }
 }

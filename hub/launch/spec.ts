@@ -33,6 +33,8 @@ export interface Plan {
   /** Those that were chosen of proposals which are not wanted whole. */
   readonly datasets: readonly Dataset[]
   readonly mounts: readonly DerivedMount[]
+  /** Whether it gets Kerberos tickets. */
+  readonly tickets: boolean
   /** What the user is told. */
   readonly warning?: string
 }
@@ -52,6 +54,7 @@ export function specOf(plan: Plan): EnvironmentSpec {
     ...(Object.keys(plan.ownerLimits).length === 0 ? {} : { ownerLimits: plan.ownerLimits }),
     variables: { ...profile.variables, ...variablesOf(plan), ...hubVariables(plan) },
     mounts: mounts.map((each) => each.mount),
+    ...(plan.tickets ? { tickets: plan.tickets } : {}),
     ...(plan.warning === undefined ? {} : { warning: plan.warning }),
     profile: plan.own,
   }

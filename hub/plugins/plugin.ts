@@ -13,6 +13,7 @@ export interface Plugins {
   authenticator: AuthenticatorPlugin
   matching: MatchingPlugin
   notifier: NotifierPlugin
+  credentials: CredentialsPlugin
 }
 
 /** The default export of a plug-in's module. */
@@ -157,5 +158,17 @@ type Handed = Readonly<{ is: 'sent' }> | Readonly<{ is: 'failed'; message: strin
 export interface NotifierPlugin {
   /** Hands it on. What it throws is a failure that is tried again. */
   send(message: NotifierMessage, signal: AbortSignal): Promise<Handed>
+  close?(): Promise<void>
+}
+
+/** Kerberos tickets of accounts, for data whose file server wants them. */
+export interface CredentialsPlugin {
+  /**
+   * A credential cache of this account: the bytes of a file as MIT Kerberos writes it (format 4), at most 64 KiB, whose
+   * principal is the account's name in whatever realm. Asked when an environment begins, and again when half of the
+   * time of its tickets is over. Undefined: this account can have none; the launch is refused. Throws when it can't
+   * tell: it is asked again.
+   */
+  ticketCache(account: Pick<Account, 'name' | 'uid'>, signal: AbortSignal): Promise<Uint8Array | undefined>
   close?(): Promise<void>
 }

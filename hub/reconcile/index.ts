@@ -58,6 +58,8 @@ export interface Reconciled {
   /** The key of a live environment's agent; undefined: there is no such, so it gets no connection. */
   readonly agentKeyOf: (id: string) => Buffer | undefined
   readonly claims: ClaimDesk
+  /** Whether this hub reconciles the spawner now. */
+  leads(spawner: string): boolean
   /** What backends have and the store does not know, where somebody must decide. */
   orphans(): Promise<readonly OrphanAlarm[]>
   /** Says what is to become of those; done soon by the hub that reconciles the spawner. */
@@ -170,6 +172,7 @@ export function createEnvironments(options: ReconcileOptions): Reconciled {
     routes,
     environments,
     claims,
+    leads: (spawner) => loops.get(spawner)?.leads() === true,
     stopAll: createStopAll({ board, environments, timers }),
     agentKeyOf: (id) => (board.get(id) ? keyOf(id) : undefined),
     async start() {

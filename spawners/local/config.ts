@@ -25,6 +25,11 @@ export const configSchema = z.strictObject({
     .describe(
       'Where NFS exports are mounted on this machine already, by `server:/path`. Mounts of an export that is not listed are refused: Hutch mounts nothing itself. Default: none.',
     ),
+  ticketFolder: folder
+    .optional()
+    .describe(
+      'Where Kerberos ticket caches lie on this machine, FOLDER/<uid>/krb5cc_<id>, such as /run/hutch/tickets: a folder that the hub makes, and that rpc.gssd is told to look into with `-d FOLDER/%U`, where the kernel mounts exports with sec=krb5. Default: in the state folder, which only programs inside find.',
+    ),
   umask: z
     .string()
     .regex(/^0[0-7]{3}$/)

@@ -1,8 +1,10 @@
 /** The spawner of one machine: processes of this machine, kept by keeper.sh, found again on disk and in /proc. */
 import { existsSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
 import { readdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isWithin } from '../common/checkMounts.ts'
+import { createTicketFiles } from '../common/ticketFiles.ts'
 import type { EnvironmentId, Found, Spawner, SpawnerContext } from '../spawner.ts'
 import type { LocalConfig, LocalProfile } from './config.ts'
 import { launch } from './launch.ts'
@@ -27,9 +29,13 @@ export async function createLocal(
   const { stateFolder } = context
   const shown = config.readOnlyPaths.find((path) => isWithin(path, stateFolder))
   if (shown !== undefined) throw new Error(`spawners.${context.name}.readOnlyPaths: ${shown} holds files of the hub`)
-  const tools = { config, context, machine }
+  // Not the name of an environment.
+  const tickets = createTicketFiles(config.ticketFolder ?? join(stateFolder, '.tickets'), randomUUID)
+  const tools = { config, context, machine, tickets }
   const stopper = createStopper(tools)
   await sweep(stateFolder)
+  const there = new Set(await listIds(stateFolder))
+  await tickets.sweep((id) => there.has(id))
   await stopper.resume()
 
   async function observe(ids: readonly EnvironmentId[]): Promise<ReadonlyMap<EnvironmentId, Found>> {
@@ -71,6 +77,13 @@ export async function createLocal(
       await writeFile(`${file}.new`, endsAt.toISOString(), { mode: 0o600 })
       await rename(`${file}.new`, file)
     },
+    async renewTickets(spec, cache, signal) {
+      signal.throwIfAborted()
+      if (!(await runs(context, spec.id))) return
+      await tickets.write(spec.id, spec.account, cache)
+      // It may have been removed meanwhile, and its tickets with it.
+      if ((await readLatest(stateFolder, spec.id)).is === 'absent') await tickets.remove(spec.id)
+    },
     async watch(changed, signal) {
       const list = () => listIds(stateFolder)
       await watchPhases({ list, observe, stillRuns: runningCheck(stateFolder) }, changed, signal)
@@ -102,6 +115,13 @@ function runningCheck(stateFolder: string): (id: EnvironmentId) => Promise<boole
     known.delete(id)
     return false
   }
+}
+
+async function runs({ stateFolder, hub }: SpawnerContext, id: EnvironmentId): Promise<boolean> {
+  const latest = await readLatest(stateFolder, id)
+  if (latest.is !== 'there' || latest.record.hub !== hub) return false
+  const { marker, stopping } = await look(stateFolder, latest.record, { bootId: await readBootId(), oomKills: 0 })
+  return marker.is === 'running' && !stopping
 }
 
 /** Undefined: it does not exist, or is another hub's. One that can't be looked at hides none of the others. */

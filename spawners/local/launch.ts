@@ -66,6 +66,7 @@ async function attempt(
     const cgroups = await prepareGroups(tools, spec)
     const port = plan.needsPort ? await freePort() : undefined
     await writeFiles(folder, spec, plan, cgroups, port)
+    if (spec.tickets === true) await tools.tickets.write(spec.id, spec.account, await ticketsOf(tools, spec, signal))
     const bootstrap = context.bootstrap(spec)
     const keeper = await startKeeper(folder, { mode: plan.mode, cgroups, command: plan.command(folder, port ?? 0) })
     try {
@@ -84,6 +85,11 @@ async function attempt(
   } finally {
     if (!isClaimed) await rm(folder, { recursive: true, force: true })
   }
+}
+
+async function ticketsOf({ context }: LaunchTools, spec: Spec, signal: AbortSignal): Promise<Buffer> {
+  if (context.tickets === undefined) throw new Error(`a bug: ${spec.id} wants tickets, and nothing supplies any`)
+  return await context.tickets(spec, signal)
 }
 
 async function prepareGroups({ machine, config, context }: LaunchTools, spec: Spec): Promise<readonly string[]> {

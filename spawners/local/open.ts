@@ -2,6 +2,7 @@
 import { join, relative } from 'node:path'
 import { isWithin } from '../common/checkMounts.ts'
 import { environmentVariables } from '../common/environmentVariables.ts'
+import { ticketVariables } from '../common/ticketFiles.ts'
 import type { EnvironmentSpec } from '../spawner.ts'
 import { agentLine, type PlainApplication } from './plain.ts'
 import type { LaunchPlan, LaunchTools } from './plan.ts'
@@ -12,7 +13,7 @@ import { startScript, type HostMount } from './render.ts'
  * folder HUTCH_MOUNTS_FOLDER has a link to each. HOME is the home's path on this machine.
  */
 export function openPlan(
-  { config, context }: LaunchTools,
+  { config, context, tickets }: LaunchTools,
   spec: EnvironmentSpec,
   mounts: readonly HostMount[],
   plain: PlainApplication | undefined,
@@ -26,6 +27,7 @@ export function openPlan(
   const plainScript = { ...plain?.script, ...(directory === undefined ? {} : { directory: found(directory) }) }
   const variables = (folder: string) => ({
     ...environmentVariables({ ...spec, account }, { PATH: config.path.join(':'), TMPDIR: '/tmp' }),
+    ...ticketVariables(spec, tickets.folderOf(account)),
     HUTCH_MOUNTS: JSON.stringify(Object.fromEntries(mounts.map(({ source, target }) => [target, source]))),
     HUTCH_MOUNTS_FOLDER: join(folder, 'mounts'),
   })

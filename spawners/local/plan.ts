@@ -7,18 +7,20 @@ import { checkApplication } from '../common/checkApplication.ts'
 import { checkMounts, isWithin } from '../common/checkMounts.ts'
 import { checkVariables } from '../common/checkVariables.ts'
 import { environmentVariables } from '../common/environmentVariables.ts'
+import { ticketVariables, type TicketFiles } from '../common/ticketFiles.ts'
 import { LaunchRefused, type EnvironmentSpec, type SpawnerContext } from '../spawner.ts'
 import type { LocalConfig, LocalProfile } from './config.ts'
 import { launchProblem, type Machine } from './machine.ts'
 import { findMounts } from './mounts.ts'
 import { openPlan } from './open.ts'
 import { agentLine, plainApplication } from './plain.ts'
-import { innerCommand, sandboxArguments, startScript, type HostMount, type SandboxView } from './render.ts'
+import { innerCommand, sandboxArguments, seenTickets, startScript, type HostMount, type SandboxView } from './render.ts'
 
 export interface LaunchTools {
   readonly config: LocalConfig
   readonly context: SpawnerContext
   readonly machine: Machine
+  readonly tickets: TicketFiles
 }
 
 /** `folder` is that of the attempt. */
@@ -71,6 +73,7 @@ export async function planLaunch(tools: LaunchTools, spec: EnvironmentSpec<Local
     readOnlyPaths,
     agentFolder,
     programs: [...new Set(programs)],
+    ...(spec.tickets ? { tickets: tools.tickets.folderOf(spec.account) } : {}),
     hidden: await privateFolders(await realpath(context.stateFolder)),
     temporaryBytes: Math.floor(spec.resources.memoryBytes / 2),
   }
@@ -86,10 +89,13 @@ export async function planLaunch(tools: LaunchTools, spec: EnvironmentSpec<Local
     sandbox: (runFolder, cgroups) => sandboxArguments({ ...view, runFolder, cgroups }),
     startScript: (_folder, port) =>
       startScript(
-        environmentVariables(
-          { ...spec, variables: { ...spec.variables, ...plain?.variables(port) } },
-          { PATH: config.path.join(':'), TMPDIR: '/tmp' },
-        ),
+        {
+          ...environmentVariables(
+            { ...spec, variables: { ...spec.variables, ...plain?.variables(port) } },
+            { PATH: config.path.join(':'), TMPDIR: '/tmp' },
+          ),
+          ...ticketVariables(spec, seenTickets),
+        },
         {
           umask: config.umask,
           ...plain?.script,

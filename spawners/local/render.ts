@@ -30,6 +30,8 @@ export interface SandboxView {
   readonly runFolder: string
   /** Never shown, wherever it lies: absolute, the outermost one first. */
   readonly hidden: readonly string[]
+  /** The account's own folder of Kerberos tickets. */
+  readonly tickets?: string
   /** Control groups of the environment's own, which it may read. */
   readonly cgroups: readonly string[]
   /** Most bytes in /tmp and in /dev/shm, each. */
@@ -38,6 +40,8 @@ export interface SandboxView {
 
 /** Where the agent and what starts it are seen. */
 const ours = '/run/hutch'
+/** And the account's Kerberos tickets. */
+export const seenTickets = join(ours, 'tickets')
 
 /** Without the program's own name and without the command. */
 export function sandboxArguments(view: SandboxView): readonly string[] {
@@ -58,6 +62,8 @@ export function sandboxArguments(view: SandboxView): readonly string[] {
     ['--proc', '/proc', '--dev', '/dev'],
     ['/dev/shm', '/tmp', '/var/tmp'].flatMap((path) => temporary(path, temporaryBytes)),
     ['--ro-bind', agentFolder, join(ours, 'agent')],
+    // The folder and not the file, which is another one after each renewal.
+    view.tickets === undefined ? [] : ['--bind', view.tickets, seenTickets],
     programs.flatMap((path) => ['--ro-bind', path, programPath(path, programs)]),
     masks(shown, view.hidden),
     parentFolders(
@@ -159,7 +165,7 @@ function parentFolders(targets: readonly string[], within: readonly HostMount[] 
 /** Of /etc and /sys, what programs need and no secret lies in. What is not there is passed over. */
 const systemEntries =
   `alternatives bash.bashrc bashrc ca-certificates crypto-policies dbus-1 default/locale fonts gai.conf
-    gtk-2.0 gtk-3.0 gtk-4.0 host.conf hosts inputrc ipython java jupyter ld.so.cache ld.so.conf ld.so.conf.d
+    gtk-2.0 gtk-3.0 gtk-4.0 host.conf hosts inputrc ipython java jupyter krb5.conf krb5.conf.d ld.so.cache ld.so.conf ld.so.conf.d
     locale.alias locale.conf localtime lmod login.defs magic mime.types modulefiles nanorc nsswitch.conf
     OpenCL os-release pki profile profile.d protocols pulse R resolv.conf rpc services shells skel ssl
     terminfo timezone vim vulkan X11 xdg`

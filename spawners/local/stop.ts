@@ -189,7 +189,8 @@ async function lives({ pid, startTime }: ProcessInfo): Promise<boolean> {
   return info !== undefined && !info.isZombie && info.startTime === startTime
 }
 
-async function removeRest({ machine, config, context }: LaunchTools, id: EnvironmentId): Promise<void> {
+async function removeRest({ machine, config, context, tickets }: LaunchTools, id: EnvironmentId): Promise<void> {
+  await tickets.remove(id)
   if (machine.cgroups) {
     const parent = config.cgroup ?? `hutch-${context.hub}`
     await removeGroups(await listGroups(machine.cgroups.root, parent, id))

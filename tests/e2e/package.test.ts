@@ -10,6 +10,7 @@ import test, { type ExecutionContext } from 'ava'
 import { ordinaryUid, runAsUser } from '../support/asUser.ts'
 import { createJar } from '../support/browser-jar.ts'
 import { freePort, startHutch } from '../support/hutch.ts'
+import { type Kdc, realm, startKdc } from '../support/kdc.ts'
 import { startProvider } from '../support/oidc.ts'
 import { scientistWith } from '../support/scientist.ts'
 import { openShell, typeInto } from '../support/shell.ts'
@@ -21,7 +22,7 @@ const run = promisify(execFile)
 const uid = process.getuid?.() === 0 ? ordinaryUid : (process.getuid?.() ?? ordinaryUid)
 const password = 'difference engine'
 
-const plugins = ['accounts-json', 'login-file', 'matching-file', 'notifier-webhook']
+const plugins = ['accounts-json', 'credentials-keytab', 'login-file', 'matching-file', 'notifier-webhook']
 
 /** `npm install` of the tarballs, with what they need, in an empty folder. */
 async function install(t: ExecutionContext): Promise<{ folder: string; site: string; modules: string }> {
@@ -38,6 +39,18 @@ async function install(t: ExecutionContext): Promise<{ folder: string; site: str
   const npm = ['install', ...options, ...tarballs.map((name) => join(folder, name))]
   await run('npm', npm, { cwd: site, timeout: 300_000 })
   return { folder, site, modules: join(site, 'node_modules') }
+}
+
+const exported = 'nas.example.org:/export'
+
+/** Where the export would be mounted there is a folder: what is shown is that tickets are there, and renewed. */
+function kerberized({ keytabs, configuration }: Kdc): object {
+  const options = { keytabs, configuration, realm, lifetime: '12s' }
+  const shared = { source: `${exported}/home`, target: '/data/shared', allowedRoots: [exported], for: 'user' }
+  return {
+    credentials: { plugin: { package: 'hutch-credentials-keytab', options } },
+    mounts: [{ ...shared, name: 'shared data', security: 'krb5' }],
+  }
 }
 
 interface Message {
@@ -79,7 +92,9 @@ test('installed from its tarball, with plug-ins from theirs, it checks, starts, 
   await writeFile(clientSecretFile, umbrella.clientSecret, { mode: 0o600 })
   await writeFile(join(site, 'office.json'), JSON.stringify([{ issuer, subject: 'v-1', account: 'ada' }]))
   const login = { package: 'hutch-login-file', options: { path: join(site, 'people.json') } }
+  const kdc = await startKdc(t, ['ada'], uid)
   const configuration = {
+    ...(kdc === undefined ? {} : kerberized(kdc)),
     login: {
       passwords: { site: { type: 'plugin', title: 'Facility account', plugin: login } },
       providers: { umbrella: { title: 'UmbrellaID', issuer, clientId, clientSecretFile, proves: 'identity' } },
@@ -91,7 +106,7 @@ test('installed from its tarball, with plug-ins from theirs, it checks, starts, 
     },
     notify: { plugin: { package: 'hutch-notifier-webhook', options: { url } }, administrators: ['ops@example.org'] },
     flavours: { small: { title: 'Small', cpu: 1, memory: '1GiB' } },
-    spawners: { here: { type: 'local', allowUnsandboxed: true, allowUnlimited: true } },
+    spawners: { here: { type: 'local', allowUnsandboxed: true, allowUnlimited: true, nfs: { [exported]: site } } },
     profiles: { terminal: { title: 'Terminal', kind: 'terminal', flavours: ['small'], on: { here: {} } } },
   }
   const file = join(site, 'hutch.json')
@@ -123,6 +138,14 @@ test('installed from its tarball, with plug-ins from theirs, it checks, starts, 
   await ada.enter(lab)
   const shell = await openShell(ada, lab)
   await typeInto(shell, 'echo "$(id -u)=$HOME"', new RegExp(`^${uid}=${home}`, 'm'))
+  if (kdc !== undefined) {
+    await typeInto(shell, 'klist', new RegExp(`Default principal: ada@${realm}`))
+    // Asked for twelve seconds, so that the next ones are there after six.
+    const tickets = '"$(klist | grep krbtgt)"'
+    const wait = `first=${tickets}; while [ ${tickets} = "$first" ]; do sleep 0.5; done; echo new"er"`
+    await typeInto(shell, wait, /^newer/m)
+    t.regex(hutch.output(), /Kerberos tickets were supplied/)
+  }
   shell.socket.terminate()
 
   const other = createJar()

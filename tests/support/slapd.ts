@@ -1,7 +1,6 @@
 /** A real OpenLDAP server of a test's own: a private folder, ports on loopback, no service of the system. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ExecutionContext } from 'ava'
@@ -9,6 +8,7 @@ import { Client } from 'ldapts'
 import { authority } from './certificate.ts'
 import { available, program } from './component.ts'
 import { freePort } from './hutch.ts'
+import { listens } from './listens.ts'
 import { temporaryFolder } from './temporary.ts'
 import { until } from './until.ts'
 
@@ -130,11 +130,3 @@ dn: ${groups}
 objectClass: organizationalUnit
 
 ${account(hubDn)}${account(smallDn)}`
-
-async function listens(port: number): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
-    socket.once('connect', () => socket.destroy())
-  })
-}

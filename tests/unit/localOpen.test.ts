@@ -1,4 +1,5 @@
 import test from 'ava'
+import { createTicketFiles } from '../../spawners/common/ticketFiles.ts'
 import { agentBootstrapSchema } from '../../images/agent/bootstrap.ts'
 import { configSchema } from '../../spawners/local/config.ts'
 import { launchProblem, machineHealth, type Machine } from '../../spawners/local/machine.ts'
@@ -51,7 +52,15 @@ function plan() {
   const context = spawnerContext({ hub: 'hub', agent: { argv: ['/usr/bin/node', '/srv/agent.cjs'], folder: '/srv' } })
   const config = configSchema.parse({ allowUnsandboxed: true })
   const spec = contractSpec('hub', newId(), {}, { variables: { HOME: '/root' } })
-  return { spec, ...openPlan({ config, context, machine: bare }, spec, mounts, undefined) }
+  return {
+    spec,
+    ...openPlan(
+      { config, context, machine: bare, tickets: createTicketFiles('/state/tickets', newId) },
+      spec,
+      mounts,
+      undefined,
+    ),
+  }
 }
 
 test('without a sandbox HOME is the path on this machine, and variables say where the rest is', (t) => {

@@ -268,12 +268,17 @@ const each: MountRule = {
 const all: MountRule = { ...raw, wholeOnly: true }
 const processed: MountRule = { ...raw, name: 'processed', target: '/data/{proposal}/processed' }
 
-test('an export that wants Kerberos tickets is refused, saying so', (t) => {
+test('an export that wants Kerberos tickets is mounted as such, or refused where there are none, saying so', (t) => {
   const source = 'nas.example.org:/export/{proposal}'
-  const refused = t.throws(() => withRule({ source, allowedRoots: ['nas.example.org:/export'], security: 'krb5' }), {
-    instanceOf: Problem,
-  })
+  const rules: MountRule[] = [{ ...raw, source, allowedRoots: ['nas.example.org:/export'], security: 'krb5' }]
+  t.deepEqual(
+    derive({ rules }).map(({ security }) => security),
+    [undefined, 'krb5'],
+  )
+  const noTickets = 'nothing here can supply one'
+  const refused = t.throws(() => derive({ rules, noTickets }), { instanceOf: Problem })
   t.regex(refused.detail, /raw data: its file server wants a Kerberos ticket \(krb5\), and nothing here can supply one/)
+  t.notThrows(() => derive({ noTickets }), 'other directories want none')
 })
 
 test('datasets: chosen singly they are mounted by their rules, and not what is for whole proposals', (t) => {

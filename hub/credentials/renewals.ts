@@ -1,0 +1,94 @@
+/**
+ * Renews the tickets of what runs, when half of their time is over. What this process gave no tickets, as after a
+ * restart of the hub, gets some at once.
+ */
+import type { Log, Spawner } from '../../spawners/spawner.ts'
+import type { Environment } from '../domain/environment.ts'
+import type { Timers } from '../reconcile/timers.ts'
+import type { Credentials } from './index.ts'
+
+export interface Renewals {
+  start(): void
+  close(): Promise<void>
+}
+
+export interface RenewalsOptions {
+  readonly credentials: Credentials
+  readonly live: () => readonly Environment[]
+  readonly spawners: ReadonlyMap<string, Pick<Spawner, 'renewTickets'>>
+  /** Whether this hub reconciles the spawner: the others leave it alone. */
+  readonly leads: (spawner: string) => boolean
+  readonly timers: Timers
+  readonly now: () => Date
+  readonly log: Log
+}
+
+const askTimeoutMs = 30_000
+const retryMs = 30_000
+const sideBySide = 4
+const soonestMs = 1_000
+const latestMs = 30_000
+
+export function createRenewals(options: RenewalsOptions): Renewals {
+  const { credentials, live, spawners, leads, timers, now, log } = options
+  const closing = new AbortController()
+  let cancel = (): void => undefined
+  let running: Promise<void> | undefined
+
+  const wanted = (): readonly Environment[] => live().filter(({ spec }) => spec.tickets === true)
+
+  async function renew({ id, spawner: name, spec }: Environment): Promise<void> {
+    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(askTimeoutMs)])
+    try {
+      const cache = await credentials.tickets(spec, signal)
+      await spawners.get(name)?.renewTickets?.(spec, cache, signal)
+    } catch (error) {
+      credentials.putOff(id, now().getTime() + retryMs)
+      if (!closing.signal.aborted)
+        log.warn({ environment: id, spawner: name, err: error }, 'its tickets stay as they are')
+    }
+  }
+
+  async function round(): Promise<void> {
+    const all = wanted()
+    credentials.keepOnly(new Set(all.map(({ id }) => id)))
+    const at = now().getTime()
+    const due = all.filter(
+      ({ id, spawner, observation }) =>
+        observation?.phase === 'running' && leads(spawner) && credentials.dueAt(id) <= at,
+    )
+    for (let first = 0; first < due.length && !closing.signal.aborted; first += sideBySide) {
+      await Promise.all(due.slice(first, first + sideBySide).map(renew))
+    }
+  }
+
+  function tick(): void {
+    running = round()
+      .catch((error: unknown) => log.error({ err: error }, 'tickets can not be looked at; trying again'))
+      .finally(() => {
+        running = undefined
+        wait()
+      })
+  }
+
+  function wait(): void {
+    cancel()
+    if (closing.signal.aborted) return
+    const at = now().getTime()
+    const soonest = Math.min(...wanted().map(({ id }) => credentials.dueAt(id) - at))
+    cancel = timers.after(Math.min(latestMs, Math.max(soonestMs, soonest)), tick)
+  }
+
+  // What begins may be due sooner than was known.
+  credentials.follow(() => {
+    if (running === undefined) wait()
+  })
+  return {
+    start: tick,
+    async close() {
+      closing.abort(new Error('the hub stops'))
+      cancel()
+      await running
+    },
+  }
+}
