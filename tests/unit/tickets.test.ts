@@ -199,6 +199,7 @@ test('as files: the account alone reads them, they are whole at each moment, and
   const path = join(files.folderOf(owner), 'krb5cc_one')
   const opened = await open(path)
   t.teardown(() => opened.close())
+  process.umask(0)
   await files.write(one, owner, Buffer.from('second'))
   t.is(await opened.readFile('utf8'), 'first', 'who reads on reads one of them')
   t.is(await readFile(path, 'utf8'), 'second')
