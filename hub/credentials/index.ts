@@ -1,7 +1,7 @@
 /** Kerberos tickets for environments whose data want them: had at the launch, and again before they end. */
 import { LaunchRefused, type Account, type EnvironmentSpec, type Log } from '../../spawners/spawner.ts'
 
-export interface Tickets {
+interface Tickets {
   /** The bytes of a credential cache file. */
   readonly cache: Buffer
   readonly endsAt: Date

@@ -8,7 +8,7 @@ export interface TicketCacheFacts {
   readonly endsAt: Date
 }
 
-export const longestCacheBytes = 64 * 1_024
+const longestCacheBytes = 64 * 1_024
 
 /** @throws Error, in one sentence, when it is none. */
 export function readTicketCache(bytes: Uint8Array): TicketCacheFacts {

@@ -2,7 +2,7 @@
 import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'ava'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { createCredentials } from '../../hub/credentials/index.ts'
 import { createRenewals } from '../../hub/credentials/renewals.ts'
 import { readTicketCache } from '../../hub/credentials/ticket-cache.ts'
