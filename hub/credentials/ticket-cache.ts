@@ -44,15 +44,20 @@ function readCredential(reader: Reader): { server: TicketCacheFacts['principal']
   const endsAt = reader.long()
   // Until when it may be renewed, whether it is for two users, its flags.
   reader.skip(9)
-  for (const _list of ['addresses', 'authorisation data']) {
-    for (let left = reader.long(); left > 0; left -= 1) {
-      reader.short()
-      reader.counted()
-    }
-  }
+  // Addresses, and what it authorises to.
+  skipList(reader)
+  skipList(reader)
+  // The ticket, and a second one.
   reader.counted()
   reader.counted()
   return { server, endsAt }
+}
+
+function skipList(reader: Reader): void {
+  for (let left = reader.long(); left > 0; left -= 1) {
+    reader.short()
+    reader.counted()
+  }
 }
 
 /** Big-endian; each step throws at the end of the bytes, so that no count in them is believed. */

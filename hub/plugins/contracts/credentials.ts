@@ -22,9 +22,9 @@ const cases: Readonly<Record<string, Check>> = {
     subject,
   ) => {
     for (const name of subject.known) {
-      for (const _again of [1, 2]) {
+      for (const time of ['first', 'second']) {
         const tickets = await found(plugin, name)
-        assert.ok(tickets, `${name} has a principal, and got no tickets`)
+        assert.ok(tickets, `${name} has a principal, and got no tickets the ${time} time`)
         assert.ok(tickets.endsAt.getTime() > Date.now() + 5_000, `${name}: the tickets are over already`)
       }
     }
