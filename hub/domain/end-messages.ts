@@ -4,7 +4,7 @@ import type { EndReason } from '../../spawners/spawner.ts'
 export const endMessages: Readonly<Record<EndReason, string>> = {
   completed: 'It ended by itself.',
   failed: 'It ended with an error; the last lines of its log may say why.',
-  outOfMemory: 'It took more memory than it had. Choose a flavour with more.',
+  outOfMemory: 'It took more memory than it had.',
   timeLimit: 'Its time was over.',
   idle: 'It was stopped because it was not used for a long time.',
   preempted: 'The computing service needed its place for something more urgent. Launch it again.',

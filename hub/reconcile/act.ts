@@ -102,13 +102,14 @@ async function begin(
 export async function end(context: Context, entry: Entry, reason: EndReason, message: string): Promise<void> {
   const { now, metrics, name, log, board } = context
   const { id } = entry.environment
-  const { row } = board.get(id) ?? entry
+  const current = board.get(id) ?? entry
+  const { row } = current
   const isMade = row.accepted_at !== null || row.observed_at !== null
   const lines = isMade ? await lastLines(context, id) : ''
   const change = {
     ended_at: now().getTime(),
     end_reason: reason,
-    end_message: withoutNul(row.end_message ?? sentence(row.claim, reason, message)),
+    end_message: withoutNul(row.end_message ?? sentence(context, current, reason, message)),
     log_tail: lines || row.log_tail,
     unreachable_since: null,
   }
@@ -121,8 +122,11 @@ export async function end(context: Context, entry: Entry, reason: EndReason, mes
   log.info({ environment: id, spawner: name, reason }, 'an environment ended')
 }
 
-/** Why it failed is known best by its agent; only its owner reads this. */
-function sentence(claimText: string | null, reason: EndReason, message: string): string {
-  const claim: Claim | undefined = claimText === null ? undefined : JSON.parse(claimText)
+/** Why it failed is known best by its agent; only its owner reads this. Which sizes there are, backends do not know. */
+function sentence({ settings }: Context, { row, environment }: Entry, reason: EndReason, message: string): string {
+  if (reason === 'outOfMemory') {
+    return [/[.!?]$/.test(message) ? message : `${message}.`, settings.moreMemory(environment)].join(' ').trim()
+  }
+  const claim: Claim | undefined = row.claim === null ? undefined : JSON.parse(row.claim)
   return reason === 'failed' && claim?.application === 'failed' && claim.message ? claim.message : message
 }

@@ -73,6 +73,7 @@ export function createEnvironments(options: ReconcileOptions): Reconciled {
   const settings: LoopSettings = {
     ...defaultSettings,
     startTimeoutMs: options.settings.startTimeoutMs,
+    ...(options.settings.moreMemory && { moreMemory: options.settings.moreMemory }),
     ...options.settings.times,
   }
   const routes = createRouteTable({ save: (revocation) => saveRevocation(store, revocation), now })

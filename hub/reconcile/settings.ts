@@ -1,6 +1,8 @@
 /** Every time and limit of the loop, in one place. */
 import type { Configuration } from '../../config/schema.ts'
 import type { DecideSettings } from '../domain/decide.ts'
+import type { Environment } from '../domain/environment.ts'
+import { moreMemory } from '../domain/more-memory.ts'
 import type { Size } from '../quota/fair.ts'
 
 /** What of the configuration the loop goes by. */
@@ -12,12 +14,17 @@ export interface ReconcileSettings {
   readonly startTimeoutMs: (profile: string) => number
   /** What the environments of a spawner may have together, by its name; beyond it they wait. */
   readonly capacities?: ReadonlyMap<string, Size>
+  /** What to choose next after an end for want of memory: a sentence, or nothing. */
+  readonly moreMemory?: (environment: Environment) => string
   /** Other times than the ordinary ones. */
   readonly times?: Partial<LoopSettings>
 }
 
 export function reconcileSettings(
-  configuration: Pick<Configuration, 'hub' | 'agents' | 'environments' | 'profiles' | 'spawners'>,
+  configuration: Pick<
+    Configuration,
+    'hub' | 'agents' | 'environments' | 'profiles' | 'spawners' | 'flavours' | 'offers'
+  >,
 ): ReconcileSettings {
   const { hub, agents, environments, profiles, spawners } = configuration
   const silentAfterMs = Math.max(shortestSilenceMs, agents.silentAfter)
@@ -30,6 +37,7 @@ export function reconcileSettings(
         capacity === undefined ? [] : [[name, { cpu: capacity.cpu, memoryBytes: capacity.memory }] as const],
       ),
     ),
+    moreMemory: (environment) => moreMemory(configuration, environment),
     times: {
       silentAfterMs,
       unreachableRetryMs: Math.min(defaultSettings.unreachableRetryMs, silentAfterMs),
@@ -44,6 +52,8 @@ const ordinaryStartTimeoutMs = 300_000
 
 /** `visibilityLagMs` and `canExtend` are the spawner's. */
 export interface LoopSettings extends Omit<DecideSettings, 'visibilityLagMs' | 'canExtend'> {
+  /** As in ReconcileSettings. */
+  readonly moreMemory: (environment: Environment) => string
   /** Most actions (and, apart from them, most probes) of one spawner at once. */
   readonly mostAtOnce: number
   readonly observeTimeoutMs: number
@@ -66,6 +76,7 @@ export interface LoopSettings extends Omit<DecideSettings, 'visibilityLagMs' | '
 }
 
 export const defaultSettings: Omit<LoopSettings, 'startTimeoutMs'> = {
+  moreMemory: () => '',
   actionTimeoutMs: 30_000,
   firstRetryMs: 1_000,
   lastRetryMs: 60_000,

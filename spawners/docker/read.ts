@@ -25,7 +25,7 @@ export interface State {
 
 type Ended = Extract<Observation, { phase: 'ended' }>
 
-const outOfMemoryMessage = 'It needed more memory than it was given. Choose a size with more memory.'
+const outOfMemoryMessage = 'It needed more memory than it was given.'
 
 /** `publishedAt`: where its port is published, when its own address leads nowhere. */
 export function readContainer(seen: SeenContainer, publishedAt: string | undefined): Observation {

@@ -31,7 +31,7 @@ function readEnd(pod: SeenPod): Extract<Observation, { phase: 'ended' }> | undef
     ...(terminated?.finishedAt ? { endedAt: terminated.finishedAt } : {}),
   }
   if (terminated && terminated.reason === 'OOMKilled') {
-    const message = 'It needed more memory than it was given. Choose a size with more memory.'
+    const message = 'It needed more memory than it was given.'
     return { phase: 'ended', reason: 'outOfMemory', message, exitCode: terminated.exitCode, ...times }
   }
   if (isDisrupted && (status.phase === 'Failed' || status.phase === 'Succeeded' || terminated)) {

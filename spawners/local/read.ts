@@ -50,7 +50,7 @@ export function readFacts(record: LocalRecord, facts: Facts): Observation | unde
       const times = { startedAt, endedAt }
       if (code === 0) return { phase: 'ended', reason: 'completed', message: 'It ended', exitCode: 0, ...times }
       if (wasOutOfMemory(record, facts, code)) {
-        const message = 'It needed more memory than it was given'
+        const message = 'It needed more memory than it was given.'
         return { phase: 'ended', reason: 'outOfMemory', message, exitCode: code, ...times }
       }
       return { phase: 'ended', reason: 'failed', message: inWords(code), exitCode: code, ...times }

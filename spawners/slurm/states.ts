@@ -76,7 +76,7 @@ function endOf(job: ClusterJob, system: string): End | undefined {
     case 'OUT_OF_MEMORY':
       return {
         reason: 'outOfMemory',
-        message: `It took more memory than it had, and ${system} ended it. Next time choose a size with more memory.`,
+        message: `It took more memory than it had, and ${system} ended it.`,
         ...exitCode,
       }
     case 'NODE_FAIL':
@@ -95,7 +95,7 @@ function failureWords({ reason, exit, description }: ClusterJob, system: string)
       'The node could not start the job: perhaps its home directory is not there. Ask your administrator.',
     InvalidAccount: 'Its account is not valid any more. Choose another one.',
     InvalidQOS: 'Its quality of service is not valid any more. Choose another one.',
-    OutOfMemory: 'It took more memory than it had. Next time choose a size with more memory.',
+    OutOfMemory: 'It took more memory than it had.',
     SystemFailure: 'The node could not run the job. Launch it again; if that fails too, ask your administrator.',
     ReservationDeleted: 'The reservation that it ran in was deleted.',
   }

@@ -12,11 +12,14 @@ import { contextOf } from './context.ts'
 import { median, row } from './figures.ts'
 
 const rounds = 5
-const patience = { timeoutMs: 120_000, everyMs: 10 }
+/** Not oftener: who asks takes time from what is asked about. */
+const patience = { timeoutMs: 120_000, everyMs: 25 }
 
 interface Took {
   readonly ms: number
   readonly bytes: number
+  /** What had happened when, in ms since the click. */
+  readonly stages: Readonly<Record<string, number>>
 }
 
 export async function benchDocker(): Promise<void> {
@@ -51,20 +54,47 @@ function report(ours: readonly Took[], hands: readonly Took[]): void {
   row('launch to first answer, and docker run by hand', { hutch_ms: a, by_hand_ms: b, ratio: a / b, more_ms: a - b })
   const each = (all: readonly Took[]): string => all.map(({ ms }) => Math.round(ms)).join(' ')
   row('  each', { hutch_ms: each(ours), by_hand_ms: each(hands) })
+  for (const [who, all] of [
+    ['hutch', ours],
+    ['by hand', hands],
+  ] as const) {
+    const names = Object.keys(all[0]?.stages ?? {})
+    const medians = names.map((name) => [`${name}_ms`, median(all.map(({ stages }) => stages[name] ?? Number.NaN))])
+    row(`  stages, ${who}`, Object.fromEntries(medians))
+  }
   const mebibytes = (all: readonly Took[]): number => median(all.map(({ bytes }) => bytes)) / 2 ** 20
   row('an idle environment', { hutch_MiB: mebibytes(ours), by_hand_MiB: mebibytes(hands) })
 }
 
 /** From the POST until the hub says that it is ready. */
 async function launched(docker: TestDocker, ada: Scientist): Promise<Took> {
-  const startedAt = performance.now()
+  const [startedAt, clickedAt] = [performance.now(), Date.now()]
   const { id } = await ada.launch({ profile: 'lab', flavour: 'small' })
+  const accepted = Date.now() - clickedAt
   await until('it is ready', async () => (await ada.state(id)) === 'ready', patience)
   const ms = performance.now() - startedAt
+  const stages = { accepted, ...(await stagesOf(docker, `hutch-${id}`, clickedAt)) }
   const bytes = await memoryOf(docker, `hutch-${id}`)
   await ada.api('POST', `/environments/${id}/stop`)
   await until('it ended', async () => (await ada.state(id)) === 'ended', patience)
-  return { ms, bytes }
+  return { ms, bytes, stages }
+}
+
+/** By Docker's clock, which is this machine's. */
+async function stagesOf(docker: TestDocker, name: string, since: number): Promise<Record<string, number>> {
+  const [created = '', started = ''] = (
+    await docker.docker('inspect', '--format', '{{.Created}} {{.State.StartedAt}}', name)
+  ).split(' ')
+  const lines = await docker.docker('logs', '--timestamps', name)
+  const at = (text: string | undefined): number => Date.parse(text?.split(' ', 1)[0] ?? '') - since
+  const line = (pattern: RegExp): number => at(lines.split('\n').find((each) => pattern.test(each)))
+  return {
+    created: at(created),
+    started: at(started),
+    agent: line(/listens on/),
+    jupyter: line(/ServerApp/),
+    answers: line(/the application is ready/),
+  }
 }
 
 /** The same command and limits, on a port. */
@@ -75,7 +105,7 @@ async function byHand(docker: TestDocker, home: string): Promise<Took> {
     .argv.filter((argument) => !/ServerApp\.sock|preferred_dir/.test(argument))
     .map((argument) => fillIn(argument, values))
   const limits = '--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --init --cpus 2 --memory 1g'
-  const startedAt = performance.now()
+  const [startedAt, clickedAt] = [performance.now(), Date.now()]
   const container = await docker.docker(
     ...`run --detach --network hutch-facility --user ${uid}:${uid} ${limits}`.split(' '),
     ...['HOME', 'USER'].flatMap((name) => ['--env', `${name}=${name === 'HOME' ? home : 'ada'}`]),
@@ -92,8 +122,9 @@ async function byHand(docker: TestDocker, home: string): Promise<Took> {
   await until('JupyterLab answers', answers, patience)
   const ms = performance.now() - startedAt
   const bytes = await memoryOf(docker, container)
+  const stages = await stagesOf(docker, container, clickedAt)
   await docker.docker('rm', '--force', container)
-  return { ms, bytes }
+  return { ms, bytes, stages }
 }
 
 /** What its control group holds without the files that were read. */

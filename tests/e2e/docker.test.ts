@@ -181,7 +181,7 @@ async function inWords(t: ExecutionContext, docker: TestDocker, me: Scientist): 
   const registry = await startRegistry(t, docker)
   await registry.push('tiny:1')
   const rows = [
-    ['greedy', [], 'outOfMemory', /more memory than it was given/],
+    ['greedy', [], 'outOfMemory', /more memory than it was given\. Next time choose “Small”, which has 1 GiB\.$/],
     ['hasty', [], 'failed', /code 3\.?\s*the licence server is away/],
     ['silent', [], 'failed', /not ready within 3 s/],
     ['absent', [], 'launchRefused', /nobody\/has-it:1 is not on the machine, and may not be fetched/],

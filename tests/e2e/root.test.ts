@@ -261,7 +261,10 @@ test.serial('an application that takes more memory than it has ends so, and its 
   t.is(body.reason, 'outOfMemory')
   const page = await scientist.jar.open(`${site.hutch().url}/hub/environments/${id}`)
   t.is(page.status, 200)
-  t.regex(page.text, /It needed more memory than it was given|It took more memory than it had/)
+  t.regex(
+    page.text,
+    /(It needed more memory than it was given|It took more memory than it had)\. .*(Next time choose|is the most that)/,
+  )
 })
 
 test.serial('environments outlive the kill -9 of a hub that is root, and the next one finds them', async (t) => {

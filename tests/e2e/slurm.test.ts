@@ -8,7 +8,7 @@ import { slurmMissing, people } from '../clusters/slurm/cluster.ts'
 import { pskClient } from '../../images/agent/link.ts'
 import { browser } from '../support/browser.ts'
 import { available } from '../support/component.ts'
-import { download, hasDesktop, openTerminal, runs, untilXfce } from '../support/desktopPage.ts'
+import { download, hasDesktop, openTerminal, runs, untilConnected, untilXfce } from '../support/desktopPage.ts'
 import { installedJupyterHub } from '../support/jupyterhub.ts'
 import { openKernel } from '../support/kernel.ts'
 import { personAt } from '../support/person.ts'
@@ -154,7 +154,7 @@ test.serial(
     const ada = await personAt(opened, hub.hutch, 'ada')
     const id = await ada.launch('desktop', 'Desk')
     const page = await ada.open(id)
-    await page.locator('body[data-state=connected]').waitFor()
+    await untilConnected(page)
     await untilXfce(page)
     await openTerminal(page)
     await runs(page, 'echo $SLURM_JOB_ID $(id -un) $DISPLAY > job.txt')

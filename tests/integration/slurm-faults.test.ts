@@ -135,7 +135,12 @@ fault('an administrator cancels it', async (t, { launch, sees, jobOf, site }) =>
 })
 
 fault('it takes more memory than it has', async (t, { launch, sees }) => {
-  is(t, await sees(await launch('ada', 'eat'), 'ended'), 'outOfMemory', /choose a size with more memory/)
+  is(
+    t,
+    await sees(await launch('ada', 'eat'), 'ended'),
+    'outOfMemory',
+    /took more memory than it had, and SLURM ended it/,
+  )
 })
 
 fault(

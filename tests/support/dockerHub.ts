@@ -102,7 +102,7 @@ function configuration({ folder, docker, endpoint }: DockerSite): object {
       terminal: profile({ kind: 'terminal' }),
       web: profile({ kind: 'web', port: 8_080, atRoot: true }),
       pulled: profile({ kind: 'terminal', image: `${docker.machine}:5000/tiny:1`, on: { docker: {} } }),
-      greedy: shell('tail /dev/zero'),
+      greedy: { ...shell('tail /dev/zero'), flavours: ['tight', 'small'] },
       hasty: shell('echo the licence server is away; exit 3'),
       silent: { ...shell('sleep 1000'), startTimeout: '3s' },
       absent: profile({ kind: 'terminal', image: 'nobody/has-it:1' }),

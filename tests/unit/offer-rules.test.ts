@@ -2,8 +2,10 @@
 import test from 'ava'
 import * as fc from 'fast-check'
 import { type ConfigurationInput, configurationSchema } from '../../config/schema.ts'
+import { moreMemory } from '../../hub/domain/more-memory.ts'
 import type { Proposal } from '../../hub/domain/services.ts'
 import { type OfferContext, standingOf, visitOf } from '../../hub/launch/offer-rules.ts'
+import type { EnvironmentSpec } from '../../spawners/spawner.ts'
 
 const profile = (flavours: string[], on: object = { cluster: {} }, groups: string[] = []) => ({
   title: 'T',
@@ -262,3 +264,40 @@ test('law: without rules all is as the configuration has it', (t) => {
   const { profiles } = standingOf(parsed, { user: { name: 'eve' }, groups: ['it'], proposals: [imaging], now })
   t.deepEqual(Object.fromEntries(profiles.map(({ name, profile: each }) => [name, each])), parsed.profiles)
 })
+
+for (const [title, name, memory, gpus, says] of [
+  ['the next larger one, not the largest', 'lab', '2GiB', 0, 'Next time choose “Medium”, which has 4 GiB.'],
+  ['of several as large, the one with fewer cores', 'wide', '2GiB', 0, 'Next time choose “Medium”, which has 4 GiB.'],
+  ['one with GPUs for one that had some', 'lab', '2GiB', 1, 'Next time choose “With a GPU”, which has 64 GiB.'],
+  ['one with GPUs where there is no other', 'lab', '32GiB', 0, 'Next time choose “With a GPU”, which has 64 GiB.'],
+  [
+    'none that is not open to all',
+    'small',
+    '4GiB',
+    0,
+    '4 GiB is the most that “T” offers: ask your administrator for more.',
+  ],
+  ['nothing of a profile that is gone', 'gone', '2GiB', 0, ''],
+] as const) {
+  test(`who ran out of memory is told ${title}`, (t) => {
+    const own = configurationSchema.parse({
+      ...written,
+      flavours: {
+        huge: { ...flavour, title: 'Huge', memory: '32GiB' },
+        broad: { ...flavour, title: 'Broad', cpu: 8, memory: '4GiB' },
+        medium: { ...flavour, title: 'Medium', memory: '4GiB' },
+        small: { ...flavour, title: 'Small', memory: '2GiB' },
+        gpu: { ...flavour, title: 'With a GPU', memory: '64GiB', gpus: 1 },
+        large: { ...flavour, title: 'Licensed', memory: '8GiB' },
+      },
+      profiles: {
+        lab: profile(['huge', 'gpu', 'medium', 'small']),
+        wide: profile(['broad', 'medium', 'small']),
+        small: profile(['small', 'large', 'medium']),
+      },
+      offers: [{ title: 'Licensed', when: { groups: ['licence'] }, opens: { flavours: ['large'] } }],
+    })
+    const resources = { cpu: 1, memoryBytes: Number.parseInt(memory, 10) * 2 ** 30, gpus }
+    t.is(moreMemory(own, { profile: name, spec: { resources } as EnvironmentSpec }), says)
+  })
+}

@@ -101,13 +101,13 @@ function lost(code) {
   if (attempts >= 3 || isStopping) void askWhy()
 }
 
-/** A refused WebSocket does not say why: the page itself does. */
+/** A refused WebSocket does not say why: the page itself does. One that is too busy to answer (503) has not ended. */
 async function askWhy() {
   const answer = await fetch(location.href, { redirect: 'manual', cache: 'no-store' }).catch(() => undefined)
   if (answer === undefined || rfb !== undefined) return
   if (answer.type === 'opaqueredirect' || [401, 403].includes(answer.status)) {
     over('You are no longer let in here.', 'Load the page again', () => location.reload())
-  } else if ([404, 410, 503].includes(answer.status)) {
+  } else if (answer.status === 404) {
     over('This environment has ended.', 'Load the page again', () => location.reload())
   }
 }
