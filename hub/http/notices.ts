@@ -1,5 +1,5 @@
 /** What an agent is told in answer to its report: what ends its environment next, for the pages inside. */
-import type { HubWord } from '../../images/agent/notices.ts'
+import type { HubWord } from '../../images/agent/hub-word.ts'
 import type { EnvironmentId } from '../../spawners/spawner.ts'
 import type { Environments, Launches } from '../domain/services.ts'
 import { ownerOf } from '../launch/extend.ts'

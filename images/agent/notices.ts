@@ -1,28 +1,5 @@
 /** What the hub says about an environment's time, kept for the pages inside: what ends it, why, and who to ask. */
-import { z } from 'zod'
-
-/** The hub's answer to a report. A hub of an earlier release says nothing. */
-const hubWordSchema = z.object({
-  version: z.literal(1),
-  /** The hub's pages for it: how long it lives, and a login that is renewed. */
-  timeUrl: z.url({ protocol: /^https?$/ }),
-  renewUrl: z.url({ protocol: /^https?$/ }),
-  /** What ends it next, as far as it is known; from now, because clocks differ. */
-  ends: z
-    .object({
-      inMs: z.number(),
-      cause: z.enum(['walltime', 'limit', 'idle', 'entitlement']),
-      why: z.string().max(500),
-      /** Whether its owner may make its time longer. */
-      canExtend: z.boolean(),
-    })
-    .optional(),
-  /** How long before an end the pages warn: of the environment's, and of a login's. */
-  warnMs: z.number(),
-  loginWarnMs: z.number(),
-})
-
-export type HubWord = z.infer<typeof hubWordSchema>
+import { readHubWord, type HubWord } from './hub-word.ts'
 
 /** What a page inside is told. Times are from now on. */
 export interface Notices {
@@ -57,8 +34,8 @@ export function createNoticeKeeper({
 
   return {
     heard(text) {
-      const read = hubWordSchema.safeParse(parse(text))
-      if (read.success) last = { word: read.data, atMs: nowMs() }
+      const word = readHubWord(text)
+      if (word !== undefined) last = { word, atMs: nowMs() }
     },
     now(loginEndsAt) {
       const login = loginEndsAt === undefined ? {} : { login: { inMs: loginEndsAt - now().getTime() } }
@@ -68,13 +45,5 @@ export function createNoticeKeeper({
       const told = ends === undefined ? {} : { ends: { ...ends, inMs: ends.inMs - passedMs } }
       return { ...told, ...login, timeUrl, renewUrl, warnMs, loginWarnMs }
     },
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined // an earlier hub answers with nothing at all
   }
 }

@@ -44,6 +44,11 @@ test.serial(
     const moved = join(folder, 'a folder with spaces')
     await rename(first, moved)
     t.notRegex(await readFile(join(moved, 'agent.cjs'), 'utf8'), new RegExp(dirname(dirname(import.meta.dirname))))
+    t.notRegex(
+      await readFile(join(moved, 'agent.cjs'), 'utf8'),
+      /ZodType|zod/i,
+      'it checks by hand: each would pay for zod',
+    )
     for (const argv of [await exportedArgv(moved), [join(moved, 'agent')]]) {
       const agent = await startAgent(t, { argv })
       await agent.untilReady()

@@ -17,7 +17,7 @@ import { defaultApplication } from '../../images/agent/applications.ts'
 import { bundleAgent } from '../../images/agent/bundle.ts'
 import { agentReportSchema, type AgentBootstrap, type AgentReport } from '../../images/agent/bootstrap.ts'
 import { agentKey, pskClient, pskServer } from '../../images/agent/link.ts'
-import type { HubWord } from '../../images/agent/notices.ts'
+import type { HubWord } from '../../images/agent/hub-word.ts'
 import { temporaryFolder } from './temporary.ts'
 import { until } from './until.ts'
 

@@ -2,6 +2,7 @@
 import test from 'ava'
 import * as fc from 'fast-check'
 import { agentBootstrapSchema, type AgentBootstrap } from '../../images/agent/bootstrap.ts'
+import { readHubWord, type HubWord } from '../../images/agent/hub-word.ts'
 import { checkBootstrap } from '../../images/agent/read-bootstrap.ts'
 
 const text = fc.string({ maxLength: 12 })
@@ -103,3 +104,37 @@ function damageIt(value: unknown, { at, with: how }: { at: number[]; with: unkno
   }
   return value
 }
+
+const word = {
+  version: 1,
+  timeUrl: 'https://hub.example/hub/environments/e1/time',
+  renewUrl: 'http://hub.example:8000/hub/login/renew?environment=e1',
+  warnMs: 600_000,
+  loginWarnMs: 300_000,
+  ends: { inMs: -5, cause: 'idle', why: 'It is not being used.', canExtend: false },
+}
+
+test('what the hub answers is taken whole, or counts for nothing', (t) => {
+  const { ends, ...endless } = word
+  t.deepEqual(readHubWord(JSON.stringify(word)), word as HubWord)
+  t.deepEqual(readHubWord(JSON.stringify(endless)), endless as HubWord)
+  t.is(readHubWord(JSON.stringify({ ...word, later: 1 }))?.warnMs, 600_000, 'a later hub may say more')
+  for (const wrong of [
+    { ...word, version: 2 },
+    { ...word, timeUrl: 'javascript:alert(1)' },
+    { ...word, renewUrl: 'https://[' },
+    { ...word, warnMs: '600' },
+    { ...endless, loginWarnMs: null },
+    { ...word, ends: null },
+    { ...word, ends: { ...ends, cause: 'whim' } },
+    { ...word, ends: { ...ends, inMs: undefined } },
+    { ...word, ends: { ...ends, canExtend: 'no' } },
+    { ...word, ends: { ...ends, why: 'x'.repeat(501) } },
+    [],
+    null,
+    'ok',
+  ]) {
+    t.is(readHubWord(JSON.stringify(wrong)), undefined, JSON.stringify(wrong))
+  }
+  t.is(readHubWord(''), undefined)
+})
