@@ -263,6 +263,8 @@ async function makeRooms(
     sharing,
     serviceTokens: services,
     launches,
+    catalogue,
+    archive,
     routes,
   })
   const app = createApp({

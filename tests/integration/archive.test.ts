@@ -231,3 +231,60 @@ test('the page of a proposal: archived ones are said to be, asked for with a but
   service.fault = (_question, response) => (response.destroy(), true)
   t.regex(await page(), /The archive does not answer just now[\s\S]*In the archive/)
 })
+
+test('the API: states are read and data asked for by programs, with the token of a member and its scopes', async (t) => {
+  const { archive, service } = await archiveWith(t)
+  const hub = await fakeHub(t, { archive: { roots: ['/restored'] } }, { archive })
+  const archived = hub.datasets.filter((each) => each.archived)
+  const [first, online] = [archived[0], hub.datasets.find((each) => each.archived !== true)]
+  if (first === undefined || online === undefined) return t.fail()
+  const path = '/hub/api/v1/proposals/20261042/restores'
+  const read = async (query: string, as = 'alice') => {
+    const answer = await ask(hub, { as, path: path + query })
+    return { status: answer.status, body: JSON.parse(answer.text) as Record<string, unknown> }
+  }
+  const request = async (body: object, as = 'alice', token?: string) => {
+    const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) }
+    const who = token === undefined ? { as } : {}
+    const answer = await ask(hub, { ...who, method: 'POST', path, headers, body: JSON.stringify(body) })
+    return { status: answer.status, body: JSON.parse(answer.text) as Record<string, unknown> }
+  }
+  const one = `?dataset=${encodeURIComponent(first.id)}`
+  const begun = { dataset: first.id, name: first.name }
+  const listed = await read('?limit=100')
+  t.like(listed, { status: 200, body: { offset: 0, limit: 100 } })
+  t.deepEqual((listed.body['items'] as { dataset: string }[])[0], { ...begun, state: 'archived' })
+  t.deepEqual((await read(one)).body['items'], [{ ...begun, state: 'archived' }])
+  t.deepEqual((await read(`?dataset=${encodeURIComponent(online.id)}`)).body['items'], [
+    { dataset: online.id, name: online.name, state: 'online' },
+  ])
+
+  const asked = await request({ dataset: first.id })
+  t.deepEqual(asked, { status: 202, body: { ...begun, state: 'restoring', message: 'Tape 4711' } })
+  t.true(hub.audit.entries.some(({ did, what }) => did === 'dataset.requested' && what === '20261042'))
+  service.items.set(first.id, { dataset: first.id, state: 'restored', path: 'nas:/restored/x' })
+  t.deepEqual((await read(one)).body['items'], [{ ...begun, state: 'restored', path: 'nas:/restored/x' }])
+  service.items.set(first.id, { dataset: first.id, state: 'restored', path: '/etc' })
+  t.like((await read(one)).body['items'], { 0: { state: 'refused' } })
+
+  const before = service.requests.length
+  const refused = [
+    [await request({ dataset: online.id }), 409, undefined],
+    [await request({ dataset: 'nothing' }), 404, undefined],
+    [await request({}), 400, 'dataset'],
+    [await request({ dataset: 7 }), 400, 'dataset'],
+    [await request({ dataset: first.id, path: '/etc' }), 400, undefined],
+    [await request({ dataset: first.id }, 'bob'), 403, undefined],
+    [await read(one, 'bob'), 403, undefined],
+    [await read('?limit=1000'), 400, 'limit'],
+  ] as const
+  for (const [{ status, body }, wanted, field] of refused) {
+    t.is(status, wanted, JSON.stringify(body))
+    if (field !== undefined) t.is(body['field'], field)
+  }
+  hub.tokens.set('looker', { user: 'alice', scopes: ['read:servers'] })
+  t.is((await request({ dataset: first.id }, '', 'looker')).status, 403, 'to look is not to ask')
+  t.is(service.requests.length, before, 'of none of these the archive heard')
+  service.fault = (_question, response) => (response.destroy(), true)
+  t.is((await read(one)).status, 503)
+})

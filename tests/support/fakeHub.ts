@@ -10,6 +10,7 @@ import { Registry } from 'prom-client'
 import { type Configuration, type ConfigurationInput, configurationSchema } from '../../config/schema.ts'
 import { fakeSharing, type SharedThings } from './fakeSharing.ts'
 import { fakeQuota, fakeRequests } from './quota.ts'
+import { archiveOperations } from '../../hub/http/jupyterhub/archive.ts'
 import { type AppOptions, createApp } from '../../hub/app.ts'
 import { notOpen } from '../../hub/catalogue/not-open.ts'
 import { permissionsOf } from '../../hub/roles/permissions.ts'
@@ -99,6 +100,7 @@ export async function fakeHub(
   const environments = fakeEnvironments(hub.failing)
   const audit = rememberedAudit()
   const { things: shared, ...sharing } = fakeSharing()
+  const catalogue = fakeCatalogue(hub)
   const services: AppOptions = {
     configuration,
     publicUrl: new URL(url),
@@ -106,9 +108,9 @@ export async function fakeHub(
     environments,
     launches: fakeLaunches(hub, environments),
     archive: fakeTapes,
-    catalogue: fakeCatalogue(hub),
+    catalogue,
     audit,
-    operations: [],
+    operations: archiveOperations({ catalogue, archive: more.archive ?? fakeTapes }),
     ...sharing,
     people: fakePeople(users),
     block: async (name, reason) => void hub.blocked.push([name, reason]),

@@ -1,7 +1,8 @@
 /** JupyterHub's API over the hub's rooms. */
 import type { Configuration } from '../../../config/schema.ts'
 import type { Log } from '../../../spawners/spawner.ts'
-import type { Environments, Launches, RouteTable } from '../../domain/services.ts'
+import type { Archive } from '../../archive/index.ts'
+import type { Catalogue, Environments, Launches, RouteTable } from '../../domain/services.ts'
 import type { Identity } from '../../identity/index.ts'
 import type { People } from '../../identity/people.ts'
 import { createClients } from '../../oauth/clients.ts'
@@ -25,6 +26,8 @@ export interface JupyterHubApiOptions {
   readonly routes: RouteTable
   readonly people: People
   readonly sharing: Sharing
+  readonly catalogue: Catalogue
+  readonly archive: Archive
   readonly now: () => Date
   readonly log: Log
 }
@@ -50,6 +53,8 @@ export function createJupyterHubApi(options: JupyterHubApiOptions): readonly Ope
     keepEndedMs: configuration.environments.keepEnded,
     services: configuration.services,
     sharing: options.sharing,
+    catalogue: options.catalogue,
+    archive: options.archive,
     grantees: createGrantees({ db: store.db, groups: access.groups }),
     clients: createClients({
       environments,

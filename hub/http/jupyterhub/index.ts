@@ -3,6 +3,7 @@ import type { Router } from '@koa/router'
 import type { Context } from 'koa'
 import { z } from 'zod'
 import type { Audit } from '../../audit/index.ts'
+import { archiveOperations, type ArchiveTools } from './archive.ts'
 import { batchOperations } from './batch.ts'
 import { groupOperations } from './groups.ts'
 import { hubOperations } from './hub.ts'
@@ -20,7 +21,7 @@ import { tokenOperations } from './tokens.ts'
 import { type ApiTools, jupyterHubVersion } from './tools.ts'
 import { userOperations } from './users.ts'
 
-export type JupyterHubOptions = ApiTools & OAuthTools & ShareTools
+export type JupyterHubOptions = ApiTools & OAuthTools & ShareTools & ArchiveTools
 
 export function jupyterHubOperations(tools: JupyterHubOptions): readonly Operation[] {
   const operations: Operation[] = [
@@ -36,6 +37,7 @@ export function jupyterHubOperations(tools: JupyterHubOptions): readonly Operati
     ...sharedWithOperations(tools),
     ...oauthOperations(tools),
     ...batchOperations(tools),
+    ...archiveOperations(tools),
   ]
   let document: object | undefined
   operations.push(
