@@ -95,14 +95,34 @@ function rows(path: string, field: Field, required: boolean): Row[] {
   return [
     own,
     ...inner,
+    ...(field.oneOf ?? []).flatMap((form) => formRows(path, form)),
     ...repeated(`${path}.<name>`, field.additionalProperties),
     ...repeated(`${path}[]`, field.items),
   ]
 }
 
+/** One of several forms that a constant tells apart: a row for the form, then its other fields. */
+function formRows(path: string, form: Field): Row[] {
+  const [told, constant] =
+    Object.entries(form.properties ?? {}).find(([, { const: value }]) => value !== undefined) ?? []
+  if (told === undefined || constant === undefined) return []
+  const text = [constant.description, form.description].filter((each) => each !== undefined).join(' ')
+  const head = {
+    path: `${path}: { ${told}: ${String(constant.const)} }`,
+    kind: 'section',
+    fallback: '',
+    text: cell(text),
+  }
+  const others = Object.entries(form.properties ?? {}).filter(([name]) => name !== told)
+  return [
+    head,
+    ...others.flatMap(([name, child]) => rows(`${path}.${name}`, child, form.required?.includes(name) === true)),
+  ]
+}
+
 /** Entries of records and lists: only those that have fields of their own get rows. */
 function repeated(path: string, entry: Field | boolean | undefined): Row[] {
-  if (typeof entry !== 'object' || entry.properties === undefined) return []
+  if (typeof entry !== 'object' || (entry.properties === undefined && entry.oneOf === undefined)) return []
   return rows(path, entry, false).slice(1)
 }
 

@@ -290,6 +290,8 @@ export interface LaunchOption {
 /** The spawner's part of the spec, and what of the flavour was chosen otherwise. */
 export interface Chosen<Profile = unknown> {
   readonly profile: Profile
+  /** In place of the profile's. */
+  readonly image?: string
   readonly gpus?: number
   readonly walltimeMs?: number
 }

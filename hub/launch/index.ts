@@ -64,11 +64,12 @@ export function createLaunches(options: LaunchesOptions): Launches {
     const profile = profileFor(standing, choices)
     const usual = flavourFor(configuration, profile, choices)
     const spawner = await placement.choose(choices, profile)
-    const { own, flavour } = withOptions(options.spawners.get(spawner), profile.on[spawner], usual, choices, standing)
+    const source = options.spawners.get(spawner)
+    const { own, flavour, image } = withOptions(source, profile.on[spawner], usual, choices, standing)
     if (choices.rescue !== undefined && profile.kind !== 'terminal') throw noTerminal(choices.profile)
     requireRoom(configuration.spawners[spawner]?.capacity, flavour)
     const restored = await restoredPlaces(options.archive, user, datasets, choices.folders, signal)
-    if (restored.size > 0 && options.spawners.get(spawner)?.spawner.heedsBeneath !== true) throw notRestorable(spawner)
+    if (restored.size > 0 && source?.spawner.heedsBeneath !== true) throw notRestorable(spawner)
     const { account, warning } = carryGroups(whole, configuration.mounts, { proposals, datasets })
     const tickets = ticketsOn(configuration, spawner, options.spawners.get(spawner)?.spawner)
     const mounts = deriveMounts({
@@ -93,7 +94,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
       user,
       groups: visitor.groups,
       choices,
-      profile,
+      profile: image === undefined ? profile : { ...profile, image },
       flavour: withinLife(flavour, longestMs),
       spawner,
       own,

@@ -39,7 +39,7 @@ export function withOptions(
   flavour: FlavourConfiguration,
   { options = {} }: Choices,
   standing: Pick<Standing, 'options'>,
-): { own: unknown; flavour: FlavourConfiguration } {
+): { own: unknown; flavour: FlavourConfiguration; image?: string } {
   const offered = source?.launchOptions
   const chosen: Record<string, string> = {}
   const known = standing.options(offered?.of(part) ?? [])
@@ -50,9 +50,10 @@ export function withOptions(
   }
   for (const { name, values } of known) chosen[name] = options[name] ?? values[0]?.value ?? ''
   if (offered === undefined) return { own: part, flavour }
-  const { profile, gpus, walltimeMs } = offered.choose(part, chosen)
+  const { profile, image, gpus, walltimeMs } = offered.choose(part, chosen)
   return {
     own: profile,
+    ...(image === undefined ? {} : { image }),
     flavour: {
       ...flavour,
       ...(gpus === undefined ? {} : { gpus }),

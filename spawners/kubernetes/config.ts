@@ -2,6 +2,7 @@
 import { isAbsolute } from 'node:path'
 import { z } from 'zod'
 import { duration } from '../../config/units.ts'
+import { annotations, claimFields, labels } from './claim.ts'
 
 const absolutePath = z.string().refine((path) => isAbsolute(path) && !path.includes('..'), 'must be an absolute path')
 
@@ -48,6 +49,8 @@ const fields = z.strictObject({
     .boolean()
     .default(false)
     .describe('Make a missing namespace, with `podSecurity` and the network policies. Default: refuse.'),
+  namespaceLabels: labels.default({}).describe('More labels of namespaces that are made. Default: none.'),
+  namespaceAnnotations: annotations.default({}).describe('Annotations of namespaces that are made. Default: none.'),
   podSecurity: z
     .enum(['restricted', 'baseline', 'privileged'])
     .default('restricted')
@@ -108,11 +111,7 @@ const fields = z.strictObject({
   homeClaim: z
     .strictObject({
       name: z.string().default('home-{owner}').describe('Its name; may hold {owner} and {id}. Default: home-{owner}.'),
-      storageClass: z.string().optional().describe('Default: the cluster’s own.'),
-      size: z
-        .string()
-        .regex(/^[0-9.]+([kMGTPE]i?)?$/, 'must be a quantity such as 20Gi')
-        .describe('What is asked for.'),
+      ...claimFields,
       accessModes: z.array(z.string()).default(['ReadWriteMany']).describe('Default: ReadWriteMany.'),
     })
     .optional()

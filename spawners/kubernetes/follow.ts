@@ -27,14 +27,18 @@ export interface FollowOptions<Item> {
   readonly api: Api
   readonly path: string
   readonly query: Readonly<Record<string, string>>
-  /** Throws for what is no such object. */
-  readonly read: (object: unknown) => Item
+  /** Throws for what is no such object. Undefined: nobody wants to know. */
+  readonly read: (object: unknown) => Item | undefined
   readonly keyOf: (item: Item) => string
   readonly versionOf: (item: Item) => string
   /** Absent: everything is kept. What is not is told by `changed` alone. */
   readonly isKept?: (item: Item) => boolean
+  /** Told each time when a list has been read. */
+  readonly listed?: () => void
   readonly changed: (item: Item, type: 'there' | 'gone') => void
   readonly silenceMs: number
+  /** Nothing is asked by itself before it is settled. A list that somebody asked for until then is not read twice. */
+  readonly begin: Promise<unknown>
   readonly log: Log
   readonly now: () => number
   readonly signal: AbortSignal
@@ -66,12 +70,14 @@ export function follow<Item>(options: FollowOptions<Item>): Followed<Item> {
   let isOpen = false
   /** Of each list that is being read: what was put meanwhile, as it may have been answered before. */
   const reading = new Set<Map<string, Item>>()
+  let latest: Promise<void> | undefined
   let begun = 0
   let newest = 0
   let trouble: string | undefined
 
   const keep = (object: unknown, type: 'there' | 'gone'): void => {
     const item = options.read(object)
+    if (item === undefined) return
     const key = options.keyOf(item)
     if (type === 'gone') items.delete(key)
     else if (isKept(item)) items.set(key, newer(items.get(key), item))
@@ -87,6 +93,11 @@ export function follow<Item>(options: FollowOptions<Item>): Followed<Item> {
   }
 
   async function list(until: AbortSignal): Promise<void> {
+    latest = listOnce(until)
+    await latest
+  }
+
+  async function listOnce(until: AbortSignal): Promise<void> {
     const number = (begun += 1)
     const putMeanwhile = new Map<string, Item>()
     reading.add(putMeanwhile)
@@ -99,6 +110,7 @@ export function follow<Item>(options: FollowOptions<Item>): Followed<Item> {
       heardAt = now()
       for (const [key, item] of putMeanwhile) if (!found.has(key)) found.set(key, item)
       replace(found)
+      options.listed?.()
     } finally {
       reading.delete(putMeanwhile)
     }
@@ -115,6 +127,7 @@ export function follow<Item>(options: FollowOptions<Item>): Followed<Item> {
       )
       for (const object of answer.items) {
         const item = options.read(object)
+        if (item === undefined) continue
         if (isKept(item)) found.set(options.keyOf(item), item)
         else unkept.push(item)
       }
@@ -169,9 +182,11 @@ export function follow<Item>(options: FollowOptions<Item>): Followed<Item> {
 
   async function run(): Promise<void> {
     let retryMs = firstRetryMs
+    await Promise.allSettled([options.begin])
     while (!signal.aborted) {
       const beganAt = now()
       try {
+        if (version === undefined) await latest?.catch(() => undefined)
         if (version === undefined) await list(signal)
         await watchOnce().finally(() => (isOpen = false))
         retryMs = firstRetryMs

@@ -1,5 +1,6 @@
 import type { SpawnerType } from '../spawner.ts'
 import { createApi } from './api.ts'
+import { optionsOf, withChosen } from './choices.ts'
 import { configSchema, type KubernetesConfig } from './config.ts'
 import { createKubernetes } from './create.ts'
 import { profileSchema, type KubernetesProfile } from './profile.ts'
@@ -9,6 +10,10 @@ const kubernetes: SpawnerType<KubernetesConfig, KubernetesProfile> = {
   type: 'kubernetes',
   configSchema,
   profileSchema,
+  launchOptions: {
+    of: optionsOf,
+    choose: (profile, chosen) => withChosen(profile, chosen, (merged) => profileSchema.parse(merged)),
+  },
   async create(config, context) {
     // 90 MB that only hubs with a cluster pay for.
     const { KubeConfig } = await import('@kubernetes/client-node')

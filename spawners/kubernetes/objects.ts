@@ -77,11 +77,13 @@ export function createObjects({ api, config, context, view, namespace: only }: O
   async function makeNamespace(name: string, spec: Spec, signal: AbortSignal): Promise<void> {
     if (namespaces.has(name)) return
     const labels = {
+      ...config.namespaceLabels,
       [label.hub]: labelValue(hub),
       [label.managedBy]: 'hutch',
       'pod-security.kubernetes.io/enforce': config.podSecurity,
     }
-    const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } }
+    const metadata = { name, labels, annotations: config.namespaceAnnotations }
+    const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata }
     const made = await once('/api/v1/namespaces', namespace, signal)
     const there = namespaceSchema.parse(made ?? (await api.call('GET', `/api/v1/namespaces/${name}`, { signal })))
     if (there.metadata.labels[label.hub] !== labelValue(hub)) {

@@ -1,10 +1,10 @@
 /** A profile's own part on a cluster: everything that KubeSpawner's users rely on, typed. */
+import { isAbsolute } from 'node:path'
 import { z } from 'zod'
+import { choicesSchema } from './choices.ts'
+import { annotations, claimFields, labels, object, quantity } from './claim.ts'
+import { merge } from './merge.ts'
 
-const labels = z.record(z.string().max(317), z.string().max(63))
-/** Passed on as it is: the cluster checks it, and its answer names the field. */
-const object = z.looseObject({})
-const quantity = z.string().regex(/^[0-9.]+(m|[kKMGTPE]i?)?$/, 'must be a quantity such as 500m or 2Gi')
 const fraction = z.number().min(0).max(1)
 const claim = z.string().describe('Its name; may hold {owner}, {id} and {profile}.')
 
@@ -12,12 +12,16 @@ const kinds = {
   emptyDir: z.literal('emptyDir').describe('Scratch space that goes with the environment.'),
   claim: z.literal('claim').describe('A persistent volume claim that is there.'),
   newClaim: z.literal('newClaim').describe('A persistent volume claim that is made when it is missing, and kept.'),
+  ephemeral: z.literal('ephemeral').describe('A claim that is made for the environment and goes with it.'),
+  hostPath: z.literal('hostPath').describe('What lies on the node.'),
   configMap: z.literal('configMap').describe('The files of a config map.'),
   secret: z.literal('secret').describe('The files of a secret. Everything in the environment can read them.'),
   nfs: z.literal('nfs').describe('A directory of an NFS server.'),
   csi: z.literal('csi').describe('An ephemeral volume of a CSI driver.'),
   projected: z.literal('projected').describe('Several sources in one directory.'),
 }
+
+const accessModes = z.array(z.string()).default(['ReadWriteOnce'])
 
 const volumeSource = z
   .discriminatedUnion('type', [
@@ -33,9 +37,13 @@ const volumeSource = z
     z.strictObject({
       type: kinds.newClaim,
       name: claim,
-      storageClass: z.string().optional().describe('Default: the cluster’s own.'),
-      size: quantity.describe('What is asked for.'),
-      accessModes: z.array(z.string()).default(['ReadWriteOnce']).describe('Default: ReadWriteOnce.'),
+      ...claimFields,
+      accessModes: accessModes.describe('Default: ReadWriteOnce.'),
+    }),
+    z.strictObject({
+      type: kinds.ephemeral,
+      ...claimFields,
+      accessModes: accessModes.describe('Default: ReadWriteOnce.'),
     }),
     z.strictObject({ type: kinds.configMap, name: z.string().describe('In the namespace.') }),
     z.strictObject({ type: kinds.secret, name: z.string().describe('In the namespace.') }),
@@ -43,6 +51,17 @@ const volumeSource = z
       type: kinds.nfs,
       server: z.string().describe('Name or address.'),
       path: z.string().describe('The exported directory.'),
+    }),
+    z.strictObject({
+      type: kinds.hostPath,
+      path: z
+        .string()
+        .refine((path) => isAbsolute(path) && !path.split('/').includes('..'), 'must be an absolute path without ..')
+        .describe('Below one of the spawner’s hostPathRoots.'),
+      is: z
+        .enum(['Directory', 'File', 'Socket', 'CharDevice', 'BlockDevice'])
+        .default('Directory')
+        .describe('What must be there; nothing is made. Default: Directory.'),
     }),
     z.strictObject({ type: kinds.csi, csi: object.describe('As in a pod’s `csi`.') }),
     z.strictObject({ type: kinds.projected, projected: object.describe('As in a pod’s `projected`.') }),
@@ -58,7 +77,7 @@ const volume = z.strictObject({
   from: volumeSource,
 })
 
-export const profileSchema = z.strictObject({
+const fields = z.strictObject({
   imagePullPolicy: z
     .enum(['Always', 'IfNotPresent', 'Never'])
     .default('IfNotPresent')
@@ -99,14 +118,27 @@ export const profileSchema = z.strictObject({
     ),
   lifecycle: object.optional().describe('postStart and preStop of the environment’s container.'),
   labels: labels.default({}).describe('More labels of the pod. Default: none.'),
-  annotations: z.record(z.string(), z.string()).default({}).describe('More annotations of the pod. Default: none.'),
+  annotations: annotations.default({}).describe('More annotations of the pod. Default: none.'),
   volumes: z.array(volume).default([]).describe('More than home and proposals.'),
   stopGrace: z.int().min(0).max(600).default(30).describe('Seconds that a stopping pod gets. Default: 30.'),
+  choices: choicesSchema,
   patch: object
     .optional()
     .describe(
       'Merged into the pod last: objects by key (null removes), lists of named things by name. It can not make the pod run as somebody else.',
     ),
+})
+
+/** What is merged over a profile when somebody chooses must be one, too: said when the configuration is read. */
+export const profileSchema = fields.superRefine((profile, context) => {
+  for (const [name, { values }] of Object.entries(profile.choices)) {
+    for (const [index, { with: part }] of values.entries()) {
+      const path = ['choices', name, 'values', index, 'with']
+      if ('choices' in part) context.addIssue({ code: 'custom', path, message: 'must not have choices of its own' })
+      const { error } = fields.safeParse(merge({ ...profile, choices: {} }, part))
+      for (const issue of error?.issues ?? []) context.addIssue({ ...issue, path: [...path, ...issue.path] })
+    }
+  }
 })
 
 export type KubernetesProfile = z.output<typeof profileSchema>

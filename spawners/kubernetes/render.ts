@@ -85,7 +85,7 @@ function podSpec(spec: Spec, image: string, config: RenderConfig): V1PodSpec {
   const { profile, account } = spec
   const agent = agentInPod(config)
   const directories = mountVolumes(spec, config)
-  const more = profileVolumes(profile, spec)
+  const more = profileVolumes(profile, spec, config)
   const secured = securityOf(profile)
   const asUser = (container: object): V1Container =>
     ({ ...container, securityContext: secured }) as unknown as V1Container

@@ -1,4 +1,5 @@
 /** What one cluster shows of one hub's environments: pods and events, followed, and what is made of them. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isEnvironmentId, type EnvironmentId, type Found, type Log } from '../spawner.ts'
 import type { Api } from './api.ts'
 import type { KubernetesConfig } from './config.ts'
@@ -43,11 +44,20 @@ export interface ViewOptions {
   readonly signal: AbortSignal
 }
 
+/** The loop looks at once; where it does not, another hub does, and this one follows by itself. */
+const firstLookMs = 1_000
+
 export function createView({ api, config, hub, namespace, changed, log, now, signal }: ViewOptions): View {
   const words = createWords()
   const endings = createEndings(now)
   const place = namespace === undefined ? '/api/v1' : `/api/v1/namespaces/${namespace}`
+  /** What time and events do not change: kept with the pod as it was shown, because all of them are looked at again. */
+  const settled = new WeakMap<SeenPod, Found>()
   const common = { api, log, silenceMs: config.silencePatience, now: () => performance.now(), signal }
+
+  const looked = Promise.withResolvers<void>()
+  const listed = Promise.withResolvers<void>()
+  signal.addEventListener('abort', () => listed.resolve(), { once: true })
 
   const told = (id: string): void => {
     if (isEnvironmentId(id)) changed(id)
@@ -59,6 +69,8 @@ export function createView({ api, config, hub, namespace, changed, log, now, sig
     read: (object) => seenPodSchema.parse(object),
     keyOf: (pod) => pod.metadata.name,
     versionOf: (pod) => pod.metadata.resourceVersion,
+    begin: Promise.race([looked.promise, sleep(firstLookMs, undefined, { signal, ref: false })]),
+    listed: () => listed.resolve(),
     changed(pod, type) {
       const { name } = pod.metadata
       if (type === 'gone') endings.gone(pod)
@@ -70,35 +82,54 @@ export function createView({ api, config, hub, namespace, changed, log, now, sig
     ...common,
     path: `${place}/events`,
     query: { fieldSelector: 'involvedObject.kind=Pod' },
-    read: (object) => seenEventSchema.parse(object),
+    read: readEvent,
     keyOf: (event) => `${event.metadata.namespace}/${event.metadata.name}`,
     versionOf: (event) => event.metadata.resourceVersion,
+    // There may be many times as many as pods: what is known of these comes first.
+    begin: listed.promise,
     isKept: () => false,
     changed(event) {
-      const { name } = event.involvedObject
-      // Events of others, of what runs and of what is gone are nothing to anybody.
-      const pod = pods.items.get(name)
-      if (!isEnvironmentId(name) || (pod && pod.status.phase !== 'Pending')) return
-      if (words.said(event)) told(name)
+      if (words.said(event)) told(event.involvedObject.name)
     },
   })
+
+  /** Events of others, of what runs and of what is gone are nothing to anybody: most of them, after a start. */
+  function readEvent(object: unknown): SeenEvent | undefined {
+    const { name } = (object as { involvedObject?: { name?: unknown } }).involvedObject ?? {}
+    const pod = typeof name === 'string' ? pods.items.get(name) : undefined
+    if (typeof name === 'string' && (!isEnvironmentId(name) || (pod && pod.status.phase !== 'Pending')))
+      return undefined
+    return seenEventSchema.parse(object)
+  }
+
+  async function listPods(until: AbortSignal): Promise<void> {
+    const listing = pods.list(until)
+    looked.resolve()
+    await listing
+  }
+
+  function read(pod: SeenPod): Found {
+    const found = foundOf(pod, readPod(pod, words.of(pod.metadata.name), now(), config))
+    if (found.observation.phase !== 'pending') settled.set(pod, found)
+    return found
+  }
 
   return {
     async observe(until) {
       until.throwIfAborted()
-      if (!pods.isCurrent()) await pods.list(until)
+      if (!pods.isCurrent()) await listPods(until)
       const found = new Map<EnvironmentId, Found>()
       for (const pod of pods.items.values()) {
         const { name, labels } = pod.metadata
         if (!isEnvironmentId(name) || labels[label.hub] !== labelValue(hub)) continue
-        found.set(name, foundOf(pod, readPod(pod, words.of(name), now(), config)))
+        found.set(name, settled.get(pod) ?? read(pod))
       }
       for (const [id, ended] of endings.all()) if (!found.has(id)) found.set(id, ended)
       return found
     },
     async podOf(id, until) {
       until.throwIfAborted()
-      if (!pods.isCurrent()) await pods.list(until)
+      if (!pods.isCurrent()) await listPods(until)
       return pods.items.get(id)
     },
     knows: (id) => pods.items.has(id) || endings.has(id),

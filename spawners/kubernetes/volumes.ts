@@ -3,9 +3,10 @@
  * resolves a subPath as root, which fails under root_squash. Pure.
  */
 import { posix } from 'node:path'
-import type { V1Volume, V1VolumeMount } from '@kubernetes/client-node'
+import type { V1PersistentVolumeClaimTemplate, V1Volume, V1VolumeMount } from '@kubernetes/client-node'
 import { checkMounts, isWithin, nearestFolder } from '../common/checkMounts.ts'
 import { LaunchRefused, type EnvironmentSpec, type Mount } from '../spawner.ts'
+import { claimBody } from './claim.ts'
 import type { KubernetesConfig } from './config.ts'
 import { claimName } from './names.ts'
 import type { KubernetesProfile } from './profile.ts'
@@ -55,17 +56,27 @@ function sourceOf(
     const [server = '', path = ''] = (exports[exported] ?? '').split(/:(.*)/)
     return { nfs: { server, path: posix.join(path, source.path.slice(exported.length)), readOnly } }
   }
-  if (!hostPathRoots.some((root) => isWithin(source.path, root))) {
-    throw new LaunchRefused(
-      `"${name}" can't be there: ${source.path} is below none of the cluster's exports and hostPathRoots. Ask your administrator.`,
-    )
-  }
+  checkHostPath(name, source.path, hostPathRoots)
   // Directory: the kubelet makes nothing, and refuses a link's or a file's path.
   return { hostPath: { path: beneath ?? source.path, type: 'Directory' } }
 }
 
-/** The profile's own volumes. */
-export function profileVolumes(profile: KubernetesProfile, spec: EnvironmentSpec): Volumes {
+function checkHostPath(name: string, path: string, roots: readonly string[]): void {
+  if (roots.some((root) => isWithin(path, root))) return
+  throw new LaunchRefused(
+    `"${name}" can't be there: ${path} is below none of the cluster's exports and hostPathRoots. Ask your administrator.`,
+  )
+}
+
+/** The profile's own volumes. @throws LaunchRefused for a place of the node that no environment may have. */
+export function profileVolumes(
+  profile: KubernetesProfile,
+  spec: EnvironmentSpec,
+  { hostPathRoots }: MountConfig,
+): Volumes {
+  for (const { from, target } of profile.volumes) {
+    if (from.type === 'hostPath') checkHostPath(target, from.path, hostPathRoots)
+  }
   return {
     volumes: profile.volumes.map(({ from }, index) => ({ name: `volume-${index}`, ...profileSource(from, spec) })),
     volumeMounts: profile.volumes.map(({ target, readOnly }, index) => ({
@@ -85,6 +96,10 @@ function profileSource(from: Source, spec: EnvironmentSpec): Omit<V1Volume, 'nam
     case 'claim':
     case 'newClaim':
       return { persistentVolumeClaim: { claimName: claimName(from.name, spec) } }
+    case 'ephemeral':
+      return { ephemeral: { volumeClaimTemplate: claimBody(from) as V1PersistentVolumeClaimTemplate } }
+    case 'hostPath':
+      return { hostPath: { path: from.path, type: from.is } }
     case 'configMap':
       return { configMap: { name: from.name } }
     case 'secret':
@@ -102,18 +117,15 @@ function profileSource(from: Source, spec: EnvironmentSpec): Omit<V1Volume, 'nam
 export function claimsOf(spec: EnvironmentSpec<KubernetesProfile>, config: MountConfig): readonly object[] {
   const { homeClaim } = config
   const wanted = spec.profile.volumes.flatMap(({ from }) => (from.type === 'newClaim' ? [from] : []))
-  return [...(homeClaim === undefined ? [] : [homeClaim]), ...wanted].map(
-    ({ name, storageClass, accessModes, size }) => ({
+  return [...(homeClaim === undefined ? [] : [homeClaim]), ...wanted].map((claim) => {
+    const { metadata, spec: asked } = claimBody(claim)
+    return {
       apiVersion: 'v1',
       kind: 'PersistentVolumeClaim',
-      metadata: { name: claimName(name, spec) },
-      spec: {
-        accessModes,
-        resources: { requests: { storage: size } },
-        ...(storageClass !== undefined && { storageClassName: storageClass }),
-      },
-    }),
-  )
+      metadata: { ...metadata, name: claimName(claim.name, spec) },
+      spec: asked,
+    }
+  })
 }
 
 export function emptyDir(size?: string, medium: '' | 'Memory' = ''): Omit<V1Volume, 'name'> {

@@ -2,6 +2,7 @@ import test from 'ava'
 import { assert as holds, object as anyObject, property, string } from 'fast-check'
 import { configSchema } from '../../spawners/kubernetes/config.ts'
 import { policyOf, type GroupsPolicy } from '../../spawners/kubernetes/groups-policy.ts'
+import kubernetes from '../../spawners/kubernetes/index.ts'
 import { merge } from '../../spawners/kubernetes/merge.ts'
 import { dnsName, labelValue, namespaceOf } from '../../spawners/kubernetes/names.ts'
 import { networkPolicies } from '../../spawners/kubernetes/network.ts'
@@ -147,6 +148,14 @@ const refusals: readonly (readonly [string, () => unknown, RegExp])[] = [
     /\/srv\/home\/alice is below none/,
   ],
   [
+    'a place of the node outside of the roots, by a profile',
+    () => {
+      const volumes = [{ target: '/socket', from: { type: 'hostPath', path: '/run/containerd.sock', is: 'Socket' } }]
+      return renderPod(spec({ volumes }), config())
+    },
+    /"\/socket" can't be there: \/run\/containerd\.sock is below none/,
+  ],
+  [
     'a patch to another uid',
     () => renderPod(spec({ patch: { spec: { securityContext: { runAsUser: 5 } } } }), config()),
     /somebody else/,
@@ -192,6 +201,114 @@ for (const [title, render, message] of refusals) {
     t.regex(t.throws(render, { instanceOf: LaunchRefused })?.message ?? '', message)
   })
 }
+
+test('a profile’s volumes: each as Kubernetes writes it, in its place', (t) => {
+  const asked = { storageClass: 'fast', size: '5Gi', selector: { matchLabels: { tier: 'a' } }, labels: { of: 'lab' } }
+  const claim = {
+    accessModes: ['ReadWriteOnce'],
+    resources: { requests: { storage: '5Gi' } },
+    storageClassName: 'fast',
+    selector: { matchLabels: { tier: 'a' } },
+  }
+  const rows = [
+    [{ type: 'emptyDir', size: '1Gi', medium: 'Memory' }, { emptyDir: { medium: 'Memory', sizeLimit: '1Gi' } }],
+    [{ type: 'claim', name: 'data-{owner}' }, { persistentVolumeClaim: { claimName: 'data-alice' } }],
+    [{ type: 'newClaim', name: 'new-{owner}', ...asked }, { persistentVolumeClaim: { claimName: 'new-alice' } }],
+    [
+      { type: 'ephemeral', ...asked },
+      { ephemeral: { volumeClaimTemplate: { metadata: { labels: { of: 'lab' } }, spec: claim } } },
+    ],
+    [{ type: 'hostPath', path: '/srv/data' }, { hostPath: { path: '/srv/data', type: 'Directory' } }],
+    [{ type: 'nfs', server: 'n', path: '/p' }, { nfs: { server: 'n', path: '/p' } }],
+    [{ type: 'csi', csi: { driver: 'x' } }, { csi: { driver: 'x' } }],
+    [{ type: 'projected', projected: { sources: [] } }, { projected: { sources: [] } }],
+    [{ type: 'configMap', name: 'c' }, { configMap: { name: 'c' } }],
+    [{ type: 'secret', name: 's' }, { secret: { secretName: 's' } }],
+  ] as const
+  const volumes = rows.map(([from], index) => ({ target: `/more/${index}`, readOnly: index % 2 === 0, from }))
+  const made = spec({ volumes })
+  const pod = renderPod(made, config())
+  for (const [index, [{ type }, wanted]] of rows.entries()) {
+    const mount = pod.spec?.containers[0]?.volumeMounts?.find(({ mountPath }) => mountPath === `/more/${index}`)
+    t.is(mount?.readOnly, index % 2 === 0, type)
+    const { name: _, ...volume } = pod.spec?.volumes?.find(({ name }) => name === mount?.name) ?? { name: '' }
+    t.deepEqual(volume, wanted as object, type)
+  }
+  const metadata = { name: 'new-alice', labels: { of: 'lab' } }
+  t.deepEqual(claimsOf(made, config()), [{ apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata, spec: claim }])
+})
+
+const choosing = {
+  nodeSelector: { zone: 'a' },
+  tolerations: [{ key: 'x', operator: 'Exists' }],
+  choices: {
+    software: {
+      title: 'Software',
+      values: [
+        { value: '2026', title: 'This year’s' },
+        { value: '2025', image: 'notebook:0' },
+      ],
+    },
+    gpu: {
+      title: 'GPU',
+      values: [
+        { value: 'none' },
+        {
+          value: 'a100',
+          gpus: 1,
+          time: '2h',
+          with: { nodeSelector: { gpu: 'a100' }, gpuResource: 'nvidia.com/mig-1g.5gb' },
+        },
+      ],
+    },
+  },
+}
+
+test('what a profile leaves to its users: offered by name, merged over it', (t) => {
+  const { of, choose } = kubernetes.launchOptions ?? t.fail('there are none') ?? {}
+  const profile = profileSchema.parse(choosing)
+  t.deepEqual(of?.(profile), [
+    {
+      name: 'software',
+      title: 'Software',
+      values: [
+        { value: '2026', title: 'This year’s' },
+        { value: '2025', title: '2025' },
+      ],
+    },
+    {
+      name: 'gpu',
+      title: 'GPU',
+      values: [
+        { value: 'none', title: 'none' },
+        { value: 'a100', title: 'a100' },
+      ],
+    },
+  ])
+  const { choices: _, ...own } = choosing
+  t.deepEqual(choose?.(profile, { software: '2026', gpu: 'none' }), { profile: profileSchema.parse(own) })
+  t.deepEqual(choose?.(profile, { software: '2025', gpu: 'a100' }), {
+    profile: profileSchema.parse({
+      ...own,
+      nodeSelector: { zone: 'a', gpu: 'a100' },
+      gpuResource: 'nvidia.com/mig-1g.5gb',
+    }),
+    image: 'notebook:0',
+    gpus: 1,
+    walltimeMs: 7_200_000,
+  })
+})
+
+test('a choice that would make the profile none is told where it stands', (t) => {
+  const told = (part: object): unknown => {
+    const choices = { gpu: { title: 'GPU', values: [{ value: 'a', with: part }] } }
+    return profileSchema.safeParse({ choices }).error?.issues.map(({ path, message }) => [path.join('.'), message])
+  }
+  t.is(told({ stopGrace: 3 }), undefined)
+  t.regex(JSON.stringify(told({ stopGrace: 'long' })), /choices\.gpu\.values\.0\.with\.stopGrace/)
+  t.regex(JSON.stringify(told({ nodeselector: {} })), /choices\.gpu\.values\.0\.with.*nodeselector/)
+  t.regex(JSON.stringify(told({ choices: {} })), /choices of its own/)
+})
 
 test('the escape hatch: lists of named things merge by name, null removes', (t) => {
   const patch = {
