@@ -148,8 +148,7 @@ function read(row: EnvironmentRow): Entry {
   }
 }
 
+/** Columns are texts, numbers and nothing else. */
 function isSame(a: EnvironmentRow | undefined, b: EnvironmentRow): boolean {
-  return (
-    a !== undefined && JSON.stringify(a, Object.keys(b).toSorted()) === JSON.stringify(b, Object.keys(b).toSorted())
-  )
+  return a !== undefined && (Object.keys(b) as (keyof EnvironmentRow)[]).every((column) => a[column] === b[column])
 }

@@ -8,10 +8,13 @@ import type { RequestOptions } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Agent, ProxyAgent, request, type Dispatcher } from 'undici'
 import { z } from 'zod'
+import { readItems } from './items.ts'
 
 export interface Api {
   /** @throws ApiError for what the server refuses; anything else when it can't be reached. */
   call(method: Method, path: string, options: CallOptions): Promise<unknown>
+  /** A list: its `items` one by one, and then the answer without them. */
+  list(path: string, options: CallOptions, each: (item: unknown) => void): Promise<unknown>
   /** The last `mostBytes` of a text that may be longer. */
   tail(path: string, mostBytes: number, options: CallOptions): Promise<string>
   /** Lines of JSON as they come, until the server, the signal or `silenceMs` without a byte ends it. */
@@ -152,6 +155,11 @@ export function createApi(login: ClusterLogin): Api {
       const signal = AbortSignal.any([options.signal, AbortSignal.timeout(callTimeoutMs)])
       const answer = await send(method, path, { ...options, signal })
       return json(await bounded(answer.body, mostBodyBytes))
+    },
+    async list(path, options, each) {
+      const signal = AbortSignal.any([options.signal, AbortSignal.timeout(callTimeoutMs)])
+      const answer = await send('GET', path, { ...options, signal })
+      return readItems(await bounded(answer.body, mostBodyBytes), each)
     },
     async tail(path, mostBytes, options) {
       const signal = AbortSignal.any([options.signal, AbortSignal.timeout(callTimeoutMs)])

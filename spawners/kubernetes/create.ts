@@ -95,6 +95,7 @@ export async function createKubernetes(
     async watch(changed, signal) {
       signal.throwIfAborted()
       listeners.add(changed)
+      view.heed()
       const over = AbortSignal.any([signal, life.signal])
       await new Promise<void>((resolve) => over.addEventListener('abort', () => resolve(), { once: true }))
       listeners.delete(changed)

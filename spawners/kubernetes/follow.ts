@@ -46,7 +46,6 @@ export interface FollowOptions<Item> {
 
 const listSchema = z.object({
   metadata: z.object({ resourceVersion: z.string(), continue: z.string().nullish() }),
-  items: z.array(z.unknown()),
 })
 const changeSchema = z.object({
   type: z.enum(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR']),
@@ -121,16 +120,16 @@ export function follow<Item>(options: FollowOptions<Item>): Followed<Item> {
     const found = new Map<string, Item>()
     const unkept: Item[] = []
     let next: string | undefined
-    for (let page = 0; page < mostPages; page += 1) {
+    for (let pages = 0; pages < mostPages; pages += 1) {
+      const page = { signal: until, query: { ...query, limit: pageSize, continue: next } }
       const answer = listSchema.parse(
-        await api.call('GET', path, { signal: until, query: { ...query, limit: pageSize, continue: next } }),
+        await api.list(path, page, (object) => {
+          const item = options.read(object)
+          if (item === undefined) return
+          if (isKept(item)) found.set(options.keyOf(item), item)
+          else unkept.push(item)
+        }),
       )
-      for (const object of answer.items) {
-        const item = options.read(object)
-        if (item === undefined) continue
-        if (isKept(item)) found.set(options.keyOf(item), item)
-        else unkept.push(item)
-      }
       next = answer.metadata.continue ?? undefined
       if (next !== undefined && next !== '') continue
       for (const item of unkept) options.changed(item, 'there')

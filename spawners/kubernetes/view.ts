@@ -18,6 +18,8 @@ export interface View {
   podOf(id: EnvironmentId, signal: AbortSignal): Promise<SeenPod | undefined>
   /** It is there, or it is known how it ended. */
   knows(id: EnvironmentId): boolean
+  /** Somebody waits for changes: they are followed from soon on, looked for or not. */
+  heed(): void
   /** A pod that a request answered: the watch may not have told it yet. */
   put(pod: SeenPod): void
   /** We remove it ourselves: its going is nothing to tell. */
@@ -44,8 +46,9 @@ export interface ViewOptions {
   readonly signal: AbortSignal
 }
 
-/** The loop looks at once; where it does not, another hub does, and this one follows by itself. */
+/** A loop that begins looks at once; until one does, another hub's does, and this one need not know soon. */
 const firstLookMs = 1_000
+const idleMs = 15_000
 
 export function createView({ api, config, hub, namespace, changed, log, now, signal }: ViewOptions): View {
   const words = createWords()
@@ -69,7 +72,7 @@ export function createView({ api, config, hub, namespace, changed, log, now, sig
     read: (object) => seenPodSchema.parse(object),
     keyOf: (pod) => pod.metadata.name,
     versionOf: (pod) => pod.metadata.resourceVersion,
-    begin: Promise.race([looked.promise, sleep(firstLookMs, undefined, { signal, ref: false })]),
+    begin: Promise.race([looked.promise, sleep(idleMs, undefined, { signal, ref: false })]),
     listed: () => listed.resolve(),
     changed(pod, type) {
       const { name } = pod.metadata
@@ -138,6 +141,7 @@ export function createView({ api, config, hub, namespace, changed, log, now, sig
       endings.forget(id)
       if (pods.items.has(id)) endings.removed(id)
     },
+    heed: () => void setTimeout(looked.resolve, firstLookMs).unref(),
     count: () => pods.items.size,
     isCurrent: () => pods.isCurrent(),
     ageMs: () => pods.ageMs(),

@@ -6,6 +6,7 @@ import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -25,6 +26,8 @@ export interface Cluster {
   /** Where pods reach this machine. */
   readonly gateway: string
   readonly apiPort: number
+  /** The network device of its pods. */
+  readonly bridge: string
   /** Runs kubectl and gives what it prints. */
   readonly kubectl: (...args: readonly string[]) => Promise<string>
   /** argv that would run it, with KUBECONFIG set. */
@@ -65,7 +68,7 @@ export async function startKubernetes(
   const base = await makeBaseImage()
   // Short, because unix sockets lie in it.
   const folder = await mkdtemp(join(tmpdir(), 'hutch-k8s-'))
-  const slot = process.pid % 100
+  const slot = await freeSlot(t)
   const env = {
     ...process.env,
     // The packages have programs of these names as well.
@@ -78,11 +81,11 @@ export async function startKubernetes(
     ...(containerd !== undefined && { CONTAINERD: dirname(containerd) }),
   }
   t.teardown(async () => {
-    await run(join(scripts, 'down.sh'), { env, timeout: 120_000 }).catch((error: unknown) => t.log(String(error)))
+    await run(join(scripts, 'down.sh'), { env, timeout: 300_000 }).catch((error: unknown) => t.log(String(error)))
     await rm(folder, { recursive: true, force: true })
   })
   try {
-    await run(join(scripts, 'up.sh'), [base, ...images], { env, timeout: 300_000 })
+    await run(join(scripts, 'up.sh'), [base, ...images], { env, timeout: 900_000 })
   } catch (error) {
     const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string }
     throw new Error(`the cluster did not come up: ${stdout}${stderr}`, { cause: error })
@@ -90,7 +93,7 @@ export async function startKubernetes(
   const kubeconfig = join(folder, 'admin.kubeconfig')
   const kubectlEnv = { ...process.env, KUBECONFIG: kubeconfig }
   const kubectl = async (...args: readonly string[]): Promise<string> =>
-    (await run(join(binaries, 'hyperkube'), ['kubectl', ...args], { env: kubectlEnv, timeout: 60_000 })).stdout
+    (await run(join(binaries, 'hyperkube'), ['kubectl', ...args], { env: kubectlEnv, timeout: 300_000 })).stdout
   const feed = async (verb: string, manifest: object): Promise<void> => {
     const running = run(join(binaries, 'hyperkube'), ['kubectl', verb, '-f', '-'], { env: kubectlEnv })
     running.child.stdin?.end(JSON.stringify(manifest))
@@ -100,6 +103,7 @@ export async function startKubernetes(
     folder,
     kubeconfig,
     gateway: `10.${100 + slot}.0.1`,
+    bridge: `hutchk8s${slot}`,
     apiPort: 21_000 + slot * 20 + 2,
     kubectl,
     kubectlLine: (...args) => [join(binaries, 'hyperkube'), 'kubectl', ...args],
@@ -107,6 +111,23 @@ export async function startKubernetes(
     create: (manifest) => feed('create', manifest),
   }
 }
+
+/** Ports, a bridge and a network that no other cluster of this machine has: held by listening, until the test ends. */
+async function freeSlot(t: ExecutionContext): Promise<number> {
+  for (let slot = 0; slot < slots; slot += 1) {
+    const server = createServer()
+    const isOurs = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen({ host: '127.0.0.1', port: 21_000 + slot * 20 + 19, exclusive: true }, () => resolve(true))
+    })
+    if (!isOurs) continue
+    t.teardown(() => server.close())
+    return slot
+  }
+  throw new Error(`${slots} clusters run on this machine: bring some down`)
+}
+
+const slots = 100
 
 /** About ten minutes, once for each version of the modules. `say` is told when it takes them. */
 export async function kubernetesBinaries(say: (line: string) => void = () => undefined): Promise<string> {

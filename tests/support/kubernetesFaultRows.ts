@@ -41,9 +41,7 @@ export const faultRows: readonly Row[] = [
           faults.severWatches()
         },
       ]) {
-        await until('the watch is open', async () =>
-          /last heard/.test((await room.spawner.check?.(deadline()))?.message ?? ''),
-        )
+        await watches(room.spawner)
         faults.asked()
         happens()
         const asked: Asked[] = []
@@ -196,7 +194,8 @@ async function untilWatched({ site: { faults } }: Room): Promise<readonly Asked[
 }
 
 async function watches(spawner: Spawner): Promise<void> {
-  await until('the watch is open', async () => {
-    return /last heard/.test((await spawner.check?.(deadline()))?.message ?? '')
-  })
+  // A loop looks at once, and what it looked at is followed from then on.
+  await spawner.observe(deadline())
+  const isOpen = async (): Promise<boolean> => /last heard/.test((await spawner.check?.(deadline()))?.message ?? '')
+  await until('the watch is open', isOpen, patience)
 }

@@ -29,6 +29,17 @@ export async function startKubernetesHub(t: ExecutionContext, cluster: Cluster):
   if ('missing' in jupyter) throw new Error(jupyter.missing)
   const site = await kubernetesSite(t, cluster)
   const data = join(site.folder, 'data')
+  await cluster.apply({
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: { name: 'far' },
+    spec: {
+      capacity: { storage: '1Gi' },
+      accessModes: ['ReadWriteOnce'],
+      storageClassName: 'far',
+      nfs: { server: cluster.gateway, path: '/export/claimed' },
+    },
+  })
   await makeHomes(site.folder)
   await makeData(data)
   const state = await mkdtemp(join(tmpdir(), 'hutch-'))
@@ -109,6 +120,7 @@ export async function startKubernetesHub(t: ExecutionContext, cluster: Cluster):
           proxySelector: { addresses: [`${gateway}/32`] },
           umask: '0007',
           pullPatience: '2s',
+          mountPatience: '12s',
           unschedulablePatience: '8s',
         },
       },
@@ -131,6 +143,18 @@ export async function startKubernetesHub(t: ExecutionContext, cluster: Cluster):
         },
         shell: { title: 'Shell', kind: 'terminal', image: baseImage, flavours: ['tight'], on: on() },
         lost: { title: 'Lost', kind: 'terminal', image: 'localhost/nobody-has-it:1', flavours: ['tight'], on: on() },
+        far: {
+          title: 'Far',
+          kind: 'terminal',
+          image: baseImage,
+          flavours: ['tight'],
+          on: on({
+            volumes: [
+              { target: '/far', from: { type: 'nfs', server: gateway, path: '/export' } },
+              { target: '/claimed', from: { type: 'newClaim', name: 'far-{owner}', storageClass: 'far', size: '1Gi' } },
+            ],
+          }),
+        },
         rejected: {
           title: 'Rejected',
           kind: 'terminal',

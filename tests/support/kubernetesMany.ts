@@ -68,7 +68,7 @@ export async function startManyPods(t: ExecutionContext, most: number): Promise<
       const starting = runHutch(options)
       const knows = async (): Promise<boolean> =>
         (await metric('hutch_observation_age_seconds{spawner="cluster"}')) >= 0
-      await until('it has looked at the cluster', knows, { timeoutMs: 120_000, everyMs: 20 })
+      await until('it has looked at the cluster', knows, { timeoutMs: 120_000, everyMs: 250 })
       const tookMs = performance.now() - startedAt
       hub = await starting
       return tookMs

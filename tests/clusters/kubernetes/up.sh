@@ -125,14 +125,14 @@ start kube-apiserver "$hyperkube" kube-apiserver --etcd-servers "http://127.0.0.
   --kubelet-client-certificate kubelet-client.crt --kubelet-client-key kubelet-client.key \
   --kubelet-certificate-authority ca.crt --kubelet-preferred-address-types InternalIP \
   --allow-privileged=true --profiling=false --event-ttl 30m "${gates[@]}"
-waitfor containerd 30 ctr version
+waitfor containerd 120 ctr version
 say "containerd answers"
 (
   mkdir "$RUN/pause" && cp "$BINARIES/pause" "$RUN/pause/" && tar -C "$RUN/pause" --owner=0 --group=0 -cf "$RUN/pause.layer" pause
   python3 "$here/image.py" "$RUN/pause.tar" localhost/pause:1 "$RUN/pause.layer" '{"Entrypoint":["/pause"]}'
   for image in "$RUN/pause.tar" "$@"; do ctr images import "$image" >/dev/null; done
 ) & importing=$!
-waitfor apiserver 90 kubectl get --raw /readyz
+waitfor apiserver 300 kubectl get --raw /readyz
 say "apiserver ready"
 start kube-controller-manager "$hyperkube" kube-controller-manager --kubeconfig "$RUN/kcm.kubeconfig" \
   --authentication-kubeconfig "$RUN/kcm.kubeconfig" --authorization-kubeconfig "$RUN/kcm.kubeconfig" \
@@ -185,9 +185,9 @@ eventRecordQPS: 0
 Y
 start kubelet "$hyperkube" kubelet --config "$RUN/kubelet.yaml" --kubeconfig "$RUN/kubelet.kubeconfig" \
   --root-dir "$RUN/kubelet" --cert-dir "$RUN/pki/kubelet" --hostname-override $node --node-ip "$gateway" "${gates[@]}"
-waitfor node 90 sh -c "'$hyperkube' kubectl get node $node"
-waitfor default-sa 60 kubectl get sa default
-kubectl wait --for=condition=Ready node/$node --timeout=90s >/dev/null
+waitfor node 300 sh -c "'$hyperkube' kubectl get node $node"
+waitfor default-sa 300 kubectl get sa default
+kubectl wait --for=condition=Ready node/$node --timeout=300s >/dev/null
 say "node Ready"
 if [ "${WITH_PROXY:-}" = 1 ]; then
   cat > "$RUN/proxy.yaml" <<Y
