@@ -121,6 +121,6 @@ export async function isOver(who: Scientist, { id }: Pick<Launched, 'id'>): Prom
       const { body } = await who.api<Told>('GET', `/environments/${id}`)
       return body.state === 'ended' ? body : undefined
     },
-    { timeoutMs: 120_000 },
+    { timeoutMs: 300_000 },
   )
 }
