@@ -6,7 +6,10 @@ import { object } from './claim.ts'
 import { merge } from './merge.ts'
 
 const value = z.strictObject({
-  value: z.string().regex(/^[A-Za-z0-9][-A-Za-z0-9_.]{0,62}$/, 'must be a word of letters, digits, -, _ and .'),
+  value: z
+    .string()
+    .regex(/^[A-Za-z0-9][-A-Za-z0-9_.]{0,62}$/, 'must be a word of letters, digits, -, _ and .')
+    .describe('What launches and links name it by.'),
   title: z.string().optional().describe('Absent: the value.'),
   image: z.string().min(1).max(512).optional().describe('In place of the profile’s.'),
   gpus: z.int().min(0).max(1_000).optional().describe('In place of the flavour’s.'),
