@@ -3,7 +3,7 @@
  * resolves a subPath as root, which fails under root_squash. Pure.
  */
 import { posix } from 'node:path'
-import type { V1PersistentVolumeClaimTemplate, V1Volume, V1VolumeMount } from '@kubernetes/client-node'
+import type { V1Volume, V1VolumeMount } from '@kubernetes/client-node'
 import { checkMounts, isWithin, nearestFolder } from '../common/checkMounts.ts'
 import { LaunchRefused, type EnvironmentSpec, type Mount } from '../spawner.ts'
 import { claimBody } from './claim.ts'
@@ -97,7 +97,7 @@ function profileSource(from: Source, spec: EnvironmentSpec): Omit<V1Volume, 'nam
     case 'newClaim':
       return { persistentVolumeClaim: { claimName: claimName(from.name, spec) } }
     case 'ephemeral':
-      return { ephemeral: { volumeClaimTemplate: claimBody(from) as V1PersistentVolumeClaimTemplate } }
+      return { ephemeral: { volumeClaimTemplate: claimBody(from) } }
     case 'hostPath':
       return { hostPath: { path: from.path, type: from.is } }
     case 'configMap':
