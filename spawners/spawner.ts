@@ -95,6 +95,8 @@ export interface Mount {
    * on the way. Only spawners with `heedsBeneath` are given such mounts.
    */
   readonly beneath?: string
+  /** Nobody but a service of the facility named the path. */
+  readonly vouched?: true
 }
 
 /** What the agent starts. `terminal` starts nothing: the agent's own web terminal is the application. */

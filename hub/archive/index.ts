@@ -23,6 +23,8 @@ export interface RestoredPlace {
   readonly source: Mount['source']
   /** The path of the root, on the same machine as `source`. */
   readonly root: string
+  /** The archive itself named it, and not who wants it. */
+  readonly vouched: boolean
 }
 
 export interface Archive {
@@ -57,11 +59,11 @@ const itemsSchema = z.object({ items: z.array(itemSchema).max(1_000) })
 export function createArchive({ configuration, ask, contact, log }: ArchiveOptions): Archive {
   const { hook, roots = [], picks = false } = configuration ?? {}
 
-  function placeOf(path: string): RestoredPlace | undefined {
+  function placeOf(path: string, vouched: boolean): RestoredPlace | undefined {
     const source = parseSource(path)
     if (source === undefined || !isPlainPath(source.path)) return undefined
     const root = roots.map(parseSource).find((each) => isBeneath(source, each) && each?.path !== source.path)
-    return root === undefined ? undefined : { source, root: root.path }
+    return root === undefined ? undefined : { source, root: root.path, vouched }
   }
 
   function stateOf({ dataset, state, path, message, readyAt }: z.output<typeof itemSchema>): ArchiveState {
@@ -73,7 +75,7 @@ export function createArchive({ configuration, ask, contact, log }: ArchiveOptio
       case 'refused':
         return { is: 'refused', message: message || `The archive refuses it. Ask ${contact}.` }
       case 'restored': {
-        const place = placeOf(path ?? '')
+        const place = placeOf(path ?? '', true)
         if (place !== undefined) return { is: 'restored', place }
         log.warn({ dataset, path }, 'the archive names a folder that lies beneath none of archive.roots')
         return { is: 'refused', message: `It was restored to a place that is not allowed here. Ask ${contact}.` }
@@ -144,7 +146,7 @@ export function createArchive({ configuration, ask, contact, log }: ArchiveOptio
     async place(user, dataset, picked, signal) {
       if (picked !== undefined) {
         if (!picks) throw refused(dataset, 'can not be taken from a folder of your choice here. Leave the folder out.')
-        const place = placeOf(picked)
+        const place = placeOf(picked, false)
         if (place !== undefined) return place
         throw refused(dataset, `can not be taken from there: write a folder beneath ${roots.slice(0, 5).join(' or ')}.`)
       }

@@ -82,7 +82,9 @@ function restoredMounts({
     const name = `dataset ${dataset.name}, restored`
     const target = fillFor(archive.target, name, { dataset, ...(proposal === undefined ? {} : { proposal }) }, account)
     if (showsState(place.source, stateFolder)) throw refused(`${name}: its source holds files of the hub.`)
-    const mount = { name, source: place.source, target, readOnly: archive.readOnly, beneath: place.root }
+    const { source, root: beneath, vouched } = place
+    const common = { name, source, target, readOnly: archive.readOnly, beneath }
+    const mount: Mount = vouched ? { ...common, vouched } : common
     return [{ mount, proposal: dataset.proposal }]
   })
 }

@@ -1,10 +1,11 @@
 /** One request to Docker, by dockerode's client: every one can be aborted and has a deadline. */
 import { createInterface } from 'node:readline'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import type Dockerode from 'dockerode'
 
 interface Request {
-  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  readonly method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE'
   readonly path: string
   readonly query?: Readonly<Record<string, unknown>>
   readonly body?: object | Buffer
@@ -14,6 +15,8 @@ interface Request {
 export interface Call {
   /** What it answered, as JSON where it is. @throws with `statusCode` and `json` when Docker refuses */
   answer(request: Request): Promise<unknown>
+  /** What its answer says about itself, without a body. */
+  headers(request: Request): Promise<IncomingHttpHeaders>
   /** The body as it comes, at most `most` bytes; undefined: it is not there. */
   bytes(request: Request, most: number): Promise<Buffer | undefined>
   /** One JSON object on each line, until it ends. The caller's signal alone says how long that may be. */
@@ -50,6 +53,11 @@ export function createCall({ modem }: Dockerode): Call {
 
   return {
     answer: (request) => dial(request, inTime(request.signal), false),
+    async headers(request) {
+      const answer = (await dial({ ...request, method: 'HEAD' }, inTime(request.signal), true)) as IncomingMessage
+      answer.destroy()
+      return answer.headers
+    },
     async bytes(request, most) {
       const signal = inTime(request.signal)
       const stream = (await dial(request, signal, true)) as Readable

@@ -127,6 +127,7 @@ export async function createDocker(
   }
 
   return {
+    heedsBeneath: true,
     async ensure(spec, signal) {
       signal.throwIfAborted()
       if (spec.hub !== hub) throw new Error(`a bug: ${spec.id} is of the hub ${spec.hub}`)

@@ -40,6 +40,8 @@ export interface Engine {
   logs(container: string, bytes: number, signal: AbortSignal): Promise<string>
   /** A small text file; undefined: it is not there. */
   read(container: string, path: string, signal: AbortSignal): Promise<string | undefined>
+  /** Of a path in a container, its last part no further; undefined: it is not there. */
+  entry(container: string, path: string, signal: AbortSignal): Promise<'folder' | 'link' | 'other' | undefined>
   write(container: string, folder: string, archive: Buffer, signal: AbortSignal): Promise<void>
   makeVolume(name: string, labels: Record<string, string>, signal: AbortSignal): Promise<Volume>
   removeVolume(name: string, signal: AbortSignal): Promise<void>
@@ -151,6 +153,11 @@ export function createEngine(docker: Dockerode): Engine {
       const archive = await orNone(call.bytes(request, longestFile))
       return archive && firstFile(archive)
     },
+    async entry(container, path, signal) {
+      const request = { path: `/containers/${container}/archive`, query: { path }, signal }
+      const said = (await orNone(call.headers(request)))?.['x-docker-container-path-stat']
+      return typeof said === 'string' ? entryOf(said) : undefined
+    },
     async write(container, folder, body, signal) {
       const query = { path: folder }
       await call.answer({ method: 'PUT', path: `/containers/${container}/archive`, query, body, signal })
@@ -218,6 +225,13 @@ async function unless(statuses: readonly number[], answer: Promise<unknown>): Pr
   } catch (error) {
     if (!isStatus(error, ...statuses)) throw error
   }
+}
+
+/** As Go writes a file's mode: the highest bit is a folder's, the fifth a link's. */
+function entryOf(said: string): 'folder' | 'link' | 'other' {
+  const { mode } = JSON.parse(Buffer.from(said, 'base64').toString()) as { mode: number }
+  if (mode >= 2 ** 31) return 'folder'
+  return Math.floor(mode / 2 ** 27) % 2 === 1 ? 'link' : 'other'
 }
 
 function volumeOf({ Name, Labels, Mountpoint }: Dockerode.VolumeInspectInfo): Volume {

@@ -3,6 +3,7 @@ import type { MountSettings } from 'dockerode'
 import { groupFile, passwdFile } from '../common/accountFiles.ts'
 import { LaunchRefused, type EnvironmentSpec, type SpawnerContext } from '../spawner.ts'
 import { shareLabels, shareOf, type Labelled } from './claims.ts'
+import { checkChosen } from './chosen.ts'
 import type { DockerConfig, DockerProfile } from './config.ts'
 import type { Engine, Image, Network, Volume } from './engine.ts'
 import { containerName, filesVolume, label, networkName, wishVolume } from './names.ts'
@@ -207,6 +208,9 @@ export function createLauncher(parts: { config: DockerConfig; context: SpawnerCo
   }
 
   async function make(spec: Spec, { name, image, network, agent }: Found, signal: AbortSignal): Promise<void> {
+    await checkChosen(spec.mounts, config, async (roots, look) => {
+      await passing(name, roots, signal, (container) => look((path) => engine.entry(container, path, signal)))
+    })
     const share = await inTurn(async () => {
       const others = await engine.containers([label.environment], signal)
       const mine = shareOf(config, spec.resources, [...others, ...shares.values()])

@@ -157,7 +157,8 @@ function ownMounts({ agent, files }: Placement): MountSettings[] {
   ]
 }
 
-function mountsOf(mounts: readonly Mount[], { hostRoots }: DockerConfig): MountSettings[] {
+/** @throws LaunchRefused for a directory that is not Docker's to mount */
+export function mountsOf(mounts: readonly Mount[], { hostRoots }: Pick<DockerConfig, 'hostRoots'>): MountSettings[] {
   return checkMounts(mounts).map(({ name, source, target, readOnly }) => {
     if (source.kind === 'nfs') {
       const o = `addr=${source.server},nfsvers=4,${readOnly ? 'ro' : 'rw'}`

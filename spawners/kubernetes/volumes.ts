@@ -27,18 +27,19 @@ export function mountVolumes(spec: EnvironmentSpec, config: MountConfig): Volume
       name: `mount-${index}`,
       mountPath: mount.target,
       readOnly: mount.readOnly,
-      ...subPathOf(mount),
+      ...subPathOf(mount, config),
     })),
   }
 }
 
-/** The kubelet walks a subPath without following a link out of the volume. Of exports sourceOf refuses it. */
-function subPathOf({ source, beneath }: Mount): { subPath?: string } {
-  return beneath === undefined ? {} : { subPath: posix.relative(beneath, source.path) }
+/** The kubelet walks a subPath without following a link out of the volume. Exports are mounted as they are. */
+function subPathOf({ source, beneath }: Mount, { exports }: MountConfig): { subPath?: string } {
+  const isExport = source.kind === 'nfs' || nearestFolder(source.path, Object.keys(exports)) !== undefined
+  return beneath === undefined || isExport ? {} : { subPath: posix.relative(beneath, source.path) }
 }
 
 function sourceOf(
-  { name, source, target, readOnly, beneath }: Mount,
+  { name, source, target, readOnly, beneath, vouched }: Mount,
   spec: EnvironmentSpec,
   { hostPathRoots, exports, homeClaim }: MountConfig,
 ): Omit<V1Volume, 'name'> {
@@ -46,9 +47,10 @@ function sourceOf(
     return { persistentVolumeClaim: { claimName: claimName(homeClaim.name, spec) } }
   }
   const exported = source.kind === 'nfs' ? undefined : nearestFolder(source.path, Object.keys(exports))
-  if (beneath !== undefined && (source.kind === 'nfs' || exported !== undefined)) {
+  // What somebody chose on a file server can't be looked at: the kubelet walks a subPath there as nobody.
+  if (beneath !== undefined && vouched !== true && (source.kind === 'nfs' || exported !== undefined)) {
     throw new LaunchRefused(
-      `"${name}" can't be there: a cluster can't tell whether a link on a file server leads elsewhere. Choose another place for restored data.`,
+      `"${name}" can't be there: a cluster can't tell whether a link on a file server leads elsewhere. Leave the folder out, so that the archive says it, or choose another place.`,
     )
   }
   if (source.kind === 'nfs') return { nfs: { server: source.server, path: source.path, readOnly } }

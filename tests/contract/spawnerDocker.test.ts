@@ -1,13 +1,18 @@
-import test from 'ava'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import test, { type ExecutionContext } from 'ava'
 import { spawnerContract } from '../../spawners/contract.ts'
 import { startDocker } from '../support/docker.ts'
-import { dockerSite, dockerSubject } from '../support/dockerSubject.ts'
+import { type DockerSite, dockerSite, dockerSubject } from '../support/dockerSubject.ts'
+import { until } from '../support/until.ts'
 
 test('docker: the whole contract on a real daemon', async (t) => {
   t.timeout(30 * 60_000, 'the first run makes the images')
   const docker = await startDocker(t)
   if (docker === undefined) return
-  const subject = dockerSubject(await dockerSite(t, docker))
+  const site = await dockerSite(t, docker)
+  const subject = dockerSubject(site)
+  await chosen(t, site)
   const together = spawnerContract.filter(({ alone }) => !alone)
   const alone = spawnerContract.filter((each) => each.alone)
   const failed = await Promise.all(
@@ -25,3 +30,51 @@ test('docker: the whole contract on a real daemon', async (t) => {
   t.is(await left('volume', 'ls', '--quiet', '--filter', 'label=dev.hutch.hub'), '', 'a volume is left')
   t.is(await left('ps', '--all', '--quiet'), '', 'a container is left')
 })
+
+/** A path that somebody chose: the folder itself is there, and a link on the way is refused wherever it is. */
+async function chosen(t: ExecutionContext, site: DockerSite): Promise<void> {
+  const root = join(site.folder, 'restored')
+  for (const path of [join(root, 'p1/scan'), join(site.folder, 'secret/scan')]) await mkdir(path, { recursive: true })
+  await writeFile(join(root, 'p1/scan/run1'), 'restored from tape 4711\n')
+  await symlink(join(site.folder, 'secret'), join(root, 'out'))
+  await symlink('p1', join(root, 'inside'))
+  await symlink('/etc', join(root, 'p1/etc'))
+  const spawner = await site.spawner('chosen')
+  const deadline = () => AbortSignal.timeout(120_000)
+  const specOf = (path: string, id: string) => {
+    const application = {
+      kind: 'web',
+      argv: ['/bin/cat', '/restored/scan/run1'],
+      readyPath: '',
+      landingPath: '',
+    } as const
+    const spec = site.spec('chosen', id, application)
+    const source = { kind: 'host', path: join(root, path) } as const
+    const scan = { name: 'scan', source, target: '/restored/scan', readOnly: true, beneath: root }
+    return { ...spec, mounts: [...spec.mounts, scan] }
+  }
+  try {
+    const refused = [
+      ['out/scan', /a link in .*out\/scan leads elsewhere/],
+      ['out', /a link in/],
+      ['inside/scan', /a link in/],
+      ['p1/etc', /a link in/],
+      ['p1/nothing', /does not exist on the machine that runs Docker/],
+      ['p1/scan/run1', /is not a directory/],
+    ] as const
+    for (const [index, [path, message]] of refused.entries()) {
+      const spec = specOf(path, `chosen${index}`)
+      await t.throwsAsync(spawner.ensure(spec, deadline()), { name: 'LaunchRefused', message }, path)
+    }
+    const spec = specOf('p1/scan', 'chosen')
+    await spawner.ensure(spec, deadline())
+    const printed = async () => (await spawner.logs?.(spec.id, deadline())) ?? ''
+    await until('it reads what was restored', async () => /restored from tape 4711/.test(await printed()), {
+      timeoutMs: 120_000,
+    })
+  } finally {
+    for (const id of (await spawner.observe(deadline())).keys()) await spawner.remove(id, deadline())
+    await until('all are gone', async () => (await spawner.observe(deadline())).size === 0, { timeoutMs: 120_000 })
+    await spawner.close?.()
+  }
+}

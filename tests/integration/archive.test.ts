@@ -52,7 +52,7 @@ test('asked for, on its way, there: as the archive says each time, and nothing i
   t.regex(waiting.detail, /is being brought back/)
 
   service.items.set(dataset.id, { dataset: dataset.id, state: 'restored', path: '/restored/p1/s1' })
-  const place = { source: { kind: 'host', path: '/restored/p1/s1' }, root: '/restored' } as const
+  const place = { source: { kind: 'host', path: '/restored/p1/s1' }, root: '/restored', vouched: true } as const
   t.deepEqual(await archive.place(user, dataset, undefined, signal), place)
   t.false(service.requests.some(({ url }) => url.href.includes(token)))
 })
@@ -100,7 +100,11 @@ for (const [what, fault] of faults) {
 test('a folder of one’s own choice: where that is allowed, beneath the roots alone', async (t) => {
   const { archive } = await archiveWith(t, { picks: true })
   const place = await archive.place(user, dataset, 'nas:/restored/p1', signal)
-  t.deepEqual(place, { source: { kind: 'nfs', server: 'nas', path: '/restored/p1' }, root: '/restored' })
+  t.deepEqual(place, {
+    source: { kind: 'nfs', server: 'nas', path: '/restored/p1' },
+    root: '/restored',
+    vouched: false,
+  })
   for (const picked of ['/etc', '/restored/../etc', 'nas:/', '/restored', 'x', '']) {
     const refused = await t.throwsAsync(archive.place(user, dataset, picked, signal), { instanceOf: Problem }, picked)
     t.regex(refused.detail, /write a folder beneath \/restored or nas:\/restored/)
@@ -135,16 +139,24 @@ test('what was restored is mounted as the archive’s own, and not by the rules 
     homeSource: '/homes/ada',
     proposals: [{ id: 'p1', title: 'T', instrument: 'I', fields: {} }],
     datasets: [dataset, online],
-    restored: new Map([[dataset.id, { source: { kind: 'host', path: '/restored/x' }, root: '/restored' }]]),
+    restored: new Map([
+      [dataset.id, { source: { kind: 'host', path: '/restored/x' }, root: '/restored', vouched: true }],
+    ]),
     archive: configuration,
     stateFolder: '/var/lib/hutch',
   })
   t.deepEqual(
-    mounts.map(({ mount: { source, target, readOnly, beneath } }) => [source.path, target, readOnly, beneath]),
+    mounts.map(({ mount: { source, target, ...rest } }) => [
+      source.path,
+      target,
+      rest.readOnly,
+      rest.beneath,
+      rest.vouched,
+    ]),
     [
-      ['/homes/ada', '/home/ada', false, undefined],
-      ['/raw/p1/s2', '/data/scan 2', true, undefined],
-      ['/restored/x', '/restored/p1/scan 1', true, '/restored'],
+      ['/homes/ada', '/home/ada', false, undefined, undefined],
+      ['/raw/p1/s2', '/data/scan 2', true, undefined, undefined],
+      ['/restored/x', '/restored/p1/scan 1', true, '/restored', true],
     ],
   )
 })
@@ -198,6 +210,16 @@ test('a link on the way is refused where it is mounted: on this machine, and by 
   const words = { instanceOf: LaunchRefused, message: /can't tell whether a link on a file server leads elsewhere/ }
   t.throws(() => volumesOf({ ...mount, source: { kind: 'nfs', server: 'nas', path: '/restored/p1/scan' } }), words)
   t.throws(() => volumesOf(mount, { '/restored': 'nas:/restored' }), words)
+  // What the archive itself named is mounted from the file server, as a volume of its own.
+  const exported = { nfs: { server: 'nas', path: '/restored/p1/scan', readOnly: true } }
+  for (const made of [
+    volumesOf({ ...mount, vouched: true, source: { kind: 'nfs', server: 'nas', path: '/restored/p1/scan' } }),
+    volumesOf({ ...mount, vouched: true }, { '/restored': 'nas:/restored' }),
+  ]) {
+    t.like(made.volumes[0], exported)
+    t.is(made.volumeMounts[0]?.subPath, undefined)
+    t.like(made.volumeMounts[0], { mountPath: '/restored/scan', readOnly: true })
+  }
 })
 
 test('the page of a proposal: archived ones are said to be, asked for with a button, and the form comes back', async (t) => {

@@ -532,7 +532,7 @@ const withScans: Set = {
     archive: {
       async place(_user, dataset) {
         if (dataset.id !== '20.500/b') throw new Error('it is not archived')
-        return { source: { kind: 'host', path: '/restored/b' }, root: '/restored' }
+        return { source: { kind: 'host', path: '/restored/b' }, root: '/restored', vouched: true }
       },
     },
   },
