@@ -2,6 +2,8 @@
 import type { Health, Log, Spawner } from '../../spawners/spawner.ts'
 
 const keptMs = 10_000
+/** What was well is told this long, and asked anew beside it. */
+const toldMs = 30_000
 const deadlineMs = 5_000
 
 export interface SpawnerHealth {
@@ -15,7 +17,7 @@ export function createSpawnerHealth(options: {
   log: Log
 }): SpawnerHealth {
   const { spawners, now, log } = options
-  const kept = new Map<string, { at: number; health: Promise<Health> }>()
+  const kept = new Map<string, { at: number; health: Promise<Health>; isWell: boolean }>()
 
   async function ask(name: string): Promise<Health> {
     const spawner = spawners.get(name)?.spawner
@@ -29,15 +31,22 @@ export function createSpawnerHealth(options: {
     }
   }
 
+  /** Names come from the configuration alone, so the map is as small as it. */
+  function renew(name: string, before?: { health: Promise<Health> }): Promise<Health> {
+    const health = ask(name)
+    const entry = { at: now().getTime(), health: before?.health ?? health, isWell: before !== undefined }
+    kept.set(name, entry)
+    void health.then(({ ok }) => Object.assign(entry, { health, isWell: ok }))
+    return entry.health
+  }
+
   return {
     of(name) {
       const entry = kept.get(name)
       const age = entry === undefined ? Number.NaN : now().getTime() - entry.at
       if (entry !== undefined && age >= 0 && age < keptMs) return entry.health
-      const health = ask(name)
-      // Names come from the configuration alone, so the map is as small as it.
-      kept.set(name, { at: now().getTime(), health })
-      return health
+      // While a hundred people look, none of them waits for the backend; who was told that it is away asks anew.
+      return renew(name, entry?.isWell === true && age >= 0 && age < toldMs ? entry : undefined)
     },
   }
 }

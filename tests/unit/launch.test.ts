@@ -1,6 +1,7 @@
 /** Launching: what is offered to whom, what comes of choices, and that nothing else is ever launched. */
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import * as fc from 'fast-check'
 import { demoConfiguration } from '../../config/defaults.ts'
@@ -707,6 +708,38 @@ test('a backend is asked once in ten seconds however many look, and one that han
   const hanging = await hub(t, { spawners: { here: { type: 'local', check: () => new Promise<never>(() => {}) } } })
   const [offer] = await hanging.launches.offers(visitor('ada'))
   t.is(offer?.unavailable, 'The computing service here does not answer.')
+})
+
+test('what was well is told while it is asked anew, for half a minute; who is away is asked first', async (t) => {
+  let at = 0
+  let next = Promise.withResolvers<Health>()
+  const check = () => next.promise
+  const { launches } = await hub(t, {
+    spawners: { here: { type: 'local', check } },
+    options: { now: () => new Date(at) },
+  })
+  const told = async () => (await launches.offers(visitor('ada')))[0]?.unavailable
+  next.resolve({ ok: true, message: 'well' })
+  t.is(await told(), undefined)
+
+  next = Promise.withResolvers<Health>()
+  at += 10_000
+  t.is(await told(), undefined, 'it has not answered yet')
+  next.resolve({ ok: false, message: 'It is away.' })
+  await turn()
+  t.is(await told(), 'It is away.')
+
+  next = Promise.withResolvers<Health>()
+  at += 10_000
+  const waiting = told()
+  next.resolve({ ok: true, message: 'well' })
+  t.is(await waiting, undefined, 'what was away is waited for')
+
+  next = Promise.withResolvers<Health>()
+  at += 30_000
+  const late = told()
+  next.resolve({ ok: false, message: 'It is away.' })
+  t.is(await late, 'It is away.', 'half a minute ago is too long ago')
 })
 
 test('profile variables are kept, and can not pretend to be Hutch’s own', async (t) => {
