@@ -159,6 +159,7 @@ export function createApp(options: AppOptions): Koa {
   use(app, [
     identity.router,
     apiRouter({ environments, own, launches, catalogue }),
+    eventsRouter({ environments, own, stillValid: identity.stillValid, log, heartbeatMs }),
     timeApiRouter({ environments, own, launches, now }),
     jupyterHubRouter(options.operations, audit),
     linkApiRouter(identity.linking),
@@ -166,7 +167,6 @@ export function createApp(options: AppOptions): Koa {
     recordsApiRouter(options.records),
     peopleApiRouter(options.block),
     visitsApiRouter({ configuration, publicUrl, environments, own, sharing }),
-    eventsRouter({ environments, own, stillValid: identity.stillValid, log, heartbeatMs }),
   ])
   app.use(browsersOnly())
   use(app, [

@@ -21,8 +21,11 @@ function isSame(a: unknown, b: unknown): boolean {
     return a instanceof Date && b instanceof Date && a.getTime() === b.getTime()
   }
   if (a instanceof URL || b instanceof URL) return a instanceof URL && b instanceof URL && a.href === b.href
-  const [ofA, ofB] = [Object.entries(a), new Map<string, unknown>(Object.entries(b))]
-  return ofA.length === ofB.size && ofA.every(([name, value]) => ofB.has(name) && isSame(value, ofB.get(name)))
+  const names = Object.keys(a)
+  if (names.length !== Object.keys(b).length) return false
+  const [inA, inB] = [a as Record<string, unknown>, b as Record<string, unknown>]
+  for (const name of names) if (!Object.hasOwn(inB, name) || !isSame(inA[name], inB[name])) return false
+  return true
 }
 
 /** Dates are ISO 8601 in the text. */

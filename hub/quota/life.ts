@@ -10,7 +10,8 @@ export function timeLimit(
   resource: 'lifetimeMs' | 'idleMs' | 'homeBytes',
   now: number,
 ): { most: number; limit: Limit } | undefined {
-  const rules = rulesFor(asker, limits, now).filter(({ limit }) => limit.resource === resource)
+  const those = limits.filter((limit) => limit.resource === resource)
+  const rules = rulesFor(asker, those, now)
   // With several proposals there may be a rule for those together too: the shortest holds.
   const [first] = rules
     .flatMap(({ most, limit }) => (most === undefined ? [] : [{ most, limit }]))
