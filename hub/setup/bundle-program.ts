@@ -43,9 +43,22 @@ async function bundleInto(outdir: string): Promise<void> {
     },
     // Optional accelerators that ws, pg and ssh2 (of dockerode) do without, and a bundler, which only the making of bundles needs.
     external: ['bufferutil', 'utf-8-validate', 'pg-native', 'esbuild', 'cpu-features'],
-    plugins: [placesOfTheSource()],
+    plugins: [oneLanguage(), placesOfTheSource()],
     logLevel: 'error',
   })
+}
+
+/** zod brings its messages in sixty languages: half a megabyte that nothing here speaks. */
+function oneLanguage(): Plugin {
+  return {
+    name: 'messages in one language',
+    setup(building) {
+      building.onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({
+        contents: "export { default as en } from './en.js'",
+        loader: 'js',
+      }))
+    },
+  }
 }
 
 /** Files that lie beside the source are found there: each place is written out as what it was. */
