@@ -129,6 +129,28 @@ export const catalogue = z
           .boolean()
           .default(false)
           .describe('Whether scientists of an instrument have the proposals of that instrument as well.'),
+        technique: z
+          .discriminatedUnion('from', [
+            z
+              .strictObject({
+                from: z.literal('datasets').describe('The techniques of its datasets (ICAT 5 and later).'),
+              })
+              .describe('Searched, and shown for datasets too.'),
+            z
+              .strictObject({
+                from: z.literal('parameter').describe('A parameter of the investigation with text.'),
+                name: z
+                  .string()
+                  .regex(/^[A-Za-z0-9][A-Za-z0-9 _.:-]{0,63}$/, 'must be letters, digits and _.:- or spaces')
+                  .default('technique')
+                  .describe('The name of its type.'),
+              })
+              .describe('For catalogues that keep it so.'),
+          ])
+          .optional()
+          .describe(
+            'Where an investigation has its technique, for searches and rules (offers). Several are all shown; a rule fits one of them. Absent: none is known.',
+          ),
         timeout: catalogueTimeout,
       })
       .describe("An ICAT server: an investigation is its users'."),

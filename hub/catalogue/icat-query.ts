@@ -11,6 +11,8 @@ export interface IcatNames {
   readonly proposalId: 'name' | 'id'
   /** Whether scientists of an instrument have its investigations. */
   readonly instrumentScientists: boolean
+  /** Where an investigation has its technique; absent: nowhere. */
+  readonly technique?: Readonly<{ from: 'datasets' } | { from: 'parameter'; name: string }> | undefined
 }
 
 /** `me`: as a literal of JPQL. Undefined: nothing can be this person's. */
@@ -49,10 +51,11 @@ export function isHopeless(word: string): boolean {
   return /^_*$/.test(patternOf(word))
 }
 
-/** Undefined of `date`: the word is looked for in texts alone. */
-export function oneOf(word: string, paths: readonly string[], date: string): string {
+/** `more`: another condition of which one is enough. */
+export function oneOf(word: string, paths: readonly string[], date: string, more?: string): string {
   const pattern = `'%${patternOf(word)}%'`
   const conditions = paths.map((path) => `LOWER(${path}) LIKE ${pattern}`)
+  if (more !== undefined) conditions.push(more)
   const span = spanOf(word)
   if (span !== undefined)
     conditions.push(`${date} >= ${timeLiteral(span.from)} AND ${date} < ${timeLiteral(span.until)}`)
@@ -68,30 +71,67 @@ function patternOf(word: string): string {
   return word.replaceAll(/[^\p{L}\p{N}. +@/()-]/gu, '_')
 }
 
-function joins({ instrumentScientists }: IcatNames): string {
+/** A word is looked for in the technique as well, which costs a join over datasets: so only where there are words. */
+function joins({ instrumentScientists, technique }: IcatNames, searched: boolean): string {
   return [
     'Investigation i',
     'LEFT JOIN i.investigationUsers AS iu LEFT JOIN iu.user AS u',
     'LEFT JOIN i.investigationInstruments AS ii LEFT JOIN ii.instrument AS n',
     ...(instrumentScientists ? ['LEFT JOIN n.instrumentScientists AS s LEFT JOIN s.user AS su'] : []),
+    ...(searched && technique !== undefined ? techniqueJoins(technique).map((join) => `LEFT JOIN ${join}`) : []),
   ].join(' ')
 }
+
+function techniqueJoins({ from }: NonNullable<IcatNames['technique']>): readonly string[] {
+  switch (from) {
+    case 'datasets':
+      return ['i.datasets AS td', 'td.datasetTechniques AS tt', 'tt.technique AS t']
+    case 'parameter':
+      return ['i.parameters AS tp', 'tp.type AS tpt']
+  }
+}
+
+/** What a word is looked for in, besides the texts of an investigation. */
+export function techniqueWord(word: string, { technique }: IcatNames): string | undefined {
+  if (technique === undefined) return undefined
+  const pattern = `'%${patternOf(word)}%'`
+  return technique.from === 'datasets'
+    ? `LOWER(t.name) LIKE ${pattern}`
+    : `(tpt.name = '${technique.name}' AND LOWER(tp.stringValue) LIKE ${pattern})`
+}
+
+/** Each technique of these investigations (numbers), with the investigation's. Undefined: they have none anywhere. */
+export function techniquesText({ technique }: IcatNames, ids: readonly number[]): string | undefined {
+  if (technique === undefined || ids.length === 0) return undefined
+  const [value, condition] =
+    technique.from === 'datasets' ? ['t.name', ''] : ['tp.stringValue', `tpt.name = '${technique.name}' AND `]
+  const joined = techniqueJoins(technique).map((join) => ` JOIN ${join}`)
+  const where = `${condition}i.id IN (${ids.join(', ')})`
+  return `SELECT DISTINCT i.id, ${value} FROM Investigation i${joined.join('')} WHERE ${where} LIMIT 0, ${ids.length * mostTechniques}`
+}
+
+/** Of one investigation, that are asked for. */
+const mostTechniques = 20
 
 export interface Texts {
   find(where: string, from: number, limit: number): string
   count(where: string): string
 }
 
-export function investigationTexts(names: IcatNames): Texts {
+/** `searched`: with words. */
+export function investigationTexts(names: IcatNames, searched: boolean): Texts {
   return {
     find: (where, from, limit) =>
-      `SELECT DISTINCT i FROM ${joins(names)} WHERE ${where} ORDER BY i.startDate DESC, i.id DESC INCLUDE i.investigationInstruments.instrument LIMIT ${from}, ${limit}`,
-    count: (where) => `SELECT COUNT(DISTINCT i) FROM ${joins(names)} WHERE ${where}`,
+      `SELECT DISTINCT i FROM ${joins(names, searched)} WHERE ${where} ORDER BY i.startDate DESC, i.id DESC INCLUDE i.investigationInstruments.instrument LIMIT ${from}, ${limit}`,
+    count: (where) => `SELECT COUNT(DISTINCT i) FROM ${joins(names, searched)} WHERE ${where}`,
   }
 }
 
-export const datasetTexts: Texts = {
-  find: (where, from, limit) =>
-    `SELECT ds FROM Dataset ds WHERE ${where} ORDER BY ds.startDate DESC, ds.id DESC LIMIT ${from}, ${limit}`,
-  count: (where) => `SELECT COUNT(ds) FROM Dataset ds WHERE ${where}`,
+export function datasetTexts({ technique }: IcatNames): Texts {
+  const include = technique?.from === 'datasets' ? ' INCLUDE ds.datasetTechniques.technique' : ''
+  return {
+    find: (where, from, limit) =>
+      `SELECT ds FROM Dataset ds WHERE ${where} ORDER BY ds.startDate DESC, ds.id DESC${include} LIMIT ${from}, ${limit}`,
+    count: (where) => `SELECT COUNT(ds) FROM Dataset ds WHERE ${where}`,
+  }
 }

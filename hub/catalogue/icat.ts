@@ -19,6 +19,8 @@ import {
   nameLiteral,
   numberLiteral,
   oneOf,
+  techniquesText,
+  techniqueWord,
   type Texts,
 } from './icat-query.ts'
 import { createQuery, type Query } from './icat-session.ts'
@@ -61,7 +63,8 @@ interface Asker {
 
 export function createIcatSource(options: IcatOptions): Source {
   const askerOf = createAskers(options)
-  const investigations = investigationTexts(options)
+  const [investigations, searched] = [investigationTexts(options, false), investigationTexts(options, true)]
+  const theirDatasets = datasetTexts(options)
   const [idPath, ofDataset] =
     options.proposalId === 'id' ? ['i.id', 'ds.investigation.id'] : ['i.name', 'ds.investigation.name']
 
@@ -94,14 +97,33 @@ export function createIcatSource(options: IcatOptions): Source {
     return rows
   }
 
+  /** With their techniques, in one question for all. */
+  async function rowsOf(query: Query, rows: readonly unknown[], signal: AbortSignal): Promise<readonly Row[]> {
+    const read = rows.map((row) => investigationSchema.safeParse(row).data?.Investigation)
+    const ids = read.flatMap((each) => (typeof each?.id === 'number' && Number.isSafeInteger(each.id) ? [each.id] : []))
+    const techniques = new Map<number, string[]>()
+    for (let first = 0; first < ids.length; first += idsAtOnce) {
+      const text = techniquesText(options, ids.slice(first, first + idsAtOnce))
+      if (text === undefined) break
+      for (const found of await find(query, text, signal)) {
+        const pair = techniqueSchema.safeParse(found)
+        if (pair.success) techniques.set(pair.data[0], [...(techniques.get(pair.data[0]) ?? []), pair.data[1]])
+      }
+    }
+    return read.map((each) => rowOf(each, options, techniques))
+  }
+
   return {
     async page(seer, wanted, signal) {
       const { query, me } = await askerOf(seer, signal)
       const mine = membership(me, seer.instruments, options)
       if (mine === undefined || wanted.words.some(isHopeless)) return { ...readRows([]), total: 0 }
-      const words = wanted.words.map((word) => oneOf(word, investigationPaths, 'i.startDate'))
-      const { rows, total } = await pageOf(investigations, query, [mine, ...words].join(' AND '), wanted, signal)
-      return { ...readRows(rows.map((row) => rowOf(row, options))), total }
+      const words = wanted.words.map((word) =>
+        oneOf(word, investigationPaths, 'i.startDate', techniqueWord(word, options)),
+      )
+      const texts = words.length === 0 ? investigations : searched
+      const { rows, total } = await pageOf(texts, query, [mine, ...words].join(' AND '), wanted, signal)
+      return { ...readRows(await rowsOf(query, rows, signal)), total }
     },
     async byIds(seer, ids, signal) {
       const askable = ids.flatMap((id) => idLiteral(id, options))
@@ -112,7 +134,7 @@ export function createIcatSource(options: IcatOptions): Source {
       const rows = await inTurns(askable, (asked, limit) =>
         find(query, investigations.find(`${mine} AND ${idPath} IN (${asked})`, 0, limit), signal),
       )
-      return readRows(rows.map((row) => rowOf(row, options)))
+      return readRows(await rowsOf(query, rows, signal))
     },
     async datasets(seer, proposal, wanted, signal) {
       const { query } = await askerOf(seer, signal)
@@ -120,7 +142,7 @@ export function createIcatSource(options: IcatOptions): Source {
       if (id === undefined || wanted.words.some(isHopeless)) return { ...readDatasetRows(proposal, []), total: 0 }
       const words = wanted.words.map((word) => oneOf(word, ['ds.name', 'ds.location'], 'ds.startDate'))
       const where = [`${ofDataset} = ${id}`, ...words].join(' AND ')
-      const { rows, total } = await pageOf(datasetTexts, query, where, wanted, signal)
+      const { rows, total } = await pageOf(theirDatasets, query, where, wanted, signal)
       return { ...readDatasetRows(proposal, rows.map(datasetRow)), total }
     },
     async datasetsByIds(seer, proposal, ids, signal) {
@@ -128,7 +150,7 @@ export function createIcatSource(options: IcatOptions): Source {
       const [id] = idLiteral(proposal, options)
       if (id === undefined) return readDatasetRows(proposal, [])
       const rows = await inTurns(ids.flatMap(numberLiteral), (asked, limit) =>
-        find(query, datasetTexts.find(`${ofDataset} = ${id} AND ds.id IN (${asked})`, 0, limit), signal),
+        find(query, theirDatasets.find(`${ofDataset} = ${id} AND ds.id IN (${asked})`, 0, limit), signal),
       )
       return readDatasetRows(proposal, rows.map(datasetRow))
     },
@@ -205,10 +227,17 @@ const investigationSchema = z.object({
 })
 const instrumentSchema = z.object({ instrument: z.object({ name: z.unknown().optional() }) })
 
-function rowOf(row: unknown, { proposalId }: IcatNames): Row {
-  const read = investigationSchema.safeParse(row)
-  if (!read.success) return { id: undefined, title: undefined }
-  const { id, name, visitId, title, startDate, endDate, investigationInstruments = [] } = read.data.Investigation
+const techniqueSchema = z.tuple([z.int(), z.string()])
+
+type Investigation = z.output<typeof investigationSchema>['Investigation']
+
+function rowOf(
+  row: Investigation | undefined,
+  { proposalId }: IcatNames,
+  techniques: ReadonlyMap<unknown, readonly string[]>,
+): Row {
+  if (row === undefined) return { id: undefined, title: undefined }
+  const { id, name, visitId, title, startDate, endDate, investigationInstruments = [] } = row
   const [instrument] = investigationInstruments.flatMap((each) => {
     const found = instrumentSchema.safeParse(each)
     return found.success ? [found.data.instrument.name] : []
@@ -217,10 +246,16 @@ function rowOf(row: unknown, { proposalId }: IcatNames): Row {
     id: proposalId === 'name' ? name : typeof id === 'number' ? String(id) : undefined,
     title,
     instrument,
+    technique: inOrder(techniques.get(id)),
     startsAt: startDate,
     endsAt: endDate,
     fields: { name, visit: visitId, session: visitId },
   }
+}
+
+/** Several as one text, as rules read it. */
+function inOrder(techniques: readonly string[] = []): string | undefined {
+  return techniques.length === 0 ? undefined : [...new Set(techniques)].toSorted().join('; ')
 }
 
 const datasetSchema = z.object({
@@ -232,17 +267,20 @@ const datasetSchema = z.object({
     endDate: z.unknown().optional(),
     fileSize: z.unknown().optional(),
     fileCount: z.unknown().optional(),
+    datasetTechniques: z.array(z.unknown()).optional(),
   }),
 })
+const ofDatasetSchema = z.object({ technique: z.object({ name: z.string() }) })
 
 function datasetRow(row: unknown): DatasetRow {
   const read = datasetSchema.safeParse(row)
   if (!read.success) return { id: undefined, name: undefined }
-  const { id, name, location, startDate, endDate, fileSize, fileCount } = read.data.Dataset
+  const { id, name, location, startDate, endDate, fileSize, fileCount, datasetTechniques = [] } = read.data.Dataset
   return {
     id: String(id),
     name,
     folder: location,
+    technique: inOrder(datasetTechniques.flatMap((each) => ofDatasetSchema.safeParse(each).data?.technique.name ?? [])),
     sizeBytes: fileSize,
     files: fileCount,
     startsAt: startDate,

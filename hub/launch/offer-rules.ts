@@ -98,10 +98,15 @@ function fits(when: OfferRule['when'], { user, groups, proposals, now }: OfferCo
   return proposals.some(
     (proposal) =>
       (instruments === undefined || isAmong(proposal.instrument, instruments)) &&
-      (techniques === undefined || isAmong(proposal.technique, techniques)) &&
+      (techniques === undefined || techniquesOf(proposal).some((each) => isAmong(each, techniques))) &&
       Object.entries(fields ?? {}).every(([field, values]) => isAmong(proposal.fields[field], values)) &&
       (visit === undefined || visit.some((each) => each === visitOf(proposal, now, when.around))),
   )
+}
+
+/** A catalogue that knows several writes them as one text. */
+function techniquesOf({ technique }: Pick<Proposal, 'technique'>): readonly string[] {
+  return technique === undefined ? [] : [technique, ...technique.split('; ')]
 }
 
 /** Catalogues write SANS, Sans and sans. */

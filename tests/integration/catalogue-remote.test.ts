@@ -9,6 +9,7 @@ import { Problem } from '../../hub/domain/problem.ts'
 import type { User } from '../../hub/domain/services.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import { all, idsOf, secret, services, subject, three, user, whole } from '../support/catalogueSubject.ts'
+import type { FakeIcat } from '../support/fakeIcat.ts'
 import { fakeSciCat } from '../support/fakeSciCat.ts'
 import type { FakeRequest } from '../support/fakeService.ts'
 import { pyscicat } from '../support/pyscicat.ts'
@@ -319,6 +320,47 @@ for (const text of injections) {
     t.deepEqual(idsOf((await catalogue.proposals(user('marie'), { ...all, search: "d'alem" }, signal)).items), ['p1'])
   })
 }
+
+test('icat: techniques are those of the datasets, or a parameter: shown, found by words, and fit for rules', async (t) => {
+  const { catalogue, service, add, addDatasets } = await subject(t, 'icat', { technique: { from: 'datasets' } })
+  const icat = service as FakeIcat
+  add(...three)
+  addDatasets('p3', { id: 1, name: 'run1' }, { id: 2, name: 'run2' }, { id: 3, name: 'dark' })
+  const technique = (...names: string[]) => ({ datasetTechniques: names.map((name) => ({ technique: { name } })) })
+  for (const [index, names] of [['SANS'], ['imaging', 'SANS']].entries()) {
+    Object.assign(icat.datasets[index] ?? {}, technique(...names))
+  }
+  const find = async (search?: string) =>
+    (await catalogue.proposals(user('ada'), { ...all, ...(search && { search }) }, signal)).items
+  t.deepEqual(
+    (await find()).map(({ id, technique: known }) => [id, known]),
+    [
+      ['p3', 'SANS; imaging'],
+      ['p2', undefined],
+    ],
+  )
+  t.deepEqual(idsOf(await find('imag')), ['p3'])
+  t.deepEqual(idsOf(await find('reflectometry')), [])
+  t.deepEqual(idsOf(await find('welded')), ['p2'], 'what has none is found by other words')
+  t.is((await catalogue.entitled(user('ada'), ['p3'], signal))[0]?.technique, 'SANS; imaging')
+  const { items } = await catalogue.datasets(user('ada'), 'p3', all, signal)
+  t.deepEqual(Object.fromEntries(items.map(({ name, technique: known }) => [name, known])), {
+    run1: 'SANS',
+    run2: 'SANS; imaging',
+    dark: undefined,
+  })
+
+  const kept = await subject(t, 'icat', { technique: { from: 'parameter', name: 'method' } })
+  kept.add(...three)
+  const [p3, p2] = (kept.service as FakeIcat).investigations
+  Object.assign(p3 ?? {}, { parameters: [{ type: { name: 'method' }, stringValue: 'NR' }] })
+  Object.assign(p2 ?? {}, { parameters: [{ type: { name: 'title' }, stringValue: 'NR' }] })
+  const found = await kept.catalogue.proposals(user('ada'), { ...all, search: 'nr' }, signal)
+  t.deepEqual(
+    found.items.map(({ id, technique: known }) => [id, known]),
+    [['p3', 'NR']],
+  )
+})
 
 test('icat: by number where several visits have one name, and scientists of an instrument where that is wanted', async (t) => {
   const { catalogue, add } = await subject(t, 'icat', { proposalId: 'id', instrumentScientists: true })

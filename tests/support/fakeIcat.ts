@@ -15,6 +15,7 @@ interface FakeInvestigation {
   readonly endDate?: unknown
   readonly investigationUsers: readonly Readonly<{ user: { name: string } }>[]
   readonly investigationInstruments: readonly Readonly<{ instrument: object }>[]
+  readonly parameters?: readonly Readonly<{ type: { name: string }; stringValue: string }>[]
 }
 
 export interface FakeIcat extends FakeService {
@@ -91,14 +92,37 @@ const shape =
   /^SELECT (DISTINCT i|COUNT\(DISTINCT i\)) FROM Investigation i((?: LEFT JOIN [\w.]+ AS \w+)*) WHERE (.*?)(?: ORDER BY i\.startDate DESC, i\.id DESC)?(?: INCLUDE i\.investigationInstruments\.instrument)?(?: LIMIT (\d+), (\d+))?$/
 
 const datasetShape =
-  /^SELECT (ds|COUNT\(ds\)) FROM Dataset ds WHERE (.*?)(?: ORDER BY ds\.startDate DESC, ds\.id DESC)?(?: LIMIT (\d+), (\d+))?$/
+  /^SELECT (ds|COUNT\(ds\)) FROM Dataset ds WHERE (.*?)(?: ORDER BY ds\.startDate DESC, ds\.id DESC)?( INCLUDE ds\.datasetTechniques\.technique)?(?: LIMIT (\d+), (\d+))?$/
+
+const techniquesShape =
+  /^SELECT DISTINCT i\.id, ([\w.]+) FROM Investigation i((?: JOIN [\w.]+ AS \w+)+) WHERE (.*?) LIMIT (\d+), (\d+)$/
+
+const aliasesOf = (joins: string) => [...joins.matchAll(/JOIN (\w+)\.(\w+) AS (\w+)/g)]
 
 function answerOf(
   text: string,
   investigations: readonly FakeInvestigation[],
   datasets: readonly Readonly<Record<string, unknown>>[],
 ): unknown {
-  const [, what, whereDataset = '', first = '0', most = '10000'] = datasetShape.exec(text) ?? []
+  const withDatasets = (each: FakeInvestigation): Bound => ({
+    ...each,
+    datasets: datasets.filter(({ investigation }) => investigation === each),
+  })
+  const [, column, inner = '', wherePair = '', start = '0', rows = '0'] = techniquesShape.exec(text) ?? []
+  if (column !== undefined) {
+    const tokens = tokensOf(wherePair)
+    const test = condition(tokens)
+    if (tokens.length > 0) throw new Error(`unexpected ${tokens.join(' ')}`)
+    const bound = investigations.flatMap((each) => combinations({ i: withDatasets(each) }, aliasesOf(inner)))
+    const pairs = bound.flatMap((each) => {
+      const value = valueOf(each, column)
+      return value !== undefined && test(each) ? [JSON.stringify([valueOf(each, 'i.id'), value])] : []
+    })
+    return [...new Set(pairs)]
+      .slice(Number(start), Number(start) + Number(rows))
+      .map((pair) => JSON.parse(pair) as unknown)
+  }
+  const [, what, whereDataset = '', included, first = '0', most = '10000'] = datasetShape.exec(text) ?? []
   if (what !== undefined) {
     const tokens = tokensOf(whereDataset)
     const test = condition(tokens)
@@ -108,21 +132,23 @@ function answerOf(
     return found
       .toSorted((a, b) => (String(a['startDate']) < String(b['startDate']) ? 1 : -1))
       .slice(Number(first), Number(first) + Number(most))
-      .map(({ investigation: _notIncluded, ...rest }) => ({ Dataset: rest }))
+      .map(({ investigation: _notIncluded, datasetTechniques = [], ...rest }) => ({
+        Dataset: { ...rest, ...(included === undefined ? {} : { datasetTechniques }) },
+      }))
   }
   const [, select, joins = '', where = '', from = '0', limit = '10000'] = shape.exec(text) ?? []
   if (select === undefined) throw new Error('unexpected query')
   const tokens = tokensOf(where)
-  const aliases = [...joins.matchAll(/LEFT JOIN (\w+)\.(\w+) AS (\w+)/g)]
+  const aliases = aliasesOf(joins)
   const test = condition(tokens)
   if (tokens.length > 0) throw new Error(`unexpected ${tokens.join(' ')}`)
-  const found = investigations.filter((each) => combinations({ i: each }, aliases).some(test))
+  const found = investigations.filter((each) => combinations({ i: withDatasets(each) }, aliases).some(test))
   if (select.startsWith('COUNT')) return [found.length]
-  const start = ({ startDate }: FakeInvestigation) => (typeof startDate === 'string' ? startDate : '')
+  const begin = ({ startDate }: FakeInvestigation) => (typeof startDate === 'string' ? startDate : '')
   return found
-    .toSorted((a, b) => (start(a) < start(b) ? 1 : start(a) > start(b) ? -1 : b.id - a.id))
+    .toSorted((a, b) => (begin(a) < begin(b) ? 1 : begin(a) > begin(b) ? -1 : b.id - a.id))
     .slice(Number(from), Number(from) + Number(limit))
-    .map(({ investigationUsers: _notIncluded, ...rest }) => ({ Investigation: rest }))
+    .map(({ investigationUsers: _notIncluded, parameters: _neither, ...rest }) => ({ Investigation: rest }))
 }
 
 type Bound = Readonly<Record<string, unknown>>

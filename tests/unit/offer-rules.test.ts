@@ -81,6 +81,11 @@ const rows: readonly (readonly [what: string, context: Partial<OfferContext>, ex
     { proposals: [imaging] },
     '[First for imaging] reconstruction: gpu small @ cluster; lab: gpu small large @ cluster',
   ],
+  [
+    'imaging among several techniques that a catalogue knows',
+    { proposals: [proposal({ technique: 'SANS; imaging' })] },
+    '[First for imaging] reconstruction: gpu small @ cluster; lab: gpu small large @ cluster',
+  ],
   ['another technique', { proposals: [proposal({ technique: 'SANS' })] }, plain],
   [
     'during beamtime: the workstation of the instrument first',
