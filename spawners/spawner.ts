@@ -211,6 +211,8 @@ export interface Spawner<Profile = unknown> {
   describe?(spec: EnvironmentSpec<Profile>): readonly Readonly<{ title: string; text: string }>[]
   /** ms since the epoch: to spare the backend, the loop does not observe before. Asked each time. */
   observeNotBefore?(): number
+  /** Its agent says that it ends, or has hung up: for a backend that is looked at seldom, the moment to look is near. */
+  ending?(id: EnvironmentId): void
   /** For a backend that keeps what it is given: its environments are told a key that is good once. */
   readonly claims?: Claims<Profile>
   /** Frees what the spawner itself holds open; environments go on. */

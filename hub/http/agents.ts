@@ -22,6 +22,8 @@ export interface AgentsOptions {
   readonly notices: NoticesFor
   /** Undefined: no live environment has this id, so nobody with it gets a connection. */
   readonly agentKeyOf: (id: string) => Buffer | undefined
+  /** The last connection of this environment's agent was closed. */
+  readonly hungUp: (id: EnvironmentId) => void
   readonly log: Log
 }
 
@@ -46,8 +48,10 @@ const mostConnections = 16_384
 
 /** Not listening yet. */
 export function agentsServer(options: AgentsOptions): Server {
-  const { agentKeyOf, claims, log } = options
+  const { agentKeyOf, claims, hungUp, log } = options
   const callers = new WeakMap<Duplex, Caller>()
+  /** Of agents, by environment. */
+  const open = new Map<EnvironmentId, number>()
 
   function keyOf(identity: string): Readonly<{ key: Buffer | undefined; caller: Caller }> | undefined {
     if (isEnvironmentId(identity)) return { key: agentKeyOf(identity), caller: { id: identity, by: 'agent' } }
@@ -78,6 +82,18 @@ export function agentsServer(options: AgentsOptions): Server {
         .catch(() => response.destroy())
     },
   )
+  server.on('secureConnection', (socket) => {
+    const caller = callers.get(socket)
+    if (caller?.by !== 'agent') return
+    const { id } = caller
+    open.set(id, (open.get(id) ?? 0) + 1)
+    socket.once('close', () => {
+      const left = (open.get(id) ?? 1) - 1
+      if (left > 0) return void open.set(id, left)
+      open.delete(id)
+      hungUp(id)
+    })
+  })
   server.maxConnections = mostConnections
   server.on('drop', () => server.closeIdleConnections())
   // Whoever has no key: nothing to tell to them, and too many to log each.

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Registry } from 'prom-client'
 import { agentKeys } from '../../images/agent/link.ts'
-import type { EndReason, Log, Spawner } from '../../spawners/spawner.ts'
+import type { EndReason, EnvironmentId, Log, Spawner } from '../../spawners/spawner.ts'
 import type { Environment } from '../domain/environment.ts'
 import type { RouteTable } from '../domain/services.ts'
 import { liveRows, rowsOf } from '../store/environments.ts'
@@ -57,6 +57,8 @@ export interface Reconciled {
   stopAll(options: StopAllOptions): Promise<number>
   /** The key of a live environment's agent; undefined: there is no such, so it gets no connection. */
   readonly agentKeyOf: (id: string) => Buffer | undefined
+  /** An agent's last connection was cut: it may have ended. */
+  readonly hungUp: (id: EnvironmentId) => void
   readonly claims: ClaimDesk
   /** Whether this hub reconciles the spawner now. */
   leads(spawner: string): boolean
@@ -176,6 +178,10 @@ export function createEnvironments(options: ReconcileOptions): Reconciled {
     leads: (spawner) => loops.get(spawner)?.leads() === true,
     stopAll: createStopAll({ board, environments, timers }),
     agentKeyOf: (id) => (board.get(id) ? keyOf(id) : undefined),
+    hungUp(id) {
+      const spawner = board.get(id)?.row.spawner
+      if (spawner !== undefined) loops.get(spawner)?.hungUp(id)
+    },
     async start() {
       await store.changes.follow(heard)
       await catchUp({ of: 'everything' })

@@ -8,6 +8,7 @@ export interface Loop {
   /** Returns when it is known whether this hub reconciles. */
   start(): Promise<void>
   heard(id: string, isReady: boolean): void
+  hungUp(id: string): void
   nudge(): void
   /** An observation that is begun after this call was taken. @throws where another hub reconciles. */
   fresh(): Promise<void>
@@ -74,6 +75,7 @@ export function createLoop(options: LoopOptions): Loop {
   return {
     start: tick,
     heard: (id, isReady) => held?.reign.heard(id, isReady),
+    hungUp: (id) => held?.reign.hungUp(id),
     nudge: () => held?.reign.nudge(),
     async fresh() {
       if (held === undefined) throw new Error('another hub reconciles this spawner')

@@ -17,6 +17,8 @@ export interface Memory {
   extendTries: number
   /** When this loop took over. */
   readonly since: number
+  /** What its agent said last, as the row has it. */
+  claim: string | null
   /** What the backend showed last, and the row's text of it: most observations show the same again. */
   shown: Readonly<{ observation: Told; text: string }> | null
   /** A step failed for a reason of our own: none is begun before. */
@@ -41,6 +43,7 @@ export function newMemory(row: EnvironmentRow, since: number, silentAfterMs: num
     extendUntil: 0,
     extendTries: 0,
     since,
+    claim: row.claim,
     shown: null,
     restUntil: 0,
     dueAt: Infinity,

@@ -2,7 +2,9 @@
  * One spawner's loop while this hub holds its lease. Every change of a row, answer of the backend, report and timer
  * leads to the same: decide for that one, and do the step. There is no other path, after a restart neither.
  */
+import type { EnvironmentId } from '../../spawners/spawner.ts'
 import { type DecideSettings, decide, type Step } from '../domain/decide.ts'
+import type { Claim } from '../domain/environment.ts'
 import { Fenced } from '../store/writer.ts'
 import { end, ensure, extend, remove } from './act.ts'
 import type { Entry } from './board.ts'
@@ -15,6 +17,8 @@ import { createSlots } from './slots.ts'
 export interface Reign {
   /** Its agent reported. */
   heard(id: string, isReady: boolean): void
+  /** Its agent's connection was cut, and it has no other. */
+  hungUp(id: string): void
   /** Something may have happened in the backend. */
   nudge(): void
   /** See Observer. */
@@ -188,9 +192,30 @@ export function createReign({ context, deposed }: ReignOptions): Reign {
     }
   }
 
+  /** How it ended is the backend's to tell: where that is looked at seldom, it is looked at soon. */
+  function ends(id: string): void {
+    if (spawner.ending === undefined) return
+    spawner.ending(id as EnvironmentId)
+    observer.by(now().getTime())
+  }
+
+  /** Its agent says so, to whichever hub. */
+  function saysGoodbye(entry: Entry): boolean {
+    const { id, claim } = entry.row
+    if (spawner.ending === undefined || claim === null || board.get(id) === undefined) return false
+    const memory = memoryOf(entry)
+    if (memory.claim === claim) return false
+    memory.claim = claim
+    const { application } = JSON.parse(claim) as Claim
+    return application === 'ended' || application === 'failed'
+  }
+
   const observer = createObserver({ context, memoryOf, consider, deposed })
-  const unwatch = board.watch(({ row }) => {
-    if (row.spawner === name) consider(row.id)
+  const unwatch = board.watch((entry) => {
+    const { row } = entry
+    if (row.spawner !== name) return
+    consider(row.id)
+    if (saysGoodbye(entry)) ends(row.id)
   })
   const leaveQueue = queue?.follow(() => {
     for (const id of queue.startable()) consider(id)
@@ -209,6 +234,9 @@ export function createReign({ context, deposed }: ReignOptions): Reign {
         ? at
         : Math.max(memory.probeAt, entry.row.ready_at === null ? 0 : at + settings.silentAfterMs)
       if (isNews) consider(id)
+    },
+    hungUp(id) {
+      if (!isClosed && board.get(id)?.row.spawner === name) ends(id)
     },
     nudge: () => observer.by(now().getTime()),
     fresh: () => observer.fresh(),

@@ -1,5 +1,6 @@
 /** The application as a process: started in a group of its own, watched until it is ready, stopped with grace. */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { request } from 'node:http'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -104,12 +105,16 @@ async function untilReady(
   while (!signal.aborted) {
     if (performance.now() > deadline) return 'late'
     const left = Math.max(1, deadline - performance.now())
-    const status = await askStatus(upstream, readyUrl, Math.min(left, 5_000), signal)
+    const status = mayListen(upstream) ? await askStatus(upstream, readyUrl, Math.min(left, 5_000), signal) : undefined
     if (status !== undefined && status >= 200 && status < 500) return 'ready'
-    // A failed connect to a socket that is not there yet costs next to nothing.
     await sleep(25)
   }
   return undefined
+}
+
+/** A hundred requests that can't be made, while the application starts, would take its CPU from it. */
+function mayListen({ to }: Pick<Upstream, 'to'>): boolean {
+  return !('socketPath' in to) || existsSync(to.socketPath)
 }
 
 function askStatus(

@@ -100,6 +100,7 @@ export function createSlurm(config: JobsConfig, context: SpawnerContext, cluster
           },
         }),
     observeNotBefore: () => queue.welcomeAt(),
+    ending: () => queue.ending(),
     claims: { key: claimKey, withinMs: config.claimWithin, bootstrap, claiming: () => queue.wake() },
     async close() {
       await digester.close()

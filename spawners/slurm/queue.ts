@@ -25,6 +25,8 @@ export interface Queue {
   submitted(): void
   /** A job runs and says so: now is the moment. */
   wake(): void
+  /** A job says that it ends, or is silent all of a sudden: a look in a moment tells how it ended. */
+  ending(): void
   /** After each look. Returns the unsubscribe. */
   follow(seen: (look: Look, before: Look | undefined) => void): () => void
 }
@@ -46,6 +48,8 @@ const restIntervals = 6
 const emptyIntervals = 12
 /** Of the interval: how long a submitted job gets to start and say so before the one look is spent on it. */
 const settleShare = 0.9
+/** Of the interval: how long a job that said goodbye takes to be over. */
+const endShare = 0.2
 
 export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
   const followers = new Set<(look: Look, before: Look | undefined) => void>()
@@ -54,6 +58,8 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
   let restMs = 0
   /** ms since the epoch: when somebody needs a look. What came before the last one began was answered by it. */
   let neededAt = -Infinity
+  /** ms since the epoch: until then a job that was submitted may say that it runs, and would wait for a look now. */
+  let settlesAt = -Infinity
   let isEmpty = false
   let running: Promise<unknown> = Promise.resolve()
   let waiting: Promise<Look> | undefined
@@ -64,7 +70,7 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
 
   function welcomeAt(): number {
     const restsUntil = begunAt + Math.max((isEmpty ? emptyIntervals : restIntervals) * intervalMs, restMs)
-    return Math.max(notBefore(), Math.min(neededAt, restsUntil))
+    return Math.max(notBefore(), Math.min(neededAt, Math.max(restsUntil, settlesAt)))
   }
 
   function needed(at: number): void {
@@ -83,6 +89,7 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
   async function lookNow(): Promise<Look> {
     begunAt = now().getTime()
     neededAt = Infinity
+    settlesAt = -Infinity
     try {
       const seen = { begunAt, digest: await look(AbortSignal.timeout(lookTimeoutMs)) }
       isEmpty = seen.digest.jobs.every(hasEnded)
@@ -112,10 +119,14 @@ export function createQueue({ intervalMs, look, now }: QueueOptions): Queue {
       waiting.catch(() => undefined)
       return await orAborted(waiting, signal)
     },
-    // From the first of several: one after the other must not put it off for ever.
-    submitted: () => needed(now().getTime() + settleShare * intervalMs),
+    submitted() {
+      // From the first of several: one after the other must not put it off for ever.
+      if (settlesAt === -Infinity) settlesAt = now().getTime() + settleShare * intervalMs
+      needed(settlesAt)
+    },
     removed: () => needed(now().getTime()),
     wake: () => needed(now().getTime()),
+    ending: () => needed(now().getTime() + endShare * intervalMs),
     follow(seen) {
       followers.add(seen)
       return () => void followers.delete(seen)

@@ -1,35 +1,15 @@
-/**
- * SLURM: from the click on "launch" to JupyterLab's first answer, against `sbatch` of a script with the same command,
- * in interleaved rounds of one run; and what a full queue costs. Goals: at most 5 % and 300 ms more; one look at a time.
- */
+/** SLURM: what a full queue costs. Goal: one look at a time, however many start. */
 import { randomBytes } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
-import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { defaultApplication } from '../../images/agent/applications.ts'
-import { fillIn } from '../../images/agent/placeholders.ts'
 import { environmentId } from '../../spawners/common/environmentId.ts'
 import type { SlurmProfile } from '../../spawners/slurm/config.ts'
 import type { Spawner } from '../../spawners/spawner.ts'
-import type { Scientist } from '../support/scientist.ts'
-import { startSlurmHub, type SlurmHub } from '../support/slurmHub.ts'
 import { slurmSpec, startSlurmSite, type SlurmSite } from '../support/slurmSite.ts'
-import { until } from '../support/until.ts'
 import { median, row } from './figures.ts'
 
-const rounds = 7
 const newId = environmentId(randomBytes)
-
-export async function benchSlurmFirst(): Promise<void> {
-  const hub = await startSlurmHub({ timeout: Object.assign(() => undefined, { clear: () => undefined }) })
-  try {
-    await benchFirstAnswer(hub)
-  } finally {
-    await hub.close()
-  }
-}
 
 export async function benchSlurmQueue(): Promise<void> {
   const site = await startSlurmSite({ minJobAgeSeconds: 300 })
@@ -38,68 +18,6 @@ export async function benchSlurmQueue(): Promise<void> {
   } finally {
     await site.close()
   }
-}
-
-async function benchFirstAnswer(hub: SlurmHub): Promise<void> {
-  const ada = await hub.logIn('ada')
-  const ours: number[] = []
-  const byHand: number[] = []
-  for (let round = 0; round <= rounds; round += 1) {
-    const [hand, own] = [await firstAnswerByHand(hub, round), await firstAnswer(ada)]
-    // The first of each fills the machine's caches.
-    if (round > 0) byHand.push(hand)
-    if (round > 0) ours.push(own)
-    // At any moment between two looks at the queue.
-    await sleep(6_000 + Math.random() * 8_000)
-  }
-  const [a, b] = [median(ours), median(byHand)]
-  row('launch to first answer, and sbatch by hand', { hutch_ms: a, by_hand_ms: b, ratio: a / b, more_ms: a - b })
-  row('  each', { hutch_ms: ours.map(Math.round).join(' '), by_hand_ms: byHand.map(Math.round).join(' ') })
-}
-
-async function firstAnswer(ada: Scientist): Promise<number> {
-  const startedAt = performance.now()
-  const launched = await ada.launch({ profile: 'lab', flavour: 'small' })
-  const isReady = async (): Promise<boolean> => (await ada.state(launched.id)) === 'ready'
-  await until('it is ready', isReady, { timeoutMs: 120_000, everyMs: 25 })
-  const tookMs = performance.now() - startedAt
-  await ada.api('POST', `/environments/${launched.id}/stop`)
-  const isEnded = async (): Promise<boolean> => (await ada.state(launched.id)) === 'ended'
-  await until('it ended', isEnded, { timeoutMs: 120_000, everyMs: 100 })
-  return tookMs
-}
-
-async function firstAnswerByHand({ site, binFolder }: SlurmHub, round: number): Promise<number> {
-  const { cluster } = site
-  const home = cluster.view.home('ada')
-  const socket = `/tmp/hutch-bench-${process.pid}-${round}`
-  const values = { socket, prefix: '/by/hand/', home, start: home }
-  const argv = defaultApplication('notebook').argv.map((argument) => `'${fillIn(argument, values)}'`)
-  const script = join(cluster.folder, `by-hand-${round}.sh`)
-  const lines = ['#!/bin/bash -l', `export PATH=${binFolder}:$PATH HOME=${home}`, `exec ${argv.join(' ')}`, '']
-  await writeFile(script, lines.join('\n'), { mode: 0o755 })
-  const startedAt = performance.now()
-  const asked = ['sbatch', '--parsable', '--mem=1G', '-c1', '-t30', '-D', home, '-o', '/dev/null', script]
-  const job = (await cluster.run(asked, 'ada')).trim()
-  await until('Jupyter answers', () => answers(socket, '/by/hand/api'), { timeoutMs: 120_000, everyMs: 25 })
-  const tookMs = performance.now() - startedAt
-  await cluster.run(['scancel', job])
-  await until('it is gone', async () => (await cluster.run(['squeue', '-h', '-j', job])).trim() === '', {
-    timeoutMs: 60_000,
-    everyMs: 200,
-  })
-  return tookMs
-}
-
-function answers(socketPath: string, path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const asking = request({ socketPath, path, agent: false, headers: { host: 'localhost' } }, (answer) => {
-      answer.resume()
-      resolve((answer.statusCode ?? 500) < 500)
-    })
-    asking.on('error', () => resolve(false))
-    asking.end()
-  })
 }
 
 const [ownJobs, foreignJobs, startingJobs] = [1_000, 5_000, 50]

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { request } from 'node:https'
-import { connect } from 'node:tls'
+import { connect, type TLSSocket } from 'node:tls'
 import test, { type ExecutionContext } from 'ava'
 import { WebSocket } from 'ws'
 import { attachFeed, type FeedLimits } from '../../hub/http/feed.ts'
@@ -127,9 +127,11 @@ const report = { version: 1, port: 4_000, run: 'r', application: 'ready' }
 
 async function startAgents(t: ExecutionContext) {
   const reports: { id: string; port: number; remoteAddress: string }[] = []
+  const hungUp: string[] = []
   const alive = new Set(['live', 'refused', 'broken', 'gone'])
   const server = agentsServer({
     notices: { of: () => Promise.resolve(undefined) },
+    hungUp: (id) => void hungUp.push(id),
     agentKeyOf: (id) => (alive.has(id) ? agentKey(agentsKey, id) : undefined),
     environments: {
       async reported(id, { port }, remoteAddress) {
@@ -151,7 +153,7 @@ async function startAgents(t: ExecutionContext) {
     server.closeAllConnections()
     server.close()
   })
-  return { port: portOf(server), reports }
+  return { port: portOf(server), reports, hungUp }
 }
 
 interface Sent {
@@ -211,6 +213,32 @@ test('who an agent is, its key says; everything else is refused', async (t) => {
     t.false(JSON.stringify(answer).includes('secret'), title)
   }
   t.deepEqual(reports, [{ id: 'live', port: 4_000, remoteAddress: '127.0.0.1' }])
+})
+
+test('an agent that hangs up is told of when it has no other connection; who only claims is none', async (t) => {
+  const { port, hungUp } = await startAgents(t)
+  const socketOf = async (id: string, key: Buffer): Promise<TLSSocket> => {
+    const socket = connect({ ...pskClient(id, key), host: '127.0.0.1', port })
+    await once(socket, 'secureConnect')
+    // The server has it too when it has answered.
+    socket.write('GET / HTTP/1.1\r\nHost: hub\r\n\r\n')
+    await once(socket, 'data')
+    return socket
+  }
+  const close = async (socket: TLSSocket): Promise<void> => {
+    socket.destroy()
+    await once(socket, 'close')
+  }
+  const key = agentKey(agentsKey, 'live')
+  const [first, second] = [await socketOf('live', key), await socketOf('live', key)]
+  await close(await socketOf('claim.live', claimKey))
+  await close(first)
+  await close(await socketOf('broken', agentKey(agentsKey, 'broken')))
+  await until('the other one is told', () => hungUp.length === 1)
+  t.deepEqual(hungUp, ['broken'])
+  await close(second)
+  await until('it is told', () => hungUp.length === 2)
+  t.deepEqual(hungUp, ['broken', 'live'])
 })
 
 test('a client without a pre-shared key gets no connection', async (t) => {

@@ -20,10 +20,13 @@ import {
 import { available } from '../support/component.ts'
 import { makeImage, slurmSpec, startSlurmSite, type SlurmSite } from '../support/slurmSite.ts'
 import { batchConfig, openCommands } from '../support/slurmCommands.ts'
-import { until } from '../support/until.ts'
+import { until as untilWithin } from '../support/until.ts'
 
 const newId = environmentId(randomBytes)
 const signal = (): AbortSignal => AbortSignal.timeout(60_000)
+/** Of a machine on which much else runs. */
+const patience = { timeoutMs: 150_000, everyMs: 50 }
+const until: typeof untilWithin = async (what, check) => await untilWithin(what, check, patience)
 
 interface Scene {
   readonly site: SlurmSite
@@ -72,14 +75,10 @@ function sceneOf(site: SlurmSite, spawner: Spawner<SlurmProfile>): Scene {
     },
     async sees(id, phase, by = spawner) {
       let last: Observation | undefined
-      return await until(
-        `${id} is ${phase}`,
-        async () => {
-          last = (await by.observe(signal())).get(id)?.observation
-          return last?.phase === phase ? last : undefined
-        },
-        { timeoutMs: 60_000, everyMs: 50 },
-      ).catch((error: unknown) => {
+      return await until(`${id} is ${phase}`, async () => {
+        last = (await by.observe(signal())).get(id)?.observation
+        return last?.phase === phase ? last : undefined
+      }).catch((error: unknown) => {
         throw new Error(`it is ${JSON.stringify(last)}`, { cause: error })
       })
     },
@@ -92,7 +91,7 @@ function sceneOf(site: SlurmSite, spawner: Spawner<SlurmProfile>): Scene {
 
 function fault(title: string, steps: (t: ExecutionContext, scene: Scene) => Promise<void>): void {
   test.serial(`SLURM: ${title}`, async (t) => {
-    t.timeout(240_000)
+    t.timeout(400_000)
     const missing = slurmMissing()
     if (!available(t, 'SLURM', missing === undefined, `${missing ?? ''}; see tests/setup/packages.ts`)) return
     if (scene === undefined) return t.fail('the cluster did not come up')
@@ -230,7 +229,7 @@ fault(
     const later = await launch('ada', 'run', { profile: { reservation: 'later' } })
     t.is((await sees(later, 'pending')).phase, 'pending')
     await spawner.remove(later, signal())
-    await until('it is gone', () => scontrol('delete', 'reservationname=later').then(yes, no), { timeoutMs: 60_000 })
+    await until('it is gone', () => scontrol('delete', 'reservationname=later').then(yes, no))
   },
 )
 
@@ -296,7 +295,7 @@ fault('slurmctld is down: unknown, never gone; then it is as it was', async (t, 
   t.false(error instanceof LaunchRefused, 'it is tried again')
   await site.cluster.start('slurmctld')
   const answers = (): Promise<boolean> => spawner.observe(signal()).then(yes, no)
-  await until('it answers', answers, { timeoutMs: 60_000 })
+  await until('it answers', answers)
   t.deepEqual(await sees(id, 'running'), before)
   // The nodes have not told slurmctld of themselves yet: what is launched now waits for them.
   await sees(await launch('ada', 'run'), 'running')
@@ -311,7 +310,7 @@ fault(
     await site.cluster.stop('slurmdbd')
     const gone = async (): Promise<boolean> =>
       !(await site.cluster.run(['squeue', '-h', '-t', 'all', '-o', '%j'])).includes(id)
-    await until('slurmctld forgets it', gone, { timeoutMs: 90_000, everyMs: 500 })
+    await until('slurmctld forgets it', gone)
     t.is((await fresh.observe(signal())).get(id)?.observation.phase, 'unknown')
     await site.cluster.start('slurmdbd')
     const seen = await sees(id, 'ended', fresh)
@@ -333,14 +332,11 @@ fault(
     breaking.arm()
     await t.throwsAsync(spawner.ensure(spec, signal()))
     await site.cluster.start('slurmrestd')
-    await until(
-      'it is accepted',
-      () =>
-        spawner.ensure(spec, signal()).then(
-          () => true,
-          () => false,
-        ),
-      { timeoutMs: 60_000 },
+    await until('it is accepted', () =>
+      spawner.ensure(spec, signal()).then(
+        () => true,
+        () => false,
+      ),
     )
     await sees(id, 'running', spawner)
     const names = (await site.cluster.run(['squeue', '-h', '-o', '%j'])).split('\n')
@@ -434,10 +430,20 @@ fault('by its commands with tokens of SLURM: no root, no sudo', async (t, { sees
   const place = { folder: cluster.folder, stateFolder, within: cluster.view.within }
   const spawner = await openCommands(place, config, run, 'tested')
   const specOf = (name: Name): EnvironmentSpec<SlurmProfile> =>
-    slurmSpec(site, name, { id: newId(), hub: 'tested', variables: { HUTCH_TEST: 'run' } })
+    slurmSpec(site, name, { id: newId(), hub: 'tested', profile: { qos: 'two' }, variables: { HUTCH_TEST: 'run' } })
   const spec = specOf('ada')
   await spawner.ensure(spec, signal())
   t.is((await sees(spec.id, 'running', spawner)).phase, 'running')
+  // What it tells of limits, and of what is in use of them, is what slurmrestd tells.
+  const overRest = await site.open()
+  await overRest.observe(signal())
+  const [told, toldOverRest] = await Promise.all(
+    [spawner, overRest].map(async (each) => await each.limits?.(site.account('ada'), signal())),
+  )
+  t.deepEqual(told, toldOverRest)
+  t.true(told?.some(({ what, most }) => what === 'GPUs' && most === 1))
+  t.true(told?.some(({ whose, used = 0 }) => /quality of service two/.test(whose) && used > 0))
+  await overRest.close?.()
   const jobs = await cluster.run(['squeue', '-h', '-o', '%u %j'])
   t.regex(jobs, new RegExp(`^ada hutch-tested-${spec.id}-`, 'm'))
   await spawner.remove(spec.id, signal())

@@ -52,7 +52,7 @@ async function version(): Promise<string> {
 const abandonedAfterMs = 850_000
 
 /** Of several test processes that want it at once, one works and the others wait. */
-async function alone<T>(lock: string, work: () => Promise<T>): Promise<T> {
+export async function alone<T>(lock: string, work: () => Promise<T>): Promise<T> {
   await until(
     `the lock ${lock}`,
     async () => {

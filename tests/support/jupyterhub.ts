@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ExecutionContext } from 'ava'
 import { available, program } from './component.ts'
-import { cacheFolder } from './jupyter-on-path.ts'
+import { alone, cacheFolder } from './jupyter-on-path.ts'
 
 const run = promisify(execFile)
 const version = '6.1.1'
@@ -25,6 +25,7 @@ const packages = [
   'jupyterhub-idle-culler==2.0.0',
   'cryptography',
   'virtualenv',
+  'batchspawner==1.3.0',
 ]
 
 /** Undefined: it is not there yet; jupyterHubBin makes it. */
@@ -50,33 +51,33 @@ export async function jupyterHubBin(t: ExecutionContext): Promise<string | undef
   const own = '/usr/bin/python3'
   const python = existsSync(own) ? own : program('python3')
   if (!available(t, 'Python 3', python, 'apt-get install python3')) return undefined
-  const installed = await installedJupyterHub()
-  if (installed !== undefined) return installed
   t.timeout(900_000, 'a virtual environment with JupyterHub is being made, once')
-  try {
-    await rm(folder(), { recursive: true, force: true })
-    await mkdir(join(folder(), '..'), { recursive: true })
-    // Debian's python3 lacks ensurepip: the pip wheel is itself a program that can install.
-    await run(python ?? '', ['-m', 'venv', '--without-pip', folder()])
-    const wheels = join(folder(), 'wheels')
-    await run('python3', ['-m', 'pip', 'download', '--no-deps', '--quiet', '--dest', wheels, 'pip'])
-    const [wheel = ''] = await readdir(wheels)
-    await run(
-      join(folder(), 'bin/python'),
-      [join(wheels, wheel, 'pip'), 'install', '--quiet', '--prefer-binary', ...packages],
-      {
-        maxBuffer: 2 ** 24,
-      },
-    )
-    await run(
-      join(folder(), 'bin/python'),
-      [join(wheels, wheel, 'pip'), 'install', '--quiet', '--no-deps', '--target', join(folder(), 'before'), before],
-      { maxBuffer: 2 ** 24 },
-    )
-    await writeFile(join(folder(), 'complete'), '')
-  } catch (error) {
-    const why = error instanceof Error ? error.message.split('\n').slice(-3).join(' ') : String(error)
-    if (!available(t, 'JupyterHub', undefined, `python3 -m venv and pip must work: ${why}`)) return undefined
-  }
-  return join(folder(), 'bin')
+  await mkdir(cacheFolder(), { recursive: true })
+  return await alone(`${folder()}.lock`, async () => {
+    const installed = await installedJupyterHub()
+    if (installed !== undefined) return installed
+    try {
+      await install(python ?? '')
+    } catch (error) {
+      const why = error instanceof Error ? error.message.split('\n').slice(-3).join(' ') : String(error)
+      if (!available(t, 'JupyterHub', undefined, `python3 -m venv and pip must work: ${why}`)) return undefined
+    }
+    return join(folder(), 'bin')
+  })
+}
+
+async function install(python: string): Promise<void> {
+  await rm(folder(), { recursive: true, force: true })
+  // Debian's python3 lacks ensurepip: the pip wheel is itself a program that can install.
+  await run(python, ['-m', 'venv', '--without-pip', folder()])
+  const wheels = join(folder(), 'wheels')
+  await run('python3', ['-m', 'pip', 'download', '--no-deps', '--quiet', '--dest', wheels, 'pip'])
+  const [wheel = ''] = await readdir(wheels)
+  const pip = async (...argv: readonly string[]): Promise<unknown> =>
+    await run(join(folder(), 'bin/python'), [join(wheels, wheel, 'pip'), 'install', '--quiet', ...argv], {
+      maxBuffer: 2 ** 24,
+    })
+  await pip('--prefer-binary', ...packages)
+  await pip('--no-deps', '--target', join(folder(), 'before'), before)
+  await writeFile(join(folder(), 'complete'), '')
 }

@@ -20,7 +20,8 @@ export interface SlurmHub {
   close(): Promise<void>
 }
 
-export async function startSlurmHub(t: Pick<ExecutionContext, 'timeout'>): Promise<SlurmHub> {
+/** `part`: of the spawner's configuration, beside what it needs. */
+export async function startSlurmHub(t: Pick<ExecutionContext, 'timeout'>, part: object = {}): Promise<SlurmHub> {
   const jupyter = await readyJupyter(t)
   if ('missing' in jupyter) throw new Error(jupyter.missing)
   const site = await startSlurmSite()
@@ -32,8 +33,8 @@ export async function startSlurmHub(t: Pick<ExecutionContext, 'timeout'>): Promi
     await chown(site.tokens, ordinaryUid, ordinaryUid)
     const file = join(state, 'hutch.json')
     const jupyterHub = await installedJupyterHub()
-    await writeFile(join(agentFolder, '../batchspawner-singleuser'), fakeBatchspawner, { mode: 0o755 })
-    await writeFile(file, JSON.stringify(configuration(site, agentFolder, jupyter.binFolder, jupyterHub)))
+    const spawner = { ...spawnerOf(site, agentFolder, jupyter.binFolder), ...part }
+    await writeFile(file, JSON.stringify(configuration(site, agentFolder, spawner, jupyterHub)))
     const hutch = await runHutch({ state, args: ['--config', file] })
     return {
       site,
@@ -53,7 +54,21 @@ export async function startSlurmHub(t: Pick<ExecutionContext, 'timeout'>): Promi
   }
 }
 
-function configuration(site: SlurmSite, agentFolder: string, binFolder: string, jupyterHub = '/nonexistent'): object {
+function spawnerOf(site: SlurmSite, agentFolder: string, binFolder: string): object {
+  return {
+    type: 'slurm',
+    endpoint: site.cluster.restUrl,
+    version: 'v0.0.38',
+    tokens: site.tokens,
+    observer: 'hutch',
+    agentFolder,
+    allowUnencrypted: true,
+    output: join(site.outputFolder, '{user}-{id}'),
+    path: [binFolder, '/usr/bin', '/bin'],
+  }
+}
+
+function configuration(site: SlurmSite, agentFolder: string, cluster: object, jupyterHub = '/nonexistent'): object {
   const users = (Object.keys(people) as Name[]).map((name) => {
     const { uid, gid, groups, home } = site.account(name)
     return [name, { uid, gid, groups, home }]
@@ -68,19 +83,7 @@ function configuration(site: SlurmSite, agentFolder: string, binFolder: string, 
       tight: { title: 'Tight', cpu: 1, memory: '200MiB', walltime: '30min' },
       brief: { title: 'Brief', cpu: 1, memory: '200MiB', walltime: '1min' },
     },
-    spawners: {
-      cluster: {
-        type: 'slurm',
-        endpoint: site.cluster.restUrl,
-        version: 'v0.0.38',
-        tokens: site.tokens,
-        observer: 'hutch',
-        agentFolder,
-        allowUnencrypted: true,
-        output: join(site.outputFolder, '{user}-{id}'),
-        path: [binFolder, '/usr/bin', '/bin'],
-      },
-    },
+    spawners: { cluster },
     profiles: {
       lab: { title: 'JupyterLab', kind: 'notebook', flavours: ['small', 'gpu'], on: { cluster: {} } },
       terminal: { title: 'Terminal', kind: 'terminal', flavours: ['tight', 'brief', 'gpu'], on: { cluster: {} } },
@@ -98,7 +101,7 @@ function configuration(site: SlurmSite, agentFolder: string, binFolder: string, 
         title: 'JupyterHub 6, as batchspawner starts it',
         kind: 'notebook',
         protocol: 'jupyterhub',
-        argv: [join(agentFolder, '../batchspawner-singleuser'), join(jupyterHub, 'jupyterhub-singleuser')],
+        argv: [join(jupyterHub, 'batchspawner-singleuser'), join(jupyterHub, 'jupyterhub-singleuser')],
         flavours: ['small'],
         on: { cluster: {} },
       },
@@ -121,16 +124,3 @@ function configuration(site: SlurmSite, agentFolder: string, binFolder: string, 
     },
   }
 }
-
-/** In the place of batchspawner's: finds a port, tells the hub, and becomes the server with it. */
-const fakeBatchspawner = `#!/usr/bin/python3
-import json, os, socket, sys, urllib.request
-found = socket.socket()
-found.bind(('', 0))
-port = found.getsockname()[1]
-found.close()
-asked = urllib.request.Request(os.environ['JUPYTERHUB_API_URL'] + '/batchspawner', json.dumps({'port': port}).encode(),
-  {'Authorization': 'token ' + os.environ['JUPYTERHUB_API_TOKEN'], 'Content-Type': 'application/json'})
-urllib.request.urlopen(asked).read()
-os.execv(sys.argv[1], [*sys.argv[1:], f'--port={port}'])
-`

@@ -65,9 +65,10 @@ test('whatever somebody calls a job, it ends no column and begins no row', (t) =
 
 test('what each system lists is read: who, where, since when, and in which state', (t) => {
   const row = (...parts: string[]): string => parts.map((each) => `${each}~`).join('')
-  const squeue = `${row('7', '23101', 'ada', 'RUNNING', 'None', 'main', 'n1', '2026-11-21T17:00:00', '2026-11-21T18:00:00', '3', 'hutch c', 'a\nb')}\n`
+  const squeue = `${row('7', '23101', 'ada', 'RUNNING', 'None', 'main', 'n1', '2026-11-21T17:00:00', '2026-11-21T18:00:00', '3', 'research', 'normal', 'cpu=2,node=1', 'hutch c', 'a\nb')}\n`
   const [job] = readJobs(squeue, slurm.listed, '~')
   t.like(job, { jobId: 7, uid: 23_101, user: 'ada', batchHost: 'n1', name: 'a\nb', priority: 3, comment: 'hutch c' })
+  t.like(job, { account: 'research', qos: 'normal', tres: 'cpu=2,node=1' })
   t.is(job?.startAt?.toISOString(), '2026-11-21T17:00:00.000Z')
   t.like(job && observationOf(job, undefined), { phase: 'running' })
 
@@ -185,6 +186,37 @@ test('what a command says when it fails: no for good in words, or nobody knows',
   await t.notThrowsAsync(gone.cancel(ada, 8, signal))
   const down = clusterWith(gridEngine, scripted([{ code: 1, said: 'error: commlib error' }]).run)
   await t.throwsAsync(down.cancel(ada, 8, signal))
+})
+
+test("what SLURM's commands tell of limits is what slurmrestd tells of them; other columns are an error", async (t) => {
+  const said = [
+    'root|||normal||||\nbeamtime||root|normal||9||\nbeamtime|ada||normal,two|gres/gpu=1|||1-01:30:00\n',
+    'normal||||\ntwo|cpu=8,mem=4G|2|90\n'.replace('normal||||', 'normal|||'),
+  ]
+  const { asked, run } = scripted(said.map((text) => ({ output: Buffer.from(text) })))
+  const limits = await clusterWith(slurm, run).limits?.(signal)
+  t.deepEqual(
+    asked.map(({ argv }) => argv[0]),
+    ['/opt/bin/sacctmgr', '/opt/bin/sacctmgr'],
+    "the hub's own account looks",
+  )
+  t.deepEqual(limits?.associations[2], {
+    account: 'beamtime',
+    user: 'ada',
+    parent: '',
+    qos: ['normal', 'two'],
+    total: { 'gres/gpu': 1 },
+    jobs: undefined,
+    minutesPerJob: 25 * 60 + 30,
+  })
+  t.is(limits?.associations[1]?.jobs, 9)
+  t.deepEqual(limits?.qos, [
+    { name: 'normal', perUser: {}, jobsPerUser: undefined, minutesPerJob: undefined },
+    { name: 'two', perUser: { cpu: 8, mem: 4_096 }, jobsPerUser: 2, minutesPerJob: 90 },
+  ])
+  const other = clusterWith(slurm, scripted([{ output: Buffer.from('a|b\n') }]).run)
+  await t.throwsAsync(async () => await other.limits?.(signal), { message: /8 columns/ })
+  t.is(clusterWith(gridEngine as typeof slurm, run).limits, undefined)
 })
 
 test('a configuration that is wrong says where', (t) => {

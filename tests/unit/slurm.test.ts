@@ -460,8 +460,18 @@ test('looks are spaced by the interval and by ten times what one takes, shared, 
   t.is(queue.welcomeAt(), 100_954, 'and one submit after the other puts nothing off')
   queue.wake()
   t.is(queue.welcomeAt(), 100_910, 'it said so')
+  await queue.fresh(signal)
+  clock = 101_600
+  queue.submitted()
+  clock = 101_640
+  t.is(queue.welcomeAt(), 101_654, 'also where a look at rest were due before: the job would wait for the one after it')
+  await queue.fresh(signal)
+  clock = 101_800
+  t.is(queue.welcomeAt(), 102_360, 'which is over with that look')
+  queue.ending()
+  t.is(queue.welcomeAt(), 101_812, 'who says goodbye is over in a moment')
   await t.throwsAsync(queue.fresh(AbortSignal.abort(new Error('no'))), { message: 'no' })
-  t.is(begun.length, 3)
+  t.is(begun.length, 5)
 })
 
 test("what is left of SLURM's own limits: of one's own, of the account above, of the quality of service", (t) => {

@@ -2,9 +2,10 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { quoted } from '../../common/quoted.ts'
-import { ClusterRefused, type Cluster, type Person, type Submission } from '../cluster.ts'
+import { ClusterRefused, type AccountingLimits, type Cluster, type Person, type Submission } from '../cluster.ts'
 import { inWords, saidSo } from '../refusals.ts'
 import type { Launcher } from './launcher.ts'
+import { readAssociations, readQualities } from './limits.ts'
 import { readJobs } from './read.ts'
 import { marked } from './rows.ts'
 import type { Ran, Run } from './run.ts'
@@ -129,6 +130,17 @@ export function createCluster(options: CommandCluster): Cluster {
       const rows = marked(output.toString(), ['name', 'address'], mark)
       return new Map(rows.map((row) => [row.get('name') ?? '', row.get('address') ?? '']))
     },
+
+    ...(template.limits === undefined
+      ? {}
+      : {
+          async limits(signal: AbortSignal): Promise<AccountingLimits> {
+            const { associations = [], qos = [] } = template.limits ?? {}
+            const text = async (words: readonly Word[]): Promise<string> =>
+              succeeded(await asHub(words, {}, signal), "the accounting's limits").output.toString()
+            return { associations: readAssociations(await text(associations)), qos: readQualities(await text(qos)) }
+          },
+        }),
 
     async ping(signal) {
       const ran = await asHub(template.check, {}, signal)

@@ -38,6 +38,8 @@ function readJob(row: Row, { fields, states }: JobsFormat, compiled: Compiled): 
       endAt: dateOf(text(fields.end)),
       exit: exitOf(code, signal),
       priority: Number(text(fields.priority) || 1),
+      ...(fields.account &&
+        fields.qos && { account: text(fields.account), qos: text(fields.qos), tres: text(fields.tres) }),
       ...(found?.words === undefined ? {} : { words: found.words }),
     },
   ]

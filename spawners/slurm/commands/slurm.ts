@@ -2,20 +2,24 @@
 import type { z } from 'zod'
 import type { templateSchema } from './template.ts'
 
-const columns = [
-  'jobId',
-  'uid',
-  'user',
-  'state',
-  'reason',
-  'partition',
-  'host',
-  'start',
-  'end',
-  'priority',
-  'comment',
-  'name',
-]
+/** What is called what here → squeue's name of it. */
+const columns = {
+  jobId: 'JobID',
+  uid: 'UserID',
+  user: 'UserName',
+  state: 'State',
+  reason: 'Reason',
+  partition: 'Partition',
+  host: 'BatchHost',
+  start: 'StartTime',
+  end: 'EndTime',
+  priority: 'PriorityLong',
+  account: 'Account',
+  qos: 'QOS',
+  tres: 'tres-alloc',
+  comment: 'Comment',
+  name: 'Name',
+} as const
 const endColumns = ['jobId', 'name', 'user', 'state', 'exit', 'start', 'end', 'partition', 'host']
 
 export const slurmTemplate = {
@@ -47,14 +51,17 @@ export const slurmTemplate = {
   cancel: ['scancel', '{job}'],
   gone: ['Invalid job id', 'already completed'],
   // What ended is told by the accounting, with how.
+  // A field without a width is not cut.
   list: [
     'squeue',
     '--noheader',
     '--all',
-    '--format=' + '%A %U %u %T %r %P %B %S %e %Q %k %j'.replaceAll(' ', '{mark}') + '{mark}',
+    `--Format=${Object.values(columns)
+      .map((name) => `${name}:{mark}`)
+      .join()}`,
   ],
   listed: {
-    rows: { as: 'marked', columns },
+    rows: { as: 'marked', columns: Object.keys(columns) },
     fields: {
       jobId: 'jobId',
       name: 'name',
@@ -67,6 +74,9 @@ export const slurmTemplate = {
       start: 'start',
       end: 'end',
       priority: 'priority',
+      account: 'account',
+      qos: 'qos',
+      tres: 'tres',
     },
     states: [{ column: 'state', matches: '.' }],
   },
@@ -100,6 +110,13 @@ export const slurmTemplate = {
   lag: '10s',
   nodes: ['sinfo', '--noheader', '--Node', '--format=%N{mark}%o{mark}'],
   extend: ['scontrol', 'update', 'jobid={job}', 'timelimit={minutes}'],
+  limits: {
+    associations: [
+      ...['sacctmgr', '--noheader', '--parsable2', 'show', 'associations'],
+      'format=Account,User,ParentName,QOS,GrpTRES,GrpJobs,MaxJobs,MaxWall',
+    ],
+    qos: ['sacctmgr', '--noheader', '--parsable2', 'show', 'qos', 'format=Name,MaxTRESPU,MaxJobsPU,MaxWall'],
+  },
   check: ['scontrol', 'ping'],
   // slurm_strerror() of the numbers in slurm_errno.h.
   refusals: [

@@ -38,6 +38,7 @@ const variables = {
   ended: ['mark', 'prefix', 'names', 'since', 'sinceMinute'],
   nodes: ['mark'],
   check: [],
+  limits: [],
 } as const
 
 type Place = keyof typeof variables
@@ -135,6 +136,9 @@ const jobsFormat = z.strictObject({
     exit: field.optional(),
     signal: field.optional(),
     priority: field.optional(),
+    account: field.optional(),
+    qos: field.optional(),
+    tres: field.optional(),
   }),
   states: z.array(state).min(1).max(100),
 })
@@ -164,6 +168,17 @@ export const templateSchema = z.strictObject({
   lag: duration.prefault('0s').describe('How long it may take until an end is written down.'),
   nodes: words('nodes').optional().describe('Where each node is reached: {mark} after its name and after its address.'),
   extend: words('extend').optional().describe("Sets a running job's whole time, as the hub's own account."),
+  limits: z
+    .strictObject({
+      associations: words('limits').describe(
+        'Lines of account|user|its parent|qos,qos|TRES of all its jobs|jobs of an account|jobs of a user|longest time, as sacctmgr has them.',
+      ),
+      qos: words('limits').describe('Lines of name|TRES of each user|jobs of each user|longest time.'),
+    })
+    .optional()
+    .describe(
+      'What people may have, for the launch page; what is in use of it needs account, qos and tres of each job.',
+    ),
   check: words('check').describe('Succeeds while the system answers.'),
   refusals: z
     .array(refusal)
