@@ -20,6 +20,7 @@ const columns = {
   comment: 'Comment',
   name: 'Name',
 } as const
+const sacctmgr = ['sacctmgr', '--noheader', '--parsable2', 'show'] as const
 const endColumns = ['jobId', 'name', 'user', 'state', 'exit', 'start', 'end', 'partition', 'host']
 
 export const slurmTemplate = {
@@ -111,11 +112,8 @@ export const slurmTemplate = {
   nodes: ['sinfo', '--noheader', '--Node', '--format=%N{mark}%o{mark}'],
   extend: ['scontrol', 'update', 'jobid={job}', 'timelimit={minutes}'],
   limits: {
-    associations: [
-      ...['sacctmgr', '--noheader', '--parsable2', 'show', 'associations'],
-      'format=Account,User,ParentName,QOS,GrpTRES,GrpJobs,MaxJobs,MaxWall',
-    ],
-    qos: ['sacctmgr', '--noheader', '--parsable2', 'show', 'qos', 'format=Name,MaxTRESPU,MaxJobsPU,MaxWall'],
+    associations: [...sacctmgr, 'associations', 'format=Account,User,ParentName,QOS,GrpTRES,GrpJobs,MaxJobs,MaxWall'],
+    qos: [...sacctmgr, 'qos', 'format=Name,MaxTRESPU,MaxJobsPU,MaxWall'],
   },
   check: ['scontrol', 'ping'],
   // slurm_strerror() of the numbers in slurm_errno.h.

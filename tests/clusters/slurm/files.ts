@@ -41,7 +41,7 @@ ${cgroups ? '' : 'JobAcctGatherParams=OverMemoryKill'}
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SchedulerType=sched/backfill
-SchedulerParameters=bf_interval=2,sched_interval=2,batch_sched_delay=0,sched_min_interval=0,defer_batch=no
+SchedulerParameters=bf_interval=2,sched_interval=2,batch_sched_delay=0,sched_min_interval=0
 ReturnToService=2
 EnforcePartLimits=ALL
 JobRequeue=0
