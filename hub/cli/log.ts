@@ -4,15 +4,21 @@ import { z } from 'zod'
 import type { Configuration } from '../../config/schema.ts'
 import type { Log } from '../../spawners/spawner.ts'
 import type { Terminal } from './command.ts'
+import { lineSink } from './line-sink.ts'
 
 export function createLog({ level, pretty }: Configuration['log'], terminal: Terminal): Log {
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters }
-  if (!(pretty ?? terminal.isTerminal)) return pino(options, pino.destination({ fd: 2, sync: true }))
+  if (!(pretty ?? terminal.isTerminal)) return pino(options, lineSink(process.stderr, missingLine))
   return pino(options, { write: (line: string) => terminal.error(forPeople(line.trimEnd())) })
 }
 
 /** 'info' and not 30, as in the proxy's log. */
 const formatters = { level: (label: string) => ({ level: label }) }
+
+function missingLine(count: number): string {
+  const msg = 'lines of the log are missing here: nobody read them in time'
+  return `${JSON.stringify({ level: 'warn', time: new Date().toISOString(), lines: count, msg })}\n`
+}
 
 const entrySchema = z.looseObject({ level: z.string(), time: z.string(), msg: z.string().default('') })
 

@@ -98,7 +98,7 @@ for (const [title, mount, expected, line] of [
   })
 }
 
-test('a login provider that does not answer is a warning, and the hub runs', async (t) => {
+test('a login provider that does not answer is a warning, and the hub runs, also when nobody reads its log', async (t) => {
   const { file, state } = await configured(t)
   await writeFile(
     file,
@@ -107,6 +107,17 @@ test('a login provider that does not answer is a warning, and the hub runs', asy
   const hutch = await startHutch(t, { state, args: ['--config', file] })
   await until('it says so', () => /login\.providers\.site: .* does not answer/.test(hutch.output()))
   t.is((await fetch(`${hutch.url}/hub/login`)).status, 200)
+
+  // More lines than a pipe holds.
+  hutch.process.stderr?.pause()
+  const path = `/hub/api/v1/${'nothing'.repeat(40)}`
+  for (let round = 0; round < 60; round += 1) {
+    const answers = await Promise.all(Array.from({ length: 16 }, () => fetch(hutch.url + path)))
+    for (const answer of answers) t.is(answer.status, 404)
+    await Promise.all(answers.map((answer) => answer.text()))
+  }
+  hutch.process.stderr?.resume()
+  await until('what was kept is read', () => hutch.output().split(path).length > 500)
   t.is(await hutch.stop(), 0)
 })
 

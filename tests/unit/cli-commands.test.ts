@@ -5,7 +5,9 @@ import { createServer } from 'node:http'
 import { readFile } from 'node:fs/promises'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import test from 'ava'
+import { lineSink } from '../../hub/cli/line-sink.ts'
 import { main } from '../../hub/cli/main.ts'
 import { expiry } from '../../hub/cli/token.ts'
 import { hashSecret } from '../../hub/identity/secrets.ts'
@@ -167,4 +169,26 @@ test('token says that a hub holds the folder when its socket is gone', async (t)
   const done = await hutch(['token', '--user', 'ada', '--scope', 'a', '--expires', '1h', '--state', state])
   t.is(done.code, 69)
   t.regex(done.errors, /^hutch: another hub .* uses the state folder/)
+})
+
+test('what nobody reads is kept up to a bound, and later it is said how many lines are missing', async (t) => {
+  const stream = new PassThrough()
+  const sink = lineSink(stream, (count) => `${count} are missing\n`)
+  const line = `${'x'.repeat(999)}\n`
+  for (let index = 0; index < 3_000; index += 1) sink.write(line)
+  t.true(stream.writableLength <= 2 ** 20)
+  const read: string[] = []
+  stream.setEncoding('utf8').on('data', (text: string) => read.push(text))
+  await once(stream, 'drain')
+  sink.write('the last\n')
+  stream.end()
+  await once(stream, 'end')
+  const lines = read.join('').trimEnd().split('\n')
+  const [missing, last] = lines.slice(-2)
+  t.is(missing, `${3_000 - (lines.length - 2)} are missing`)
+  t.is(last, 'the last')
+
+  const gone = new PassThrough()
+  lineSink(gone, String)
+  t.notThrows(() => gone.emit('error', new Error('EPIPE')))
 })
