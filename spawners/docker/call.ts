@@ -3,12 +3,15 @@ import { createInterface } from 'node:readline'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import type Dockerode from 'dockerode'
+import type { RegistryLogin } from './registries.ts'
 
 interface Request {
   readonly method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE'
   readonly path: string
   readonly query?: Readonly<Record<string, unknown>>
   readonly body?: object | Buffer
+  /** To the registry that Docker is to ask; a header, and in no log. */
+  readonly login?: RegistryLogin | undefined
   readonly signal: AbortSignal
 }
 
@@ -31,13 +34,14 @@ const good = { 200: true, 201: true, 204: true, 304: true }
 export function createCall({ modem }: Dockerode): Call {
   const dial = async (request: Request, signal: AbortSignal, isStream: boolean): Promise<unknown> => {
     signal.throwIfAborted()
-    const { method = 'GET', path, query = {}, body } = request
+    const { method = 'GET', path, query = {}, body, login } = request
     const isFile = Buffer.isBuffer(body)
     const options = {
       method,
       path: Object.keys(query).length === 0 ? path : `${path}?`,
       options: { _query: query, _body: isFile ? {} : (body ?? {}) },
       ...(isFile && { file: body }),
+      ...(login && { authconfig: login }),
       abortSignal: signal,
       isStream,
       statusCodes: good,

@@ -96,6 +96,20 @@ export const configSchema = z
       .array(gpu)
       .default([])
       .describe('Graphics cards that environments may have, each for one at a time. Default: none.'),
+    registries: z
+      .record(
+        z
+          .string()
+          .regex(/^[A-Za-z0-9.-]+(:\d{1,5})?$/, 'must be a registry as images name it, such as registry.example.org'),
+        z.strictObject({
+          username: z.string().min(1).max(256).describe('Whom the registry knows.'),
+          passwordFile: absolutePath.describe('A file (chmod 600) with the password or token, and nothing else.'),
+        }),
+      )
+      .default({})
+      .describe(
+        'Logins to registries, by their names as in images; docker.io for those without one. Docker is given them with each pull and keeps none. Default: none.',
+      ),
     pullPatience: duration.prefault('30min').describe('A pull that takes longer is given up. Default: 30min.'),
     stopGrace: duration
       .prefault('10s')

@@ -212,7 +212,9 @@ export async function createDocker(
         const restart = keepsContainers ? '' : ' Environments end when Docker is restarted: set live-restore.'
         return { ok: true, message: `Docker ${version}.${restart}` }
       } catch (error) {
-        return { ok: false, message: `Docker does not answer${said(error) === undefined ? '' : `: ${said(error)}`}.` }
+        // Of a certificate that is refused, by either side, there is nothing but a code.
+        const why = said(error) ?? (error as NodeJS.ErrnoException).code
+        return { ok: false, message: `Docker does not answer${why === undefined ? '' : `: ${why}`}.` }
       }
     },
 

@@ -4,6 +4,7 @@ import { createCall } from './call.ts'
 import { firstFile } from './tar.ts'
 import type { PullLine } from './pull.ts'
 import { timeOf, type State } from './read.ts'
+import type { RegistryLogin } from './registries.ts'
 import { isStatus, said } from './words.ts'
 
 export interface ListedContainer {
@@ -51,7 +52,12 @@ export interface Engine {
   removeNetwork(id: string, signal: AbortSignal): Promise<void>
   /** Undefined: it is not there. */
   image(name: string, signal: AbortSignal): Promise<Image | undefined>
-  pull(image: string, onLine: (line: PullLine) => void, signal: AbortSignal): Promise<void>
+  pull(
+    image: string,
+    login: RegistryLogin | undefined,
+    onLine: (line: PullLine) => void,
+    signal: AbortSignal,
+  ): Promise<void>
   /** Calls for each event of containers with these labels, until the connection ends. */
   events(
     labels: readonly string[],
@@ -194,10 +200,10 @@ export function createEngine(docker: Dockerode): Engine {
       const { Entrypoint, Cmd, WorkingDir } = Config
       return { id: Id, argv: [Entrypoint ?? [], Cmd ?? []].flat(), directory: WorkingDir ?? '' }
     },
-    async pull(image, onLine, signal) {
+    async pull(image, login, onLine, signal) {
       // Without a tag Docker would fetch all of them.
       const fromImage = /[:@][^/]*$/.test(image) ? image : `${image}:latest`
-      await call.lines({ method: 'POST', path: '/images/create', query: { fromImage }, signal }, onLine)
+      await call.lines({ method: 'POST', path: '/images/create', query: { fromImage }, login, signal }, onLine)
     },
     async events(labels, onEvent, signal) {
       const query = filters(labels, { type: ['container'] })

@@ -2,12 +2,14 @@
 import type { MountSettings } from 'dockerode'
 import { groupFile, passwdFile } from '../common/accountFiles.ts'
 import { LaunchRefused, type EnvironmentSpec, type SpawnerContext } from '../spawner.ts'
-import { shareLabels, shareOf, type Labelled } from './claims.ts'
 import { checkChosen } from './chosen.ts'
+import { shareLabels, shareOf, type Labelled, type Share } from './claims.ts'
 import type { DockerConfig, DockerProfile } from './config.ts'
 import type { Engine, Image, Network, Volume } from './engine.ts'
+import { createImageAccounts } from './image-accounts.ts'
 import { containerName, filesVolume, label, networkName, wishVolume } from './names.ts'
 import { pullProgress } from './pull.ts'
+import { registryLogin } from './registries.ts'
 import { checkSpec, renderContainer, type Placement } from './render.ts'
 import { tarOf } from './tar.ts'
 import type { Tell } from './tasks.ts'
@@ -22,6 +24,12 @@ interface Started {
   readonly image: Image
   readonly gateway: string | undefined
   readonly port: number
+}
+
+interface Filling extends Omit<Started, 'port'> {
+  readonly name: string
+  /** Found out while the way to the volume is made. */
+  readonly share: Promise<Share>
 }
 
 interface Found {
@@ -40,24 +48,20 @@ export function createLauncher(parts: { config: DockerConfig; context: SpawnerCo
   const { hub } = context
   /** Taken for containers that are not there yet. */
   const shares = new Map<string, Labelled>()
-  /** What must not be taken twice is taken one after another. */
-  let turn: Promise<unknown> = Promise.resolve()
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
-    const mine = turn.then(work)
-    turn = mine.catch(() => undefined)
-    return mine
-  }
+  const [networkTurn, agentTurn, shareTurn] = [createTurn(), createTurn(), createTurn()]
+  const accountsOf = createImageAccounts(engine)
 
   return async (spec, tell, signal) => {
     const name = checkSpec(spec, config)
     try {
       const image = await haveImage(spec, name, tell, signal)
       tell('starting', 'The container is being made')
-      const network = await inTurn(() => haveNetwork(signal))
-      const agent = await inTurn(() => haveAgent(tell, signal))
-      if ((await engine.inspect(containerName(spec.id), signal)) === undefined) {
-        await make(spec, { name, image, network, agent }, signal)
-      }
+      const [network, agent, there] = await Promise.all([
+        networkTurn(() => haveNetwork(signal)),
+        agentTurn(() => haveAgent(tell, signal)),
+        engine.inspect(containerName(spec.id), signal),
+      ])
+      if (there === undefined) await make(spec, { name, image, network, agent }, signal)
       await engine.removeVolume(wishVolume(spec.id), signal)
       await engine.start(containerName(spec.id), signal)
     } catch (error) {
@@ -78,11 +82,13 @@ export function createLauncher(parts: { config: DockerConfig; context: SpawnerCo
   async function pull(name: string, tell: Tell, signal: AbortSignal): Promise<void> {
     const progress = pullProgress(name)
     tell('pulling', progress.message())
+    const login = await registryLogin(config, name)
     const patience = AbortSignal.timeout(config.pullPatience)
     let failed: string | undefined
     try {
       await engine.pull(
         name,
+        login,
         (line) => {
           try {
             progress.take(line)
@@ -136,35 +142,47 @@ export function createLauncher(parts: { config: DockerConfig; context: SpawnerCo
     const [there] = (await engine.volumes([`${label.role}=agent`], signal)).filter((volume) => volume.name === name)
     if (there === undefined) {
       await engine.makeVolume(name, { [label.role]: 'agent' }, signal)
-      await passing(agent.image, [{ Type: 'volume', Source: name, Target: agentAt }], signal, async () => undefined)
+      const helper = await passing(agent.image, [{ Type: 'volume', Source: name, Target: agentAt }], signal)
+      await helper.remove()
     }
     return { type: 'volume', source: name }
   }
 
-  /** The agent's bootstrap and the account's entries in front of the image's own. Only its user may read the key. */
+  /**
+   * The agent's bootstrap and the account's entries in front of the image's own. Only its user may read the key.
+   * `ready`: what may be done with the volume; the container that was the way to it goes meanwhile.
+   */
   async function fillFiles(
     spec: Spec,
-    { name, ...how }: Started & Readonly<{ name: string }>,
+    { name, share, ...how }: Filling,
     signal: AbortSignal,
-  ): Promise<Volume> {
+    ready: (volume: Volume) => Promise<void>,
+  ): Promise<void> {
     const { account } = spec
     const labels = { [label.hub]: hub, [label.environment]: spec.id, [label.role]: 'files' }
     const volume = await engine.makeVolume(filesVolume(spec.id), labels, signal)
-    const mounts: MountSettings[] = [{ Type: 'volume', Source: volume.name, Target: fillAt }]
-    await passing(name, mounts, signal, async (container) => {
-      const [passwd, group] = await Promise.all(
-        ['/etc/passwd', '/etc/group'].map(async (path) => (await engine.read(container, path, signal)) ?? ''),
-      )
+    const helper = await passing(name, [{ Type: 'volume', Source: volume.name, Target: fillAt }], signal)
+    try {
+      const [{ passwd, group }, { port }] = await Promise.all([
+        accountsOf(how.image.id, helper.container, signal),
+        share,
+      ])
       const all = { mode: 0o444, uid: 0, gid: 0 }
       const own = { mode: 0o400, uid: account.uid, gid: account.gid }
       const archive = tarOf([
-        { name: 'passwd', text: passwdFile(passwd ?? '', account), ...all },
-        { name: 'group', text: groupFile(group ?? '', account), ...all },
-        { name: 'bootstrap.json', text: JSON.stringify(bootstrapOf(spec, how)), ...own },
+        { name: 'passwd', text: passwdFile(passwd, account), ...all },
+        { name: 'group', text: groupFile(group, account), ...all },
+        { name: 'bootstrap.json', text: JSON.stringify(bootstrapOf(spec, { ...how, port })), ...own },
       ])
-      await engine.write(container, fillAt, archive, signal)
-    })
-    return volume
+      await engine.write(helper.container, fillAt, archive, signal)
+    } catch (error) {
+      await helper.remove()
+      throw error
+    }
+    // Both to their end: while the way is there, the volume can't be removed.
+    for (const one of await Promise.allSettled([ready(volume), helper.remove()])) {
+      if (one.status === 'rejected') throw one.reason
+    }
   }
 
   function bootstrapOf(spec: Spec, { image, gateway, port }: Started): object {
@@ -194,42 +212,60 @@ export function createLauncher(parts: { config: DockerConfig; context: SpawnerCo
     image: string,
     Mounts: MountSettings[],
     signal: AbortSignal,
-    use: (container: string) => Promise<void>,
-  ): Promise<void> {
+  ): Promise<Readonly<{ container: string; remove: () => Promise<void> }>> {
     const options = { Image: image, Entrypoint: ['/never'], Labels: { [label.hub]: hub }, HostConfig: { Mounts } }
     const container = await engine.create(undefined, { ...options, NetworkDisabled: true }, signal)
     if (container === false) throw new Error('a bug: a nameless container has a name')
-    try {
-      await use(container)
-    } finally {
-      // Also when the launch was called off.
-      await engine.remove(container, AbortSignal.timeout(10_000))
-    }
+    // Also when the launch was called off.
+    return { container, remove: () => engine.remove(container, AbortSignal.timeout(10_000)) }
   }
 
   async function make(spec: Spec, { name, image, network, agent }: Found, signal: AbortSignal): Promise<void> {
     await checkChosen(spec.mounts, config, async (roots, look) => {
-      await passing(name, roots, signal, (container) => look((path) => engine.entry(container, path, signal)))
+      const helper = await passing(name, roots, signal)
+      try {
+        await look((path) => engine.entry(helper.container, path, signal))
+      } finally {
+        await helper.remove()
+      }
     })
-    const share = await inTurn(async () => {
+    const share = shareTurn(async () => {
       const others = await engine.containers([label.environment], signal)
       const mine = shareOf(config, spec.resources, [...others, ...shares.values()])
       shares.set(spec.id, { status: 'wanted', labels: shareLabels(mine) })
       return mine
     })
+    // Its refusal is heard where it is waited for.
+    share.catch(() => undefined)
     try {
-      const files = await fillFiles(spec, { name, image, port: share.port, gateway: network.gateway }, signal)
-      const [wish] = await engine.volumes([`${label.environment}=${spec.id}`, `${label.role}=wish`], signal)
-      // Removed meanwhile, by whichever hub.
-      if (wish === undefined) {
-        // Whoever removed it may have been here before its files were.
-        await engine.removeVolume(files.name, AbortSignal.timeout(10_000))
-        throw new LaunchRefused('It was stopped before it started.', { reason: 'cancelled' })
+      await fillFiles(spec, { name, image, share, gateway: network.gateway }, signal, async (files) => {
+        const [wish] = await engine.volumes([`${label.environment}=${spec.id}`, `${label.role}=wish`], signal)
+        // Removed meanwhile, by whichever hub.
+        if (wish === undefined) {
+          throw new LaunchRefused('It was stopped before it started.', { reason: 'cancelled' })
+        }
+        const place = { network: network.id, agent, files: files.folder, ...(await share) }
+        await engine.create(containerName(spec.id), renderContainer(spec, config, place), signal)
+      })
+    } catch (error) {
+      // Whoever removed it may have been here before its files were.
+      if (error instanceof LaunchRefused && error.reason === 'cancelled') {
+        await engine.removeVolume(filesVolume(spec.id), AbortSignal.timeout(10_000))
       }
-      const place = { network: network.id, agent, files: files.folder, ...share }
-      await engine.create(containerName(spec.id), renderContainer(spec, config, place), signal)
+      throw error
     } finally {
+      await share.catch(() => undefined)
       shares.delete(spec.id)
     }
+  }
+}
+
+/** What must not be taken twice is taken one after another. */
+function createTurn(): <T>(work: () => Promise<T>) => Promise<T> {
+  let turn: Promise<unknown> = Promise.resolve()
+  return (work) => {
+    const mine = turn.then(work)
+    turn = mine.catch(() => undefined)
+    return mine
   }
 }

@@ -50,6 +50,9 @@ export function pullInWords(image: string, text: string): string {
   if (/invalid reference format|invalid repository name/i.test(why)) {
     return `The name of the image is wrong: ${image}. Ask your administrator.`
   }
+  if (/unauthorized|authentication required|no basic auth credentials|incorrect username or password/i.test(why)) {
+    return `The registry does not let this installation fetch ${image}: it asks for a login, or refuses the one that it got. Ask your administrator.`
+  }
   if (/manifest unknown|not found|repository does not exist|denied/i.test(why)) {
     return `There is no image ${image}, or it may not be fetched (${why}). Ask your administrator.`
   }

@@ -3,12 +3,13 @@ import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { spawnerContract } from '../../spawners/contract.ts'
 import { startDocker } from '../support/docker.ts'
+import { dockerElsewhere } from '../support/dockerElsewhere.ts'
 import { type DockerSite, dockerSite, dockerSubject } from '../support/dockerSubject.ts'
 import { until } from '../support/until.ts'
 
 test('docker: the whole contract on a real daemon', async (t) => {
   t.timeout(30 * 60_000, 'the first run makes the images')
-  const docker = await startDocker(t)
+  const docker = await startDocker(t, { tls: true })
   if (docker === undefined) return
   const site = await dockerSite(t, docker)
   const subject = dockerSubject(site)
@@ -26,6 +27,7 @@ test('docker: the whole contract on a real daemon', async (t) => {
   )
   for (const [title, error] of failed.flat()) t.fail(`${String(title)}: ${String(error)}`)
   for (const { title, run } of alone) await t.notThrowsAsync(run(subject), title)
+  await dockerElsewhere(t, site)
   const left = async (...argv: readonly string[]) => (await docker.docker(...argv)).trim()
   t.is(await left('volume', 'ls', '--quiet', '--filter', 'label=dev.hutch.hub'), '', 'a volume is left')
   t.is(await left('ps', '--all', '--quiet'), '', 'a container is left')

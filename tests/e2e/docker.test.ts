@@ -1,9 +1,13 @@
 /** The main job on a real Docker, from images of every kind; what goes wrong there; what nobody gets out of. */
 import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { startRegistry } from '../support/docker-registry.ts'
+import { profileSchema } from '../../spawners/docker/config.ts'
+import { browser } from '../support/browser.ts'
+import { closedLaptop } from '../support/closedLaptop.ts'
+import { registryAccount, startRegistry } from '../support/docker-registry.ts'
 import { startDocker, type TestDocker } from '../support/docker.ts'
 import { escapeProgram } from '../support/dockerEscapes.ts'
 import { people, startDockerHub, tiny, type DockerHub } from '../support/dockerHub.ts'
@@ -15,8 +19,9 @@ import { until } from '../support/until.ts'
 
 test('notebooks, terminals and any image as containers of their users; faults in words; nobody gets out', async (t) => {
   t.timeout(40 * 60_000, 'the first run builds the images')
-  const docker = await startDocker(t, { images: ['notebook'], liveRestore: true })
-  if (docker === undefined) return
+  const opened = await browser(t)
+  const docker = opened && (await startDocker(t, { images: ['notebook'], liveRestore: true }))
+  if (opened === undefined || docker === undefined) return
   const hub = await startDockerHub(t, docker)
   const me = await logIn(hub, 'ada')
   const other = await logIn(hub, 'rosalind')
@@ -30,9 +35,10 @@ test('notebooks, terminals and any image as containers of their users; faults in
   t.teardown(() => kernel.dispose())
   await theUsersOwn(t, hub, kernel)
   await personalEnvironment(t, kernel)
+  await closedLaptop(t, { opened, hutch: hub.hutch(), id: launched.id, kernel })
   await until('the neighbour is there', async () => (await other.state(neighbour.id)) === 'ready', patience)
   await escapes(t, hub, kernel, neighbour.id)
-  await inWords(t, docker, me)
+  await inWords(t, hub, me)
   await restarts(t, { hub, docker, me, kernel, launched })
   for (const [who, { id }] of [
     [me, launched],
@@ -177,8 +183,9 @@ async function escapes(t: ExecutionContext, hub: DockerHub, kernel: RemoteKernel
 
 const control = 'the machine, where it serves everybody'
 
-async function inWords(t: ExecutionContext, docker: TestDocker, me: Scientist): Promise<void> {
-  const registry = await startRegistry(t, docker)
+async function inWords(t: ExecutionContext, { site }: DockerHub, me: Scientist): Promise<void> {
+  const { docker } = site
+  const registry = await startRegistry(t, docker, { isClosed: true })
   await registry.push('tiny:1')
   const rows = [
     ['greedy', [], 'outOfMemory', /more memory than it was given\. Next time choose “Small”, which has 1 GiB\.$/],
@@ -195,7 +202,33 @@ async function inWords(t: ExecutionContext, docker: TestDocker, me: Scientist): 
     t.regex(told.message ?? '', message)
   })
   await Promise.all(all)
-  // An image that has to be fetched; and a container that is removed behind the hub's back is never made again.
+  // Without a login, and with a wrong one.
+  await writeFile(join(site.folder, 'wrong-password'), 'not this one')
+  const wrong = { username: registryAccount.username, passwordFile: join(site.folder, 'wrong-password') }
+  for (const [name, registries] of [
+    ['nobody', {}],
+    ['stranger', { [registry.address]: wrong }],
+  ] as const) {
+    const spawner = await site.spawner(name, { registries })
+    t.teardown(() => spawner.close?.())
+    const application = { kind: 'terminal', argv: [], readyPath: '', landingPath: '' } as const
+    const image = `${registry.address}/tiny:1`
+    const spec = site.spec(name, name, application, { image, profile: profileSchema.parse({}) })
+    const signal = AbortSignal.timeout(60_000)
+    await spawner.ensure(spec, signal)
+    const told = await until(
+      'it is refused',
+      async () => {
+        const seen = (await spawner.observe(signal)).get(spec.id)?.observation
+        return seen?.phase === 'ended' && seen
+      },
+      patience,
+    )
+    t.is(told.reason, 'launchRefused')
+    t.regex(told.message, /asks for a login, or refuses the one that it got/, name)
+    await spawner.remove(spec.id, signal)
+  }
+  // An image that has to be fetched, with the hub's login; and a container that is removed behind the hub's back is never made again.
   const pulled = await me.launch({ profile: 'pulled', flavour: 'tight' })
   await me.enter(pulled)
   await docker.docker('rm', '--force', `hutch-${pulled.id}`)

@@ -281,7 +281,7 @@ test('TLS as JupyterHub asks for it: of browsers, of the API with certificates o
   if (!available(t, 'openssl', program('openssl'), 'apt-get install openssl')) return
   const folder = await temporaryFolder(t)
   const { ca, sign } = await authority(folder)
-  const locked = await sign('locked', 'a-passphrase')
+  const locked = await sign('locked', { passphrase: 'a-passphrase' })
   const [api, client, server] = [await sign('api'), await sign('client'), await sign('server')]
   const read = async ({ cert, key }: typeof api): Promise<{ ca: Buffer; cert: Buffer; key: Buffer }> => ({
     ca: await readFile(ca),

@@ -1,5 +1,5 @@
 /**
- * The images `desktop` and `pymca` as a facility runs them: the real hub and a real Docker, as the user, read-only, in a
+ * The images `desktop`, `pymca` and `pyfai` as a facility runs them: the real hub and a real Docker, as the user, read-only, in a
  * real Chromium. With HUTCH_SCREENSHOTS=FOLDER it leaves pictures there.
  */
 import { chmod, chown, mkdir, writeFile } from 'node:fs/promises'
@@ -16,14 +16,28 @@ import { until } from '../support/until.ts'
 
 const uid = 26_001
 
-test('XFCE with JupyterLab beside it, and PyMca on measured spectra, in containers', async (t) => {
+test('XFCE with JupyterLab beside it, PyMca on measured spectra, and pyFAI on a measured image, in containers', async (t) => {
   t.timeout(45 * 60_000, 'the first run builds the images')
   const opened = await browser(t)
-  const docker = opened && (await startDocker(t, { images: ['desktop', 'pymca'] }))
+  const docker = opened && (await startDocker(t, { images: ['desktop', 'pymca', 'pyfai'] }))
   if (opened === undefined || docker === undefined) return
   const site = await dockerSite(t, docker)
   const hutch = await startFacility(t, docker, site)
   const ada = await personAt(opened, hutch, 'ada')
+
+  const inside = (image: string, program: string): Promise<string> =>
+    docker.docker(
+      ...`run --rm --read-only --tmpfs /tmp --network none --cap-drop ALL --user ${uid}:${uid}`.split(' '),
+      docker.image(image),
+      'python3',
+      '-c',
+      program,
+    )
+  const integrated = await inside('pyfai', integrates)
+  t.log(integrated)
+  const [, rings = '', apart = ''] = /rings (\d+) apart ([\d.e-]+)/.exec(integrated) ?? []
+  t.true(Number(rings) > 300 && Number(apart) < 0.02, 'pyFAI finds what a plain mean finds')
+  t.regex(integrated, /^pictures 1$/m)
 
   const desktop = await ada.open(await ada.launch('desktop', 'Desk'))
   await isDrawn(desktop, 20)
@@ -38,15 +52,33 @@ test('XFCE with JupyterLab beside it, and PyMca on measured spectra, in containe
   const pymca = await ada.open(await ada.launch('pymca', 'Spectra'))
   await isDrawn(pymca, 20)
   await picture(pymca, 'image-pymca')
-  const fit = await docker.docker(
-    ...'run --rm --read-only --tmpfs /tmp --network none --cap-drop ALL'.split(' '),
-    docker.image('pymca'),
-    'python3',
-    '-c',
-    fitSteel,
-  )
+  const fit = await inside('pymca', fitSteel)
   t.regex(fit, /^(?=.*Cr)(?=.*Fe)(?=.*Ni)/s, 'a steel, by its spectrum')
 })
+
+/**
+ * The image's own notebook, run from its first cell to its last as somebody who may write nowhere but in /tmp; then
+ * pyFAI's curve against a plain mean over rings.
+ */
+const integrates = `
+import nbformat
+from nbclient import NotebookClient
+book = nbformat.read('/usr/share/pyfai/integrate.ipynb', 4)
+book.cells.append(nbformat.v4.new_code_cell('''
+plain = integrator.integrate1d(image, 500, mask=mask, unit='q_A^-1', radial_range=(0.005, 0.16), correctSolidAngle=False)
+good = ~mask.astype(bool) & np.isfinite(image)
+which = np.floor((found[good] - 0.005) / (0.155 / 500)).astype(int)
+inside = (which >= 0) & (which < 500)
+sums, counts = [np.bincount(which[inside], weights, 500) for weights in (image[good][inside], None)]
+enough = (counts > 50) & (plain.intensity > 0)
+apart = np.abs(sums[enough] / counts[enough] / plain.intensity[enough] - 1)
+print('rings', enough.sum(), 'apart', float(np.median(apart)))
+'''))
+NotebookClient(book, timeout=300, kernel_name='python3').execute()
+outputs = [output for cell in book.cells for output in cell.get('outputs', [])]
+print(''.join(output.text for output in outputs if output.output_type == 'stream' and output.name == 'stdout'))
+print('pictures', sum('image/png' in output.get('data', {}) for output in outputs))
+`
 
 /** PyMca's own fit of its authors' measured spectrum of a steel: which elements it finds more of than a percent. */
 const fitSteel = `

@@ -19,20 +19,25 @@ export interface Signed {
   readonly key: string
 }
 
+interface SignPart {
+  readonly passphrase?: string
+  readonly address?: string
+}
+
 /** An authority of its own in the folder; `sign` makes a key and a certificate for a server or a client. */
 export async function authority(
   folder: string,
-): Promise<{ ca: string; sign: (name: string, passphrase?: string) => Promise<Signed> }> {
+): Promise<{ ca: string; sign: (name: string, part?: SignPart) => Promise<Signed> }> {
   const [ca, caKey] = [join(folder, 'ca.pem'), join(folder, 'ca.key')]
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-days', '2']
   const name = ['-subj', '/CN=authority', '-addext', 'basicConstraints=critical,CA:TRUE']
   await run('openssl', ['req', '-x509', ...key, '-nodes', ...name, '-keyout', caKey, '-out', ca])
   return {
     ca,
-    async sign(subject, passphrase) {
+    async sign(subject, { passphrase, address = '127.0.0.1' } = {}) {
       const signed = { cert: join(folder, `${subject}.pem`), key: join(folder, `${subject}.key`) }
       const locked = passphrase === undefined ? ['-nodes'] : ['-passout', `pass:${passphrase}`]
-      const names = ['-subj', `/CN=${subject}`, '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost']
+      const names = ['-subj', `/CN=${subject}`, '-addext', `subjectAltName=IP:${address},DNS:localhost`]
       const files = ['-CA', ca, '-CAkey', caKey, '-keyout', signed.key, '-out', signed.cert]
       const leaf = ['-addext', 'basicConstraints=CA:FALSE']
       await run('openssl', ['req', '-x509', ...key, ...locked, ...names, ...leaf, ...files])

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ExecutionContext } from 'ava'
+import { authority, type Signed } from './certificate.ts'
 import { available, program } from './component.ts'
 import { builtImages } from './docker-cache.ts'
 import { startDaemon, type Daemon } from './dockerd.ts'
@@ -22,6 +23,8 @@ export interface TestDocker {
   readonly socket: string
   /** This machine, as containers reach it. */
   readonly machine: string
+  /** Where it was asked for: the same daemon as on another machine, with whose authority certificates are made. */
+  readonly secured?: Secured
   /** Networks of containers lie in here: this machine reaches them. */
   readonly addresses: string
   /** What an image of images/ is called here. */
@@ -32,10 +35,21 @@ export interface TestDocker {
   startDaemon(): Promise<void>
 }
 
+interface Secured {
+  readonly host: string
+  readonly endpoint: string
+  readonly ca: string
+  readonly client: Signed
+}
+
 /** Undefined: something is missing, and the test has said so. */
 export async function startDocker(
   t: ExecutionContext,
-  { images = [], liveRestore = false }: { images?: readonly string[]; liveRestore?: boolean } = {},
+  {
+    images = [],
+    liveRestore = false,
+    tls = false,
+  }: { images?: readonly string[]; liveRestore?: boolean; tls?: boolean } = {},
 ): Promise<TestDocker | undefined> {
   const needs = [
     ['root', process.getuid?.() === 0, 'run the tests as root'],
@@ -48,7 +62,8 @@ export async function startDocker(
   const folder = await mkdtemp(join(tmpdir(), 'hutch-dk-'))
   t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
   const { data, tags } = await copyOfCache(t, images)
-  const { pid, machine, addresses } = await makeNetwork(t)
+  const { pid, machine, inner, addresses } = await makeNetwork(t)
+  const secured = tls ? await overTls(folder, inner) : undefined
   const options = {
     folder,
     data,
@@ -58,6 +73,7 @@ export async function startDocker(
       `--default-address-pool=base=${addresses},size=24`,
       `--insecure-registry=${machine}/32`,
       ...(liveRestore ? ['--live-restore'] : []),
+      ...(secured?.argv ?? []),
     ],
   }
   let daemon: Daemon | undefined
@@ -78,6 +94,7 @@ export async function startDocker(
     socket: daemon.socket,
     machine,
     addresses,
+    ...(secured && { secured }),
     image: (name) => tags.get(name) ?? name,
     docker: (...argv) => up().docker(...argv),
     async stopDaemon() {
@@ -89,6 +106,17 @@ export async function startDocker(
     },
   }
 }
+
+/** Who has no certificate of this authority gets nowhere. */
+async function overTls(folder: string, host: string): Promise<Secured & { readonly argv: readonly string[] }> {
+  const { ca, sign } = await authority(folder)
+  const [server, client] = [await sign('server', { address: host }), await sign('client')]
+  const files = [`--tlscacert=${ca}`, `--tlscert=${server.cert}`, `--tlskey=${server.key}`]
+  const argv = [`--host=tcp://${host}:${tlsPort}`, '--tlsverify', ...files]
+  return { host, endpoint: `tcp://${host}:${tlsPort}`, ca, client, argv }
+}
+
+const tlsPort = 2_376
 
 /** Beside the cache, so that links can be made. Layers are never written to; everything else is copied. */
 async function copyOfCache(
@@ -112,7 +140,9 @@ async function copyOfCache(
 }
 
 /** A process that holds a network and a mount namespace, joined to this machine by one pair of interfaces. */
-async function makeNetwork(t: ExecutionContext): Promise<{ pid: number; machine: string; addresses: string }> {
+async function makeNetwork(
+  t: ExecutionContext,
+): Promise<{ pid: number; machine: string; inner: string; addresses: string }> {
   const slot = randomInt(256)
   const outer = `hutchd${slot}`
   const [machine, inner] = [`10.253.${slot}.1`, `10.253.${slot}.2`]
@@ -135,7 +165,7 @@ async function makeNetwork(t: ExecutionContext): Promise<{ pid: number; machine:
   await inside(pid, 'ip link set machine up')
   await inside(pid, `ip route add default via ${machine}`)
   await ip(`route add ${addresses} via ${inner}`)
-  return { pid, machine, addresses }
+  return { pid, machine, inner, addresses }
 }
 
 async function inside(pid: number, line: string): Promise<void> {

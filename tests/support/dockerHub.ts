@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ExecutionContext } from 'ava'
 import { program } from './component.ts'
+import { registryAccount } from './docker-registry.ts'
 import type { TestDocker } from './docker.ts'
 import { dockerSite, type DockerSite } from './dockerSubject.ts'
 import { startHutch, type RunningHutch } from './hutch.ts'
@@ -36,6 +37,7 @@ export async function startDockerHub(t: ExecutionContext, docker: TestDocker): P
   const options = ['enable_icc', 'enable_ip_masquerade'].map((name) => `--opt=com.docker.network.bridge.${name}=false`)
   await docker.docker('network', 'create', ...options, 'hutch-facility')
   await makeFolders(site.folder)
+  await writeFile(join(site.folder, 'registry-password'), `${registryAccount.password}\n`)
   const state = await mkdtemp(join(tmpdir(), 'hutch-'))
   t.teardown(() => rm(state, { recursive: true, force: true, maxRetries: 5 }))
   const file = join(state, 'hutch.json')
@@ -95,6 +97,12 @@ function configuration({ folder, docker, endpoint }: DockerSite): object {
         hostRoots: [folder],
         umask: '0007',
         stopGrace: '5s',
+        registries: {
+          [`${docker.machine}:5000`]: {
+            username: registryAccount.username,
+            passwordFile: join(folder, 'registry-password'),
+          },
+        },
       },
     },
     profiles: {

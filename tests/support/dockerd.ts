@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 import { program } from './component.ts'
 
 const run = promisify(execFile)
-const startTimeoutMs = 60_000
+const startTimeoutMs = 180_000
 
 export interface Daemon {
   readonly socket: string

@@ -5,6 +5,7 @@ import { shareOf } from '../../spawners/docker/claims.ts'
 import { configSchema, profileSchema, type DockerConfig } from '../../spawners/docker/config.ts'
 import { pullProgress } from '../../spawners/docker/pull.ts'
 import { readContainer, timeOf, type State } from '../../spawners/docker/read.ts'
+import { registryLogin, registryOf } from '../../spawners/docker/registries.ts'
 import { renderContainer } from '../../spawners/docker/render.ts'
 import { firstFile, tarOf } from '../../spawners/docker/tar.ts'
 import { asRefusal, pullInWords } from '../../spawners/docker/words.ts'
@@ -212,4 +213,23 @@ test('what is packed is what GNU tar unpacks, and what is read back', (t) => {
   )
   t.is(firstFile(Buffer.alloc(1_024)), undefined)
   fc.assert(fc.property(fc.uint8Array({ maxLength: 2_000 }), (bytes) => void firstFile(Buffer.from(bytes))))
+})
+
+for (const [image, registry] of [
+  ['lab', 'docker.io'],
+  ['library/lab:1', 'docker.io'],
+  ['registry.example.org/lab', 'registry.example.org'],
+  ['registry:5000/a/b@sha256:0', 'registry:5000'],
+  ['localhost/lab', 'localhost'],
+] as const) {
+  test(`the login for ${image} is the one for ${registry}`, (t) => t.is(registryOf(image), registry))
+}
+
+test('a password that can not be read is told, and no login is made up', async (t) => {
+  const registries = { r: { username: 'hutch', passwordFile: '/nowhere/password' } }
+  t.is(await registryLogin({ registries }, 'other/lab'), undefined)
+  const { message } = await t.throwsAsync(registryLogin({ registries: { 'r:1': registries.r } }, 'r:1/lab'), {
+    instanceOf: LaunchRefused,
+  })
+  t.regex(message, /registry r:1 can't be read.*registries\.passwordFile/)
 })
