@@ -11,12 +11,13 @@ import { createLogs } from './log.ts'
 import { runPrimary } from './primary.ts'
 import { createTables } from './tables.ts'
 import type { UsedTickets } from './tickets.ts'
-import { createTidy, garbageCollector } from './tidy.ts'
+import { collectSooner, createTidy, garbageCollector } from './tidy.ts'
 import { workerTools, type WorkerLine } from './worker.ts'
 import { crewOfWorkers } from './workers.ts'
 
 /** Says what is wrong, and ends the process. */
 export async function runProxy(args: readonly string[]): Promise<void> {
+  collectSooner()
   await begin(args).catch(fail)
 }
 

@@ -29,6 +29,14 @@ export function createTidy(collect: () => void): Tidy {
   }
 }
 
+/**
+ * Of a few hundred requests at once some outlive two collections of young garbage, and count as long-lived. V8 lets that
+ * grow threefold before it looks again: 17 MiB more at 256 connections. Half again costs half a percent of the CPU.
+ */
+export function collectSooner(): void {
+  setFlagsFromString('--heap-growing-percent=50')
+}
+
 export function garbageCollector(): () => void {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as (options: object) => void
