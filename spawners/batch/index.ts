@@ -35,6 +35,7 @@ export function commandCluster(config: BatchConfig, context: SpawnerContext, run
     launcher: createLauncher(launcher, tokens),
     run,
     uids: createUids(run, variables, context.now),
+    now: context.now,
     prefix: createNames(context.hub, context.secret('names')).prefix,
   })
 }

@@ -1,7 +1,9 @@
 /** The two private listeners: proxies follow the table, agents report; whoever has no key or secret gets nothing. */
 import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { request } from 'node:https'
+import { join } from 'node:path'
 import { connect, type TLSSocket } from 'node:tls'
 import test, { type ExecutionContext } from 'ava'
 import { WebSocket } from 'ws'
@@ -10,10 +12,12 @@ import { agentsServer } from '../../hub/http/agents.ts'
 import { Problem } from '../../hub/domain/problem.ts'
 import { createRouteTable } from '../../hub/reconcile/route-table.ts'
 import type { AgentBootstrap } from '../../images/agent/bootstrap.ts'
+import { claimBootstrap } from '../../images/agent/claim.ts'
 import { agentKey, pskClient } from '../../images/agent/link.ts'
 import { hubMessageSchema, type HubMessage, type Revocation, type Route } from '../../proxy/feed.ts'
 import { portOf } from '../support/fakeAgents.ts'
 import { silentLog } from '../support/spawnerSubject.ts'
+import { temporaryFolder } from '../support/temporary.ts'
 import { until } from '../support/until.ts'
 
 const secret = 'only the proxies know this'
@@ -128,6 +132,7 @@ const report = { version: 1, port: 4_000, run: 'r', application: 'ready' }
 async function startAgents(t: ExecutionContext) {
   const reports: { id: string; port: number; remoteAddress: string }[] = []
   const hungUp: string[] = []
+  const asked: string[] = []
   const alive = new Set(['live', 'refused', 'broken', 'gone'])
   const server = agentsServer({
     notices: { of: () => Promise.resolve(undefined) },
@@ -142,8 +147,13 @@ async function startAgents(t: ExecutionContext) {
       },
     },
     claims: {
-      claimKeyOf: (id) => (id === 'live' ? claimKey : undefined),
-      claimed: async (id) => ({ id }) as unknown as AgentBootstrap,
+      claimKeyOf: (id) => (id === 'live' || id === 'second' ? claimKey : undefined),
+      async claimed(id) {
+        asked.push(id)
+        if (id === 'second' && asked.length === 1) throw new Problem('backendUnreachable', 'It does not run yet.')
+        if (id === 'second') throw new Problem('conflict', 'Its key was given out already.')
+        return { id } as unknown as AgentBootstrap
+      },
     },
     log: silentLog,
   })
@@ -153,7 +163,7 @@ async function startAgents(t: ExecutionContext) {
     server.closeAllConnections()
     server.close()
   })
-  return { port: portOf(server), reports, hungUp }
+  return { port: portOf(server), reports, hungUp, asked }
 }
 
 interface Sent {
@@ -239,6 +249,21 @@ test('an agent that hangs up is told of when it has no other connection; who onl
   await close(second)
   await until('it is told', () => hungUp.length === 2)
   t.deepEqual(hungUp, ['broken', 'live'])
+})
+
+test('of two jobs with one claim the second gives up when it is told, and not while the hub can not tell', async (t) => {
+  const { port, asked } = await startAgents(t)
+  const source = join(await temporaryFolder(t), 'claim')
+  const key = claimKey.toString('base64url')
+  await writeFile(source, JSON.stringify({ version: 1, id: 'second', key, report: { host: '127.0.0.1', port } }))
+  const said: string[] = []
+  const claiming = claimBootstrap({ source, say: (line) => void said.push(line), retryMs: 1 })
+  const error = await t.throwsAsync(claiming, {
+    message: /does not give this environment its key: .*given out already/,
+  })
+  t.deepEqual(asked, ['second', 'second'])
+  t.is(said.length, 1)
+  t.false(`${error?.message}${said.join()}`.includes(key))
 })
 
 test('a client without a pre-shared key gets no connection', async (t) => {

@@ -376,16 +376,28 @@ fault("the hub's clock is an hour off", async (t, { launch, sees, site }) => {
   }
 })
 
-fault('a spool that takes nothing: it is tried again', async (t, { launch, site }) => {
-  const spool = join(site.cluster.folder, 'spool/slurmctld')
-  const folders = [
-    spool,
-    ...(await readdir(spool)).filter((name) => name.startsWith('hash.')).map((name) => join(spool, name)),
-  ]
-  for (const folder of folders) await chmod(folder, 0o555)
+fault('a full spool, and one that takes nothing: it is tried again', async (t, { launch, site }) => {
+  const { folder } = site.cluster
+  const spool = join(folder, 'spool/slurmctld')
+  const names = (await readdir(spool)).filter((name) => name.startsWith('hash.'))
+  const folders = [spool, ...names.map((name) => join(spool, name))]
+  // A file system of one page over each folder for scripts, as slurmctld alone sees them; a folder takes none, a file all.
+  const pid = (await readFile(join(folder, 'run/slurm/slurmctld.pid'), 'utf8')).trim()
+  const asSlurmctld = async (script: string): Promise<void> => {
+    const argv = ['nsenter', '--target', pid, '--mount', 'sh', '-c', script, 'sh', ...folders.slice(1)]
+    const { code, said } = await runCommand(argv, { variables: { PATH: '/usr/sbin:/usr/bin' }, signal: signal() })
+    if (code !== 0) throw new Error(said)
+  }
+  const mount = 'mount -t tmpfs -o size=4k,mode=755,uid=$(stat -c %u "$each") full "$each"'
+  await asSlurmctld(`for each; do ${mount} && head -c 4096 /dev/zero >"$each/full" || exit 1; done`)
+  const full = await t.throwsAsync(launch('ada', 'run'))
+  t.false(full instanceof LaunchRefused, full?.message)
+  await asSlurmctld('umount "$@"')
+
+  for (const each of folders) await chmod(each, 0o555)
   const error = await t.throwsAsync(launch('ada', 'run'))
   t.false(error instanceof LaunchRefused, error?.message)
-  for (const folder of folders) await chmod(folder, 0o755)
+  for (const each of folders) await chmod(each, 0o755)
   await launch('ada', 'run')
 })
 

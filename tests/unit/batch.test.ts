@@ -63,17 +63,19 @@ test('whatever somebody calls a job, it ends no column and begins no row', (t) =
   t.throws(() => marked('a~b', ['one', 'two'], '~'))
 })
 
+const listing = { mark: '~', at: Date.UTC(2026, 10, 21, 18) }
+
 test('what each system lists is read: who, where, since when, and in which state', (t) => {
   const row = (...parts: string[]): string => parts.map((each) => `${each}~`).join('')
   const squeue = `${row('7', '23101', 'ada', 'RUNNING', 'None', 'main', 'n1', '2026-11-21T17:00:00', '2026-11-21T18:00:00', '3', 'research', 'normal', 'cpu=2,node=1', 'hutch c', 'a\nb')}\n`
-  const [job] = readJobs(squeue, slurm.listed, '~')
+  const [job] = readJobs(squeue, slurm.listed, listing)
   t.like(job, { jobId: 7, uid: 23_101, user: 'ada', batchHost: 'n1', name: 'a\nb', priority: 3, comment: 'hutch c' })
   t.like(job, { account: 'research', qos: 'normal', tres: 'cpu=2,node=1' })
   t.is(job?.startAt?.toISOString(), '2026-11-21T17:00:00.000Z')
   t.like(job && observationOf(job, undefined), { phase: 'running' })
 
   const sacct = `${row('7', 'x', 'ada', 'CANCELLED by 23101', '0:15', '2026-11-21T17:00:00', 'Unknown', 'main', 'n1')}\n`
-  const [ended] = readJobs(sacct, slurm.endings ?? slurm.listed, '~')
+  const [ended] = readJobs(sacct, slurm.endings ?? slurm.listed, listing)
   t.like(ended, { state: 'CANCELLED', exit: { code: 0, signal: 15 }, endAt: undefined })
 
   const element = (state: string, more = ''): string =>
@@ -89,14 +91,18 @@ test('what each system lists is read: who, where, since when, and in which state
     ['?', { phase: 'unknown' }],
   ]
   for (const [state, wanted] of states) {
-    const [listed] = readJobs(element(state), gridEngine.listed, '~')
+    const [listed] = readJobs(element(state), gridEngine.listed, listing)
     const seen = listed && observationOf(listed, undefined, 'Grid Engine')
     const { message, ...rest } = wanted as { message?: string | RegExp }
     t.like(seen, rest, state)
     if (message !== undefined) t.regex(seen && 'message' in seen ? seen.message : '', new RegExp(message))
     t.is(listed?.name, 'h<&>')
   }
-  t.deepEqual(readJobs(element('r', '<JB_owner>marie</JB_owner>'), gridEngine.listed, '~'), [], 'two owners are none')
+  t.deepEqual(
+    readJobs(element('r', '<JB_owner>marie</JB_owner>'), gridEngine.listed, listing),
+    [],
+    'two owners are none',
+  )
 
   const block = (lines: string): string => `${'='.repeat(20)}\njobnumber    9   \njobname  x\nowner ada\n${lines}`
   for (const [lines, wanted] of [
@@ -106,7 +112,7 @@ test('what each system lists is read: who, where, since when, and in which state
     ['failed 26  : opening output file\nexit_status 0\n', { state: 'FAILED' }],
     ['failed 0\nexit_status 0\n', { state: 'COMPLETED' }],
   ] as const) {
-    t.like(readJobs(block(lines), gridEngine.endings ?? gridEngine.listed, '~')[0], wanted, lines)
+    t.like(readJobs(block(lines), gridEngine.endings ?? gridEngine.listed, listing)[0], wanted, lines)
   }
 })
 
@@ -137,6 +143,7 @@ function clusterWith(template: typeof slurm, run: Run): ReturnType<typeof create
     },
     run,
     uids: { of: async () => 23_101 },
+    now: () => new Date(listing.at),
     prefix: 'hutch-h-',
   })
 }
@@ -225,6 +232,13 @@ test('a configuration that is wrong says where', (t) => {
     [{ system: 'slurm', template: { submit: ['{user}'] } }, /must begin with a program/],
     [{ system: 'slurm', template: { jobId: '(' } }, /regular expression/],
     [{ system: 'other' }, /title/],
+    [
+      {
+        system: 'slurm',
+        template: { listed: { ...slurm.listed, fields: { ...slurm.listed.fields, start: undefined } } },
+      },
+      /must have a field start/,
+    ],
     [{ system: 'gridengine', extend: true }, /no command for it/],
     [{ system: 'slurm', launcher: { by: 'command', argv: ['sudo'] } }, /\{user\}/],
     [{ system: 'slurm', launcher: { by: 'command', argv: ['x', '{user}', '{job}'] } }, /nothing else/],
@@ -235,7 +249,7 @@ test('a configuration that is wrong says where', (t) => {
   }
 })
 
-test('the templates that are examples are templates', async (t) => {
+test('the templates that are examples ask and read as the manuals of their systems have it', async (t) => {
   const folder = new URL('../../config/batch/', import.meta.url)
   const files = (await readdir(folder)).filter((name) => name.endsWith('.yaml'))
   t.deepEqual(files.toSorted(), ['htcondor.yaml', 'lsf.yaml', 'pbs.yaml'])
@@ -244,11 +258,85 @@ test('the templates that are examples are templates', async (t) => {
     const { type, ...part } = spawners.cluster as { type: string }
     t.is(type, 'batch')
     const template = templateOf(configSchema.parse(part))
-    t.true(
-      clusterWith(template, scripted([]).run)
-        .lineOf({ ...submission, partition: 'long' })
-        .includes('long'),
-      file,
-    )
+    const { line, listed, wanted } = documented[file] ?? { line: '', listed: '', wanted: [] }
+    const asked = { ...submission, partition: 'long', account: 'beamtime', gpus: 1 }
+    t.is(clusterWith(template, scripted([]).run).lineOf(asked), line)
+    const seen = readJobs(listed, template.listed, listing).map((job) => observationOf(job, undefined, template.title))
+    t.is(seen.length, wanted.length, file)
+    for (const [index, like] of wanted.entries()) t.like(seen[index], like, `${file}, row ${index}`)
   }
 })
+
+/** What the systems' manuals show of their commands, for none of them could be had: the rows are of this form. */
+const documented: Readonly<Record<string, { line: string; listed: string; wanted: readonly object[] }>> = {
+  'lsf.yaml': {
+    line: "/opt/bin/bsub -J hutch-h-eabc-00 -Jd 'hutch YWRh 00 11' -cwd /home/ada -o /log/ada-eabc -n 4 -R 'span[hosts=1]' -M 100MB -W 30 -gpu num=1 -q long -P beamtime -rn",
+    listed: JSON.stringify({
+      COMMAND: 'bjobs',
+      JOBS: 5,
+      RECORDS: [
+        { STAT: 'PEND', PEND_REASON: 'Job slot limit reached;', START_TIME: '', FIRST_HOST: '' },
+        { STAT: 'RUN', START_TIME: 'Nov 21 17:59', FIRST_HOST: 'hostA' },
+        { STAT: 'RUN', START_TIME: 'Dec 31 23:59 L', FIRST_HOST: 'hostA' },
+        { STAT: 'EXIT', EXIT_CODE: '140', EXIT_REASON: 'TERM_RUNLIMIT: job killed after reaching LSF run time limit' },
+        { STAT: 'EXIT', EXIT_CODE: '3', EXIT_REASON: '' },
+      ].map((row, index) => ({ JOBID: String(101 + index), JOB_NAME: 'hutch-h-eabc-00', USER: 'ada', ...row })),
+    }),
+    wanted: [
+      { phase: 'pending', message: 'It is in the queue.' },
+      { phase: 'running', hosts: ['hostA'], startedAt: new Date('2026-11-21T17:59:00Z') },
+      { phase: 'running', startedAt: new Date('2026-12-31T23:59:00Z') },
+      { phase: 'ended', reason: 'timeLimit' },
+      { phase: 'ended', reason: 'failed', exitCode: 3 },
+    ],
+  },
+  'pbs.yaml': {
+    line: "/opt/bin/qsub -C '#no-directives' -N hutch-h-eabc-00 -S /bin/bash -j oe -o /log/ada-eabc -r n -l select=1:ncpus=4:mem=100mb -l walltime=1800 -q long -A beamtime",
+    listed: JSON.stringify({
+      timestamp: 1_795_284_000,
+      pbs_server: 'head',
+      Jobs: Object.fromEntries(
+        [
+          { job_state: 'Q', comment: 'Not Running: Insufficient amount of resource: ncpus' },
+          { job_state: 'R', exec_host: 'node7/0*4', stime: 'Sat Nov 21 17:59:30 2026' },
+          { job_state: 'F', Exit_status: 0, stime: 'Sat Nov 21 17:00:00 2026' },
+          { job_state: 'F', Exit_status: -29 },
+          { job_state: 'F', Exit_status: 271 },
+          { job_state: 'F', Exit_status: 3 },
+        ].map((row, index) => [
+          `${12 + index}.head`,
+          { Job_Name: 'hutch-h-eabc-00', Job_Owner: 'ada@login', queue: 'long', ...row },
+        ]),
+      ),
+    }),
+    wanted: [
+      { phase: 'pending', message: 'It is in the queue.' },
+      { phase: 'running', hosts: ['node7'], startedAt: new Date('2026-11-21T17:59:30Z') },
+      { phase: 'ended', reason: 'completed' },
+      { phase: 'ended', reason: 'timeLimit' },
+      { phase: 'ended', reason: 'cancelled' },
+      { phase: 'ended', reason: 'failed', exitCode: 3 },
+    ],
+  },
+  'htcondor.yaml': {
+    line: "/usr/local/bin/hutch-condor-submit --name=hutch-h-eabc-00 '--description=hutch YWRh 00 11' --directory=/home/ada --output=/log/ada-eabc --cpus=4 --memory=100 --gpus=1 --minutes=30 --accounting-group=beamtime --pool=long",
+    listed: JSON.stringify(
+      [
+        { JobStatus: 1 },
+        { JobStatus: 2, RemoteHost: 'slot1_1@node7', JobCurrentStartDate: 1_795_283_970 },
+        { JobStatus: 5, HoldReason: 'The job attribute PeriodicHold expression evaluated to TRUE' },
+        { JobStatus: 6, RemoteHost: 'slot1_1@node7' },
+        { JobStatus: 4, ExitCode: 0 },
+        { JobStatus: 3 },
+      ].map((row, index) => ({ ClusterId: 12 + index, JobBatchName: 'hutch-h-eabc-00', Owner: 'ada', ...row })),
+    ),
+    wanted: [
+      { phase: 'pending' },
+      { phase: 'running', hosts: ['node7'], startedAt: new Date(1_795_283_970_000) },
+      { phase: 'pending', message: 'HTCondor holds it. Stop it, and ask your administrator.' },
+      { phase: 'stopping' },
+      { phase: 'ended', reason: 'completed' },
+      { phase: 'ended', reason: 'cancelled' },
+    ],
+  },
+}

@@ -22,6 +22,7 @@ export interface CommandCluster {
   readonly launcher: Launcher
   readonly run: Run
   readonly uids: Uids
+  readonly now: () => Date
   /** Of jobs' names. */
   readonly prefix: string
 }
@@ -29,7 +30,7 @@ export interface CommandCluster {
 const markBytes = 12
 
 export function createCluster(options: CommandCluster): Cluster {
-  const { template, folder, variables, launcher, run, uids, prefix } = options
+  const { template, folder, variables, launcher, run, uids, now, prefix } = options
 
   function commandOf(words: readonly Word[], values: Values): readonly string[] {
     const [program = '', ...rest] = argvOf(words, values, template)
@@ -66,7 +67,7 @@ export function createCluster(options: CommandCluster): Cluster {
       const mark = newMark()
       const { output } = succeeded(await asHub(template.list, { mark, prefix }, signal), 'the list of jobs')
       const body = new Uint8Array(output).buffer
-      return { body, reader: { by: 'command', format: template.listed, mark } }
+      return { body, reader: { by: 'command', format: template.listed, asked: { mark, at: now().getTime() } } }
     },
 
     async complete(digest, signal) {
@@ -120,7 +121,7 @@ export function createCluster(options: CommandCluster): Cluster {
       const sinceMinute = at.slice(0, 16).replaceAll(/\D/g, '')
       const ran = await asHub(ended, { mark, prefix, names: names.join(','), since: at, sinceMinute }, signal)
       if (ran.code !== 0 && none.some((each) => new RegExp(each, 'i').test(saidBy(ran)))) return []
-      return readJobs(succeeded(ran, 'the accounting').output.toString(), endings, mark)
+      return readJobs(succeeded(ran, 'the accounting').output.toString(), endings, { mark, at: now().getTime() })
     },
 
     async addresses(signal) {

@@ -161,7 +161,10 @@ export const templateSchema = z.strictObject({
   cancel: words('cancel').describe('Ends a job, as the user.'),
   gone: z.array(pattern).max(20).default([]).describe('What cancel says of a job that is not there any more.'),
   list: words('list').describe("Every job of everybody, in one call, as the hub's own account."),
-  listed: jobsFormat.describe('How the list is read.'),
+  // A claim is good soon after its job's start, once for each start.
+  listed: jobsFormat
+    .refine(({ fields }) => fields.start !== undefined, { message: 'must have a field start' })
+    .describe('How the list is read.'),
   ended: words('ended').optional().describe('How jobs ended that the list does not have any more.'),
   endings: jobsFormat.optional().describe('How that is read.'),
   none: z.array(pattern).max(20).default([]).describe('What that command says when there are none.'),
