@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
+import * as fc from 'fast-check'
 import { Registry } from 'prom-client'
 import type { ProfileConfiguration } from '../../config/schema.ts'
 import { readEnvironment } from '../../hub/domain/environment.ts'
@@ -189,6 +190,92 @@ test('launches in one instant take what there is and no more: one hub on SQLite,
       t.is(accepted.filter(Boolean).length, fit, `${store.type}: ${name}`)
       await store.db.deleteFrom('environments').execute()
     }
+  }
+})
+
+interface Wanted {
+  readonly user: number
+  readonly cpu: number
+  readonly proposal: 'p1' | 'p2'
+  readonly isStaff: boolean
+}
+
+const most = fc.integer({ min: 1, max: 14 })
+const storm = fc.record({
+  each: most,
+  own: fc.option(most, { nil: undefined }),
+  proposal: most,
+  staff: most,
+  launches: fc.array(
+    fc.record<Wanted>({
+      user: fc.nat(3),
+      cpu: fc.integer({ min: 1, max: 4 }),
+      proposal: fc.constantFrom('p1', 'p2'),
+      isStaff: fc.boolean(),
+    }),
+    { minLength: 64, maxLength: 64 },
+  ),
+})
+
+test('law: whatever the limits and the order, what is admitted at once is within all of them, and nothing is refused that fits', async (t) => {
+  t.timeout(600_000)
+  let serial = 0
+  for (const hubs of await installations(t)) {
+    const [first] = hubs
+    if (first === undefined) continue
+    const { store } = first
+    let round = 0
+    const property = fc.asyncProperty(storm, async ({ each, own, proposal: together, staff, launches }) => {
+      // Others each time: with SQLite a hub remembers what is taken out of the database behind its back.
+      round += 1
+      const of = `law${round}x`
+      const users = await addUsers(store, 4, of)
+      const limits = [
+        limitOf({ resource: 'cpus', most: each }),
+        limitOf({
+          resource: 'cpus',
+          most: together,
+          share: 'together',
+          subject: { kind: 'proposal', name: `${of}p1` },
+        }),
+        limitOf({
+          resource: 'environments',
+          most: staff,
+          share: 'together',
+          subject: { kind: 'group', name: of },
+        }),
+        ...(own === undefined
+          ? []
+          : [limitOf({ resource: 'cpus', most: own, subject: { kind: 'user', name: `${of}0` } })]),
+      ]
+      const before = (await first.limits.fresh()).flatMap(({ id }) => (id === '' ? [] : [id]))
+      await first.limits.change(limits, before, 'test')
+      await store.db.deleteFrom('environments').execute()
+      const admitted = await Promise.all(
+        launches.map(async ({ user, cpu, proposal: id, isStaff }, index) => {
+          const asked = { cpu, proposals: [{ id: of + id, fields: {} }], groups: isStaff ? [of] : [] }
+          serial += 1
+          return (await hubs[index % hubs.length]?.launch(`l${serial}`, users[user] ?? '', asked)) === true
+        }),
+      )
+      /** Said without the code that is tested. */
+      const fits = (held: readonly Wanted[]): boolean => {
+        const cores = (some: readonly Wanted[]) => some.reduce((sum, { cpu }) => sum + cpu, 0)
+        const within = [0, 1, 2, 3].every(
+          (user) => cores(held.filter((one) => one.user === user)) <= (user === 0 ? (own ?? each) : each),
+        )
+        const ofProposal = cores(held.filter((one) => one.proposal === 'p1')) <= together
+        return within && ofProposal && held.filter(({ isStaff }) => isStaff).length <= staff
+      }
+      const held = launches.filter((_, index) => admitted[index])
+      const rows = await store.db.selectFrom('environments').select('id').where('ended_at', 'is', null).execute()
+      return (
+        rows.length === held.length &&
+        fits(held) &&
+        launches.every((one, index) => admitted[index] === true || !fits([...held, one]))
+      )
+    })
+    await t.notThrowsAsync(fc.assert(property, { numRuns: 6, endOnFailure: true }), store.type)
   }
 })
 
