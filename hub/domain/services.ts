@@ -89,14 +89,20 @@ export interface QueuePlace {
   readonly startEstimateAt?: Date
 }
 
+interface LaunchOptions {
+  readonly together?: () => boolean
+  readonly also?: (trx: Transaction<Tables>) => Promise<() => void>
+}
+
 /** Environments: the store's rows and the loop behind them. hub/reconcile makes it. */
 export interface Environments {
   /**
    * One transaction: `admit` may throw a Problem; then the row is committed, then the loop is nudged.
    * `admit` sees the user's live environments as they are inside the transaction. `together`, asked at each try: what it looks at is
-   * shared with other people, so nobody else launches anything before it is committed.
+   * shared with other people, so nobody else launches anything before it is committed. `also`: what is written with
+   * the row or not at all; what it gives is called after the commit.
    */
-  launch(row: NewEnvironment, admit: Admit, options?: { readonly together?: () => boolean }): Promise<Environment>
+  launch(row: NewEnvironment, admit: Admit, options?: LaunchOptions): Promise<Environment>
   /**
    * One transaction: `asked` says by what its time is made longer, seeing it as it is inside the transaction, and may
    * throw a Problem, as `admit` may. `endsAt` (ms since the epoch): its end from then on, where the hub alone ends it;

@@ -1,4 +1,5 @@
 /** Launching: what is offered to whom, and from choices to a committed row. Everything is checked live, every time. */
+import type { Transaction } from 'kysely'
 import type { Configuration, FlavourConfiguration, SpawnerConfiguration } from '../../config/schema.ts'
 import type { EnvironmentId } from '../../spawners/spawner.ts'
 import { actorOf, type AuditEntry } from '../audit/entry.ts'
@@ -12,7 +13,7 @@ import type { Accounts, Catalogue, Environments, Launcher, Launches, Offer } fro
 import type { Admitting, QuotaAdmission } from '../quota/admission.ts'
 import type { Usage } from '../quota/usage.ts'
 import type { Asker } from '../quota/rules.ts'
-import type { NewEnvironment } from '../store/schema.ts'
+import type { NewEnvironment, Tables } from '../store/schema.ts'
 import { alternatives, askFor, askerOf, withinLife } from './asking.ts'
 import { environmentOrigin } from '../web/environment-url.ts'
 import { formatBytes, formatCores } from '../web/format.ts'
@@ -38,7 +39,7 @@ export interface LaunchesOptions extends PlacementOptions {
   readonly archive: Pick<Archive, 'place'>
   readonly accounts: Accounts
   readonly authorisation: Pick<Authorisation, 'require'>
-  readonly audit: Pick<Audit, 'write' | 'note'>
+  readonly audit: Pick<Audit, 'write' | 'note' | 'within'>
   readonly quota: QuotaAdmission & { readonly usage: Pick<Usage, 'obstacles'> }
   readonly publicUrl: URL
   readonly newId: () => EnvironmentId
@@ -119,6 +120,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
     visitor: Launcher,
     choices: Choices,
     signal: AbortSignal,
+    actor: Omit<AuditEntry, 'did'>,
     server?: string,
   ): Promise<Environment> {
     const { user } = visitor
@@ -130,7 +132,9 @@ export function createLaunches(options: LaunchesOptions): Launches {
     const spec = specOf(planned)
     const row = rowOf(planned, spec, now())
     const { admit, together } = admitting(planned, row)
-    const environment = await environments.launch(row, admit, { together })
+    const line: AuditEntry = { ...actor, did: 'environment.launched', what: spec.id, detail: facts(choices) }
+    const also = (trx: Transaction<Tables>) => audit.within(trx, line)
+    const environment = await environments.launch(row, admit, { together, also })
     if (planned.warning !== undefined) log.warn({ environment: spec.id, user: user.name }, planned.warning)
     log.info({ environment: spec.id, user: user.name, profile: choices.profile, spawner }, 'an environment is wanted')
     return environment
@@ -203,14 +207,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
       const choices = readChoices(input)
       if (server !== undefined) checkServer(server)
       try {
-        const environment = await commit(visitor, choices, signal, server)
-        await audit.write({
-          ...actor,
-          did: 'environment.launched',
-          what: environment.id,
-          detail: facts(choices),
-        })
-        return environment
+        return await commit(visitor, choices, signal, actor, server)
       } catch (error) {
         if (error instanceof Problem && error.status < 500) {
           const detail = { ...facts(choices), problem: error.type, reason: error.detail }

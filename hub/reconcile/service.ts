@@ -57,8 +57,8 @@ export function createEnvironmentsService({ store, board, reports, queues, now }
     isLive: (id) => board.get(id) !== undefined,
     subscribe: (userId, changed) => board.subscribe(userId, changed),
 
-    async launch(row, admit, { together } = {}) {
-      const committed = await store.writer.write(
+    async launch(row, admit, { together, also } = {}) {
+      const { committed } = await store.writer.write(
         `user ${row.user_id}`,
         async (trx, tell) => {
           // Before any user is locked: all hubs lock in one order.
@@ -71,10 +71,14 @@ export function createEnvironmentsService({ store, board, reports, queues, now }
           await admit(live, { trx, limits, together: isTogether })
           tell({ of: 'environments', ids: [row.id] })
           const inserted = await insertRow(trx, row)
+          const told = await also?.(trx)
           live.unshift(readEnvironment(inserted))
-          return inserted
+          return { committed: inserted, told }
         },
-        (inserted) => board.apply(inserted),
+        ({ committed: inserted, told }) => {
+          board.apply(inserted)
+          told?.()
+        },
       )
       return board.get(committed.id)?.environment ?? readEnvironment(committed)
     },

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import test from 'ava'
-import { sql } from 'kysely'
+import { sql, type Transaction } from 'kysely'
 import { auditExporter } from '../../hub/audit/export.ts'
 import { throughGate } from '../../hub/audit/gate.ts'
 import { type Audit, createAudit } from '../../hub/audit/index.ts'
@@ -16,8 +16,10 @@ import { main } from '../../hub/cli/main.ts'
 import { serveControl } from '../../hub/control.ts'
 import { Problem } from '../../hub/domain/problem.ts'
 import { prepareStateFolder } from '../../hub/setup/state-folder.ts'
-import { insertRow } from '../../hub/store/environments.ts'
+import { createEnvironments } from '../../hub/reconcile/index.ts'
+import { insertRow, liveRows } from '../../hub/store/environments.ts'
 import { openStore, type Store } from '../../hub/store/index.ts'
+import type { Tables } from '../../hub/store/schema.ts'
 import type { EnvironmentId } from '../../spawners/spawner.ts'
 import { Registry } from 'prom-client'
 import { createJar } from '../support/browser-jar.ts'
@@ -47,6 +49,51 @@ async function addUser(store: Store, { id, name }: typeof ada): Promise<void> {
     .values({ ...person, created_at: 1, last_activity_at: null })
     .execute()
 }
+
+test('a launch and its line are written together or not at all, and the line is told once it is there', async (t) => {
+  t.timeout(120_000)
+  for (const store of await databases(t)) {
+    const audit = auditOn(store)
+    await addUser(store, ada)
+    const { environments } = createEnvironments({
+      store,
+      spawners: new Map(),
+      agentsKey: Buffer.alloc(32),
+      settings: { hub: 'h', hosts: undefined, startTimeoutMs: () => 60_000 },
+      now: () => new Date(),
+      log: quietLog,
+      metrics: new Registry(),
+    })
+    const launch = async (id: string, also: (trx: Transaction<Tables>) => Promise<() => void>): Promise<boolean> => {
+      const row = newRow({ id: id as EnvironmentId, userId: ada.id, spawner: 's', now: new Date() })
+      return await environments
+        .launch(row, () => undefined, { also })
+        .then(
+          () => true,
+          () => false,
+        )
+    }
+    let told = 0
+    const written = async (trx: Transaction<Tables>) => {
+      await audit.within(trx, { ...entry, what: 'good' })
+      return () => void (told += 1)
+    }
+    const broken = async (trx: Transaction<Tables>) => {
+      await audit.within(trx, { ...entry, what: 'bad' })
+      throw new Error('the disk is full')
+    }
+    t.deepEqual(await Promise.all([launch('good', written), launch('bad', broken)]), [true, false], store.type)
+    t.is(told, 1)
+    t.deepEqual(
+      (await all(store)).map(({ what }) => what),
+      ['good'],
+    )
+    t.deepEqual(
+      (await liveRows(store.db)).map(({ id }) => id),
+      ['good'],
+    )
+  }
+})
 
 test('what is written stays as it is: the database refuses to change, delete, replace or empty it', async (t) => {
   t.timeout(120_000)

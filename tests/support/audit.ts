@@ -2,7 +2,7 @@
 import type { Audit } from '../../hub/audit/index.ts'
 import type { AuditEntry } from '../../hub/audit/entry.ts'
 
-export interface RememberedAudit extends Pick<Audit, 'write' | 'note'> {
+export interface RememberedAudit extends Pick<Audit, 'write' | 'note' | 'within'> {
   readonly entries: AuditEntry[]
 }
 
@@ -14,6 +14,7 @@ export function rememberedAudit(): RememberedAudit {
       entries.push(entry)
     },
     note: (entry) => void entries.push(entry),
+    within: (_trx, entry) => Promise.resolve(() => void entries.push(entry)),
   }
 }
 

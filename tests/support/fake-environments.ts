@@ -15,12 +15,14 @@ export function createFakeEnvironments(): FakeEnvironments {
   return {
     rows,
     extend: () => Promise.reject(new Error('nothing is made longer here')),
-    launch(row, admit) {
+    launch(row, admit, { also } = {}) {
       const launched = last.then(async () => {
         const live = rows.filter((each) => each.user_id === row.user_id).map(read)
         // Limits of one person look at what they hold, and ask no database.
         await admit(live, { trx: {} as never, limits: null, together: false })
         rows.push(row)
+        const told = await also?.({} as never)
+        told?.()
         return read(row)
       })
       last = launched.catch(() => undefined)
