@@ -4,6 +4,7 @@ import { startKubernetes } from '../support/kubernetes.ts'
 import { clusterRows } from '../support/kubernetesClusterRows.ts'
 import { faultRows } from '../support/kubernetesFaultRows.ts'
 import { manyRights } from '../support/kubernetesRights.ts'
+import { profileRows } from '../support/kubernetesProfileRows.ts'
 import { runRow } from '../support/kubernetesRows.ts'
 import { kubernetesSite, kubernetesSubject } from '../support/kubernetesSubject.ts'
 
@@ -18,7 +19,7 @@ test('kubernetes: the whole contract on a real cluster', async (t) => {
   const kubeconfig = await manyRights(cluster, { namespace: site.namespace, hub, port: site.faults.port })
   const cases = [
     ...spawnerContract.map(({ title, alone, run }) => ({ title, alone, run: async () => await run(subject) })),
-    ...[...clusterRows, ...faultRows].map((row) => ({
+    ...[...clusterRows, ...profileRows, ...faultRows].map((row) => ({
       title: row.title,
       alone: row.alone === true,
       run: async () => await runRow(row, { site, many: { kubeconfig, hub } }),
@@ -34,5 +35,9 @@ test('kubernetes: the whole contract on a real cluster', async (t) => {
   await Promise.all(cases.filter(({ alone }) => !alone).map(passes))
   for (const each of cases.filter(({ alone }) => alone)) await passes(each)
   t.deepEqual(failed, [])
-  t.is((await cluster.kubectl('get', 'secrets', '-n', site.namespace, '-o', 'name')).trim(), '', 'a secret is left')
+  t.is(
+    (await cluster.kubectl('get', 'secrets', '-l', 'hutch.dev/test!=yes', '-n', site.namespace, '-o', 'name')).trim(),
+    '',
+    'a secret is left',
+  )
 })

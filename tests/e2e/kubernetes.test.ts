@@ -128,6 +128,7 @@ async function outages(t: ExecutionContext, hub: KubernetesHub, ada: Scientist):
   const kernel = await openKernel(ada, launched)
   t.teardown(() => kernel.dispose())
   const heal = await hub.site.faults.cut()
+  const elsewhere = await ada.launch({ profile: 'elsewhere', flavour: 'tight' })
   // How a backend is, is asked for at most every few seconds: until then a launch is accepted, and made afterwards.
   const again = { profile: 'lab', flavour: 'small', proposals: [] }
   const refused = await until(
@@ -141,6 +142,7 @@ async function outages(t: ExecutionContext, hub: KubernetesHub, ada: Scientist):
   t.regex(refused.detail ?? '', /The cluster does not answer/)
   t.is(await kernel.run('print(6 * 7)'), '42')
   t.is(await ada.state(launched.id), 'ready')
+  await until('another cluster takes it', async () => (await ada.state(elsewhere.id)) === 'ready', patience)
   await heal()
   // More than one person may have at once is another refusal than that of a cluster that does not answer.
   await until('it is back', async () => (await ada.api('POST', '/environments', again)).status !== 503, patience)

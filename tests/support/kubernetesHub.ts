@@ -6,6 +6,7 @@ import type { ExecutionContext } from 'ava'
 import { startHutch, type RunningHutch } from './hutch.ts'
 import { readyJupyter } from './jupyter-on-path.ts'
 import { baseImage, type Cluster } from './kubernetes.ts'
+import { leastRights } from './kubernetesRights.ts'
 import { kubernetesSite, type KubernetesSite } from './kubernetesSubject.ts'
 
 export const people = {
@@ -47,6 +48,9 @@ export async function startKubernetesHub(t: ExecutionContext, cluster: Cluster):
   const file = join(state, 'hutch.json')
   await writeFile(file, JSON.stringify(configuration(site, data, jupyter.binFolder)))
   await writeFile(join(state, 'hub.kubeconfig'), await readFile(site.kubeconfig), { mode: 0o600 })
+  // As another cluster: a way of its own to an API server, an account and a place of its own there.
+  const second = await leastRights(cluster, { namespace: 'hutch-two', port: cluster.apiPort })
+  await writeFile(join(state, 'second.kubeconfig'), await readFile(second), { mode: 0o600 })
   const start = async (port?: number): Promise<RunningHutch> =>
     await startHutch(t, { state, args: ['--config', file], ...(port === undefined ? {} : { port }) })
   let hutch = await start()
@@ -97,6 +101,13 @@ export async function startKubernetesHub(t: ExecutionContext, cluster: Cluster):
     }
     const path = { PATH: [bin, '/usr/local/bin', '/usr/bin', '/bin'].join(delimiter) }
     const on = (part: object = {}): object => ({ cluster: { imagePullPolicy: 'Never', stopGrace: 5, patch, ...part } })
+    const common = {
+      type: 'kubernetes',
+      agent: { from: 'node', path: join(folder, 'agent') },
+      hostPathRoots: [folder],
+      proxySelector: { addresses: [`${gateway}/32`] },
+      umask: '0007',
+    }
     const eat = 'held = []\nwhile True: held.append(b"x" * 2**22)'
     return {
       hub: { id: 'facility' },
@@ -112,17 +123,14 @@ export async function startKubernetesHub(t: ExecutionContext, cluster: Cluster):
       },
       spawners: {
         cluster: {
-          type: 'kubernetes',
+          ...common,
           kubeconfig: join(state, 'hub.kubeconfig'),
           namespace,
-          agent: { from: 'node', path: join(folder, 'agent') },
-          hostPathRoots: [folder],
-          proxySelector: { addresses: [`${gateway}/32`] },
-          umask: '0007',
           pullPatience: '2s',
           mountPatience: '12s',
           unschedulablePatience: '8s',
         },
+        second: { ...common, kubeconfig: join(state, 'second.kubeconfig'), namespace: 'hutch-two' },
       },
       profiles: {
         lab: {
@@ -142,6 +150,13 @@ export async function startKubernetesHub(t: ExecutionContext, cluster: Cluster):
           on: on(),
         },
         shell: { title: 'Shell', kind: 'terminal', image: baseImage, flavours: ['tight'], on: on() },
+        elsewhere: {
+          title: 'Elsewhere',
+          kind: 'terminal',
+          image: baseImage,
+          flavours: ['tight'],
+          on: { second: { imagePullPolicy: 'Never', stopGrace: 5 } },
+        },
         lost: { title: 'Lost', kind: 'terminal', image: 'localhost/nobody-has-it:1', flavours: ['tight'], on: on() },
         far: {
           title: 'Far',
