@@ -112,8 +112,9 @@ async function oldDatabase(t: ExecutionContext, hub: KubernetesHub, ada: Scienti
   await until('there is an alarm', async () => (await shown('hutch_orphans')) === 4, patience)
   // A watch that says nothing for a hundred seconds is opened anew; bookmarks come about once a minute.
   t.true((await shown('hutch_watch_age_seconds')) < 120)
-  const phases = ['get', 'pods', '-n', hub.site.namespace, '-o', 'jsonpath={.items[*].status.phase}']
-  t.is(await hub.site.cluster.kubectl(...phases), 'Running Running Running Running')
+  const each = '{range .items[*]}{.status.phase}{.metadata.deletionTimestamp} {end}'
+  const shownPods = await hub.site.cluster.kubectl('get', 'pods', '-n', hub.site.namespace, '-o', `jsonpath=${each}`)
+  t.is(shownPods, 'Running Running Running Running ', 'none is being taken away')
   await hub.dieAndRestart(async () => await hub.keepDatabase('new', 'back'))
   await areReady()
   await until('nothing is an orphan', async () => !((await shown('hutch_orphans')) > 0), patience)
