@@ -149,7 +149,7 @@ export const profileRows: readonly Row[] = [
   {
     title: 'a node that is lost with its pod has lost it, and says so',
     async run(room) {
-      const { cluster, namespace } = room.site
+      const { cluster } = room.site
       const node = `lost-${room.hub}`
       const taint = { key: 'hutch.dev/test', value: 'yes', effect: 'NoSchedule' }
       await cluster.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: node }, spec: { taints: [taint] } })
