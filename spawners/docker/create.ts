@@ -13,6 +13,7 @@ import { said } from './words.ts'
 
 const mostLogBytes = 64 * 1_024
 const reconnectMs = 1_000
+const forgetTimeoutMs = 30_000
 
 export async function createDocker(
   config: DockerConfig,
@@ -30,6 +31,7 @@ export async function createDocker(
   const tasks = createTasks({ launch: launcher, forget, changed, log, life: life.signal, now })
   /** By container: when a running one started, or how another ended, changes only with an event. */
   const states = new Map<string, Readonly<{ status: string; state: State }>>()
+  const forgetting = new Set<Promise<void>>()
   /** Asked to end, until they are gone. */
   const stopping = new Map<EnvironmentId, () => void>()
 
@@ -115,7 +117,11 @@ export async function createDocker(
         () => undefined,
       )
       try {
-        if (!life.signal.aborted) await forget(id, life.signal)
+        if (life.signal.aborted) return
+        // Begun, it is brought to its end also when the hub stops: half of it would lie there until the next one.
+        const work = forget(id, AbortSignal.timeout(forgetTimeoutMs))
+        forgetting.add(work)
+        await work.finally(() => forgetting.delete(work))
       } catch (error) {
         // The loop asks for it again.
         log.warn({ err: error, environment: id }, 'a container could not be removed')
@@ -220,7 +226,7 @@ export async function createDocker(
 
     async close() {
       life.abort()
-      await tasks.settled()
+      await Promise.allSettled([tasks.settled(), ...forgetting])
     },
   }
 

@@ -107,6 +107,7 @@ function configuration({ folder, docker, endpoint }: DockerSite): object {
     },
     profiles: {
       lab: profile({ title: 'JupyterLab', kind: 'notebook', image: docker.image('notebook'), flavours: ['small'] }),
+      desktop: profile({ title: 'Desktop', kind: 'desktop', image: docker.image('desktop'), flavours: ['small'] }),
       terminal: profile({ kind: 'terminal' }),
       web: profile({ kind: 'web', port: 8_080, atRoot: true }),
       pulled: profile({ kind: 'terminal', image: `${docker.machine}:5000/tiny:1`, on: { docker: {} } }),
