@@ -1,17 +1,14 @@
 /** A Docker whose disk is full, really: while an image is fetched, and while a container is made. */
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import { profileSchema } from '../../spawners/docker/config.ts'
 import { diskIsFull } from '../../spawners/docker/words.ts'
-import { available, program } from '../support/component.ts'
 import { startRegistry } from '../support/docker-registry.ts'
-import type { TestDocker } from '../support/docker.ts'
-import { startDaemon } from '../support/dockerd.ts'
+import { startDocker, type TestDocker } from '../support/docker.ts'
 import { dockerSite } from '../support/dockerSubject.ts'
 import { agentApplication } from '../support/spawnerSubject.ts'
 import { until } from '../support/until.ts'
@@ -22,12 +19,13 @@ const [diskBytes, imageBytes] = [160 * megabyte, 24 * megabyte]
 
 test('a full disk is told in one sentence, whether it is met by a pull or by a container, and what waits comes later', async (t) => {
   t.timeout(15 * 60_000)
-  const docker = await onSmallDisk(t)
+  const docker = await startDocker(t, { diskBytes })
   if (docker === undefined) return
   const site = await dockerSite(t, docker)
   const registry = await startRegistry(t, docker)
   await importImage(docker, site.folder)
   await registry.push('heavy:1')
+  await docker.docker('image', 'rm', 'heavy:1')
   const spawner = await site.spawner('disk')
   t.teardown(() => spawner.close?.())
   const signal = AbortSignal.timeout(600_000)
@@ -60,42 +58,6 @@ test('a full disk is told in one sentence, whether it is met by a pull or by a c
   await rm(ballast)
   t.is(await docker.docker('ps', '--all', '--quiet'), '', 'nothing half-made is left')
 })
-
-/** All that it stores lies on 160 MB of memory; its network is this machine's. */
-async function onSmallDisk(t: ExecutionContext): Promise<(TestDocker & { readonly data: string }) | undefined> {
-  const hasDocker =
-    available(t, 'root', process.getuid?.() === 0, 'run the tests as root') &&
-    available(t, 'docker', program('dockerd'), 'apt-get install docker.io') &&
-    available(t, 'docker-registry', program('docker-registry'), 'apt-get install docker-registry')
-  if (!hasDocker) return undefined
-  const folder = await mkdtemp(join(tmpdir(), 'hutch-dkd-'))
-  t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
-  const data = join(folder, 'data')
-  await mkdir(data)
-  await run('mount', ['-t', 'tmpfs', '-o', `size=${diskBytes}`, 'small', data])
-  t.teardown(() => run('umount', ['--lazy', data]))
-  const argv = [
-    '--bridge=none',
-    '--iptables=false',
-    '--ip6tables=false',
-    '--ip-forward=false',
-    '--max-download-attempts=1',
-  ]
-  const daemon = await startDaemon({ folder, data, argv })
-  t.teardown(() => daemon.stop())
-  const here = '127.0.0.1'
-  const nothing = async (): Promise<void> => undefined
-  return {
-    data,
-    socket: daemon.socket,
-    machine: here,
-    addresses: `${here}/32`,
-    image: (name) => name,
-    docker: daemon.docker,
-    stopDaemon: nothing,
-    startDaemon: nothing,
-  }
-}
 
 /** A file that nothing can pack. */
 async function importImage(docker: TestDocker, folder: string): Promise<void> {

@@ -7,7 +7,7 @@ import { execFile, spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -21,6 +21,8 @@ const run = promisify(execFile)
 
 export interface TestDocker {
   readonly socket: string
+  /** Where it stores all that it has. */
+  readonly data: string
   /** This machine, as containers reach it. */
   readonly machine: string
   /** Where it was asked for: the same daemon as on another machine, with whose authority certificates are made. */
@@ -42,14 +44,18 @@ interface Secured {
   readonly client: Signed
 }
 
+export interface DockerOptions {
+  readonly images?: readonly string[]
+  readonly liveRestore?: boolean
+  readonly tls?: boolean
+  /** All that it stores lies on so much memory, and no image is there. */
+  readonly diskBytes?: number
+}
+
 /** Undefined: something is missing, and the test has said so. */
 export async function startDocker(
   t: ExecutionContext,
-  {
-    images = [],
-    liveRestore = false,
-    tls = false,
-  }: { images?: readonly string[]; liveRestore?: boolean; tls?: boolean } = {},
+  { images = [], liveRestore = false, tls = false, diskBytes }: DockerOptions = {},
 ): Promise<TestDocker | undefined> {
   const needs = [
     ['root', process.getuid?.() === 0, 'run the tests as root'],
@@ -61,7 +67,7 @@ export async function startDocker(
   for (const [name, found, remedy] of needs) if (!available(t, name, found, remedy)) return undefined
   const folder = await mkdtemp(join(tmpdir(), 'hutch-dk-'))
   t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
-  const { data, tags } = await copyOfCache(t, images)
+  const { data, tags } = diskBytes === undefined ? await copyOfCache(t, images) : await smallDisk(t, folder, diskBytes)
   const { pid, machine, inner, addresses } = await makeNetwork(t)
   const secured = tls ? await overTls(folder, inner) : undefined
   const options = {
@@ -74,6 +80,8 @@ export async function startDocker(
       `--insecure-registry=${machine}/32`,
       ...(liveRestore ? ['--live-restore'] : []),
       ...(secured?.argv ?? []),
+      // Docker would try for minutes.
+      ...(diskBytes === undefined ? [] : ['--max-download-attempts=1']),
     ],
   }
   let daemon: Daemon | undefined
@@ -92,6 +100,7 @@ export async function startDocker(
   await inside(pid, `${program('iptables')} --insert DOCKER-USER --in-interface machine --jump ACCEPT`)
   return {
     socket: daemon.socket,
+    data,
     machine,
     addresses,
     ...(secured && { secured }),
@@ -117,6 +126,18 @@ async function overTls(folder: string, host: string): Promise<Secured & { readon
 }
 
 const tlsPort = 2_376
+
+async function smallDisk(
+  t: ExecutionContext,
+  folder: string,
+  bytes: number,
+): Promise<{ data: string; tags: ReadonlyMap<string, string> }> {
+  const data = join(folder, 'data')
+  await mkdir(data)
+  await run('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'small', data])
+  t.teardown(() => run('umount', ['--lazy', data]))
+  return { data, tags: new Map() }
+}
 
 /** Beside the cache, so that links can be made. Layers are never written to; everything else is copied. */
 async function copyOfCache(
