@@ -78,6 +78,7 @@ test('XFCE is drawn; typing, clipboard, 3-D, files, size, a lost connection, and
   await savesScreenshot(t, page)
   await fillsTheScreen(page)
   await holdsKeys(page)
+  await warnsOfTheEnd(t, page)
 
   await page.setViewportSize({ width: 1000, height: 700 })
   await until(
@@ -96,6 +97,25 @@ test('XFCE is drawn; typing, clipboard, 3-D, files, size, a lost connection, and
   await until('JupyterLab is beside it', async () => (await asks(page, '../../api')).status === 200, patience)
   t.deepEqual(errors, [])
 })
+
+/** As in the terminal, whose tests have the words and times: here it lies over the desktop, and one click stays. */
+async function warnsOfTheEnd(t: ExecutionContext, page: Page): Promise<void> {
+  const ends = { inMs: 700_000, cause: 'idle', why: 'It is not being used.', canExtend: true }
+  const json = { ends, canStay: true, warnMs: 1_800_000, loginWarnMs: 600_000 }
+  await page.route('**/_hutch/notices', (route) => route.fulfill({ json }))
+  await page.evaluate('dispatchEvent(new Event("focus"))')
+  const bar = page.getByRole('region', { name: 'Time of this environment' })
+  await bar
+    .getByText(/^Unused, this environment is stopped in 12 min\.$/)
+    .first()
+    .waitFor()
+  await picture(page, 'desktop-notices')
+  await page.unroute('**/_hutch/notices')
+  const stayed = page.waitForResponse((answer) => answer.url().endsWith('_hutch/stay'))
+  await bar.getByRole('button', { name: 'Keep it running' }).click()
+  t.is((await stayed).status(), 204)
+  await bar.getByRole('button', { name: 'Keep it running' }).waitFor({ state: 'detached' })
+}
 
 /** Nothing in the desktop is lost with it, and the page comes back by itself, also when nobody answers for a while. */
 async function losesItsConnection(page: Page): Promise<void> {
