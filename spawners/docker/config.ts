@@ -84,6 +84,11 @@ export const configSchema = z
       .describe(
         'Directories of Docker’s machine below which mounts may lie. Users must not be able to write the directories above their own. Default: none.',
       ),
+    ticketFolder: absolutePath
+      .optional()
+      .describe(
+        'Where Kerberos ticket caches lie, FOLDER/<uid>/krb5cc_<id>, such as /run/hutch/docker-tickets: a folder of this spawner’s own that the hub makes. For a Docker on the hub’s own machine alone, at the same path; rpc.gssd is told to look there with `-d FOLDER/%U`. Absent: there are no tickets in containers.',
+      ),
     umask: z
       .string()
       .regex(/^0[0-7]{3}$/, 'must be four octal digits such as 0007')
@@ -114,6 +119,11 @@ export const configSchema = z
     stopGrace: duration
       .prefault('10s')
       .describe('How long a stopping environment gets before it is killed. Default: 10s.'),
+  })
+  .refine(({ endpoint, ticketFolder }) => ticketFolder === undefined || endpoint.startsWith('unix:'), {
+    path: ['ticketFolder'],
+    message:
+      'needs a Docker on this machine (endpoint: unix://…): the hub writes tickets into files of its own machine',
   })
   .refine(({ endpoint, tls: given }) => endpoint.startsWith('unix:') || given !== undefined, {
     path: ['tls'],

@@ -1,5 +1,7 @@
 /** The spawner of one Docker: a container with its files for each environment, followed by Docker's events. */
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createTicketFiles, type TicketFiles } from '../common/ticketFiles.ts'
 import { isEnvironmentId, LaunchRefused } from '../spawner.ts'
 import type { EnvironmentId, EnvironmentSpec, Found, Observation, Spawner, SpawnerContext } from '../spawner.ts'
 import type { DockerConfig, DockerProfile } from './config.ts'
@@ -27,7 +29,8 @@ export async function createDocker(
   const changed = (id: EnvironmentId): void => {
     for (const listener of listeners) listener(id)
   }
-  const launcher = createLauncher({ config, context, engine })
+  const tickets = config.ticketFolder === undefined ? undefined : createTicketFiles(config.ticketFolder, randomUUID)
+  const launcher = createLauncher({ config, context, engine, tickets })
   const tasks = createTasks({ launch: launcher, forget, changed, log, life: life.signal, now })
   /** By container: when a running one started, or how another ended, changes only with an event. */
   const states = new Map<string, Readonly<{ status: string; state: State }>>()
@@ -71,6 +74,7 @@ export async function createDocker(
       for (const { name, labels } of volumes) {
         if (!alive.has(labels[label.environment])) await engine.removeVolume(name, life.signal)
       }
+      await tickets?.sweep((id) => alive.has(id))
     } catch (error) {
       // The next removal, or the next start of the hub, does it.
       if (!life.signal.aborted) log.debug({ err: error }, 'the volumes of Docker could not be looked through')
@@ -105,6 +109,7 @@ export async function createDocker(
     await engine.removeVolume(wishVolume(id), signal)
     await engine.remove(containerName(id), signal)
     for (const name of [filesVolume(id), endVolume(id)]) await engine.removeVolume(name, signal)
+    await tickets?.remove(id)
   }
 
   /** SIGTERM was sent: its end, or the end of its time, makes it go. */
@@ -134,6 +139,8 @@ export async function createDocker(
 
   return {
     heedsBeneath: true,
+    ...(tickets === undefined ? {} : { renewTickets: renewal(tickets) }),
+
     async ensure(spec, signal) {
       signal.throwIfAborted()
       if (spec.hub !== hub) throw new Error(`a bug: ${spec.id} is of the hub ${spec.hub}`)
@@ -228,6 +235,19 @@ export async function createDocker(
       life.abort()
       await Promise.allSettled([tasks.settled(), ...forgetting])
     },
+  }
+
+  function renewal(files: TicketFiles): NonNullable<Spawner['renewTickets']> {
+    const runs = async (id: EnvironmentId, signal: AbortSignal): Promise<boolean> => {
+      const there = await engine.inspect(containerName(id), signal)
+      return there?.labels[label.hub] === hub && there.state.status === 'running'
+    }
+    return async ({ id, account }, cache, signal) => {
+      if (!(await runs(id, signal))) return
+      await files.write(id, account, cache)
+      // It may have been removed meanwhile, and its tickets with it.
+      if (!(await runs(id, signal))) await files.remove(id)
+    }
   }
 
   function takeOver({ labels }: Volume): void {

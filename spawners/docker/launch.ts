@@ -1,6 +1,7 @@
 /** One launch, from an accepted wish to a started container. Each step finds what an earlier try left and goes on. */
 import type { MountSettings } from 'dockerode'
 import { groupFile, passwdFile } from '../common/accountFiles.ts'
+import type { TicketFiles } from '../common/ticketFiles.ts'
 import { LaunchRefused, type EnvironmentSpec, type SpawnerContext } from '../spawner.ts'
 import { checkChosen } from './chosen.ts'
 import { shareLabels, shareOf, type Labelled, type Share } from './claims.ts'
@@ -43,8 +44,15 @@ interface Found {
 const fillAt = '/hutch-files'
 const agentAt = '/agent'
 
-export function createLauncher(parts: { config: DockerConfig; context: SpawnerContext; engine: Engine }): Launcher {
-  const { config, context, engine } = parts
+export interface LauncherParts {
+  readonly config: DockerConfig
+  readonly context: SpawnerContext
+  readonly engine: Engine
+  /** Absent: there are none in containers. */
+  readonly tickets: TicketFiles | undefined
+}
+
+export function createLauncher({ config, context, engine, tickets }: LauncherParts): Launcher {
   const { hub } = context
   /** Taken for containers that are not there yet. */
   const shares = new Map<string, Labelled>()
@@ -220,6 +228,14 @@ export function createLauncher(parts: { config: DockerConfig; context: SpawnerCo
     return { container, remove: () => engine.remove(container, AbortSignal.timeout(10_000)) }
   }
 
+  async function giveTickets(spec: Spec, signal: AbortSignal): Promise<void> {
+    if (spec.tickets !== true) return
+    if (tickets === undefined || context.tickets === undefined) {
+      throw new LaunchRefused('Its data want a Kerberos ticket, and there are none on Docker. Ask your administrator.')
+    }
+    await tickets.write(spec.id, spec.account, await context.tickets(spec, signal))
+  }
+
   async function make(spec: Spec, { name, image, network, agent }: Found, signal: AbortSignal): Promise<void> {
     await checkChosen(spec.mounts, config, async (roots, look) => {
       const helper = await passing(name, roots, signal)
@@ -244,6 +260,7 @@ export function createLauncher(parts: { config: DockerConfig; context: SpawnerCo
         if (wish === undefined) {
           throw new LaunchRefused('It was stopped before it started.', { reason: 'cancelled' })
         }
+        await giveTickets(spec, signal)
         const place = { network: network.id, agent, files: files.folder, ...(await share) }
         await engine.create(containerName(spec.id), renderContainer(spec, config, place), signal)
       })

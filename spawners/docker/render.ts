@@ -6,6 +6,7 @@ import { checkApplication } from '../common/checkApplication.ts'
 import { checkMounts, isWithin } from '../common/checkMounts.ts'
 import { checkVariables } from '../common/checkVariables.ts'
 import { environmentVariables } from '../common/environmentVariables.ts'
+import { ticketVariables } from '../common/ticketFiles.ts'
 import { LaunchRefused, type EnvironmentSpec, type Mount } from '../spawner.ts'
 import { shareLabels, type Share } from './claims.ts'
 import type { DockerConfig, DockerProfile } from './config.ts'
@@ -25,6 +26,8 @@ export interface Placement extends Share {
 /** Where the exported folder is seen inside, and the bootstrap. */
 const agentFolder = '/opt/hutch/agent'
 const bootstrapFile = '/run/hutch/bootstrap.json'
+/** And the account's Kerberos tickets. */
+const seenTickets = '/run/hutch/tickets'
 const loaders = { x64: 'ld-linux-x86-64.so.2', arm64: 'ld-linux-aarch64.so.1' } as const
 const defaultProcesses = 4_096
 const cpuPeriodNs = 1e9
@@ -98,7 +101,7 @@ export function renderContainer(spec: Spec, config: DockerConfig, place: Placeme
       ShmSize: bytesOf(profile.sharedMemory),
       Tmpfs: { '/tmp': `rw,exec,nosuid,nodev,mode=1777,size=${Math.min(bytesOf(profile.temporary), memory)}` },
       LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '2' } },
-      Mounts: [...ownMounts(place), ...mountsOf(spec.mounts, config)],
+      Mounts: [...ownMounts(place), ...ticketMounts(spec, config), ...mountsOf(spec.mounts, config)],
       ...(profile.runtime !== undefined && { Runtime: profile.runtime }),
       ...(place.gpus.length > 0 && {
         DeviceRequests: [{ Driver: 'nvidia', DeviceIDs: [...place.gpus], Capabilities: [['gpu']] }],
@@ -139,7 +142,14 @@ function labelsOf(spec: Spec, share: Placement): Record<string, string> {
 
 /** PATH is the image's. */
 function variablesOf(spec: Spec, { umask }: DockerConfig): Readonly<Record<string, string>> {
-  return { ...environmentVariables(spec, { TMPDIR: '/tmp' }), HUTCH_UMASK: umask }
+  const variables = environmentVariables(spec, { TMPDIR: '/tmp' })
+  return { ...variables, HUTCH_UMASK: umask, ...ticketVariables(spec, seenTickets) }
+}
+
+/** The account's folder and not its file, which is another one after each renewal. */
+function ticketMounts({ account, tickets }: Spec, { ticketFolder }: DockerConfig): MountSettings[] {
+  if (tickets !== true || ticketFolder === undefined) return []
+  return [{ Type: 'bind', Source: `${ticketFolder}/${account.uid}`, Target: seenTickets, ReadOnly: false }]
 }
 
 function ownMounts({ agent, files }: Placement): MountSettings[] {
@@ -159,9 +169,9 @@ function ownMounts({ agent, files }: Placement): MountSettings[] {
 
 /** @throws LaunchRefused for a directory that is not Docker's to mount */
 export function mountsOf(mounts: readonly Mount[], { hostRoots }: Pick<DockerConfig, 'hostRoots'>): MountSettings[] {
-  return checkMounts(mounts).map(({ name, source, target, readOnly }) => {
+  return checkMounts(mounts).map(({ name, source, target, readOnly, security }) => {
     if (source.kind === 'nfs') {
-      const o = `addr=${source.server},nfsvers=4,${readOnly ? 'ro' : 'rw'}`
+      const o = `addr=${source.server},nfsvers=4,${readOnly ? 'ro' : 'rw'}${security === undefined ? '' : `,sec=${security}`}`
       const DriverConfig = { Name: 'local', Options: { type: 'nfs', o, device: `:${source.path}` } }
       // Nameless: it goes with the container. The image's content at the target is never copied to it.
       const VolumeOptions = { NoCopy: true, Labels: {}, DriverConfig }

@@ -28,7 +28,7 @@ export const configSchema = z.strictObject({
   ticketFolder: folder
     .optional()
     .describe(
-      'Where Kerberos ticket caches lie on this machine, FOLDER/<uid>/krb5cc_<id>, such as /run/hutch/tickets: a folder that the hub makes, and that rpc.gssd is told to look into with `-d FOLDER/%U`, where the kernel mounts exports with sec=krb5. Default: in the state folder, which only programs inside find.',
+      'Where Kerberos ticket caches lie on this machine, FOLDER/<uid>/krb5cc_<id>, such as /run/hutch/tickets: a folder of this spawner’s own that the hub makes, and that rpc.gssd is told to look into with `-d FOLDER/%U`, where the kernel mounts exports with sec=krb5. Default: in the state folder, which only programs inside find.',
     ),
   umask: z
     .string()

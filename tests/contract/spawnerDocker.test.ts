@@ -1,4 +1,4 @@
-import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { spawnerContract } from '../../spawners/contract.ts'
@@ -13,13 +13,17 @@ test('docker: the whole contract on a real daemon', async (t) => {
   if (docker === undefined) return
   const site = await dockerSite(t, docker)
   const subject = dockerSubject(site)
-  await chosen(t, site)
   const together = spawnerContract.filter(({ alone }) => !alone)
   const alone = spawnerContract.filter((each) => each.alone)
+  const sideBySide = [
+    ...together.map(({ title, run }) => ({ title, run: () => run(subject) })),
+    { title: 'restored data', run: () => chosen(t, site) },
+    { title: 'Kerberos tickets', run: () => ticketed(t, site) },
+  ]
   const failed = await Promise.all(
-    together.map(
+    sideBySide.map(
       async ({ title, run }) =>
-        await run(subject).then(
+        await run().then(
           () => [],
           (error: unknown) => [[title, error]],
         ),
@@ -79,4 +83,37 @@ async function chosen(t: ExecutionContext, site: DockerSite): Promise<void> {
     await until('all are gone', async () => (await spawner.observe(deadline())).size === 0, { timeoutMs: 120_000 })
     await spawner.close?.()
   }
+}
+
+/** Its account's Kerberos tickets are in a file of the account's alone; another is there after a renewal, none at the end. */
+async function ticketed(t: ExecutionContext, site: DockerSite): Promise<void> {
+  const ticketFolder = join(site.folder, 'tickets')
+  const given = { tickets: () => Promise.resolve(Buffer.from('the first')) }
+  const spawner = await site.spawner('ticketed', { ticketFolder }, given)
+  const deadline = () => AbortSignal.timeout(120_000)
+  const line = 'while :; do stat -c "%a %u" "${KRB5CCNAME#FILE:}"; cat "${KRB5CCNAME#FILE:}"; echo; sleep 0.5; done'
+  const application = { kind: 'web', argv: ['/bin/sh', '-c', line], readyPath: '', landingPath: '' } as const
+  const spec = { ...site.spec('ticketed', 'ticketed', application), tickets: true as const }
+  const printed = async () => (await spawner.logs?.(spec.id, deadline())) ?? ''
+  const long = { timeoutMs: 120_000 }
+  // No folder: there were none yet.
+  const names = () => readdir(join(ticketFolder, String(spec.account.uid))).catch(() => [])
+  try {
+    await spawner.ensure(spec, deadline())
+    await until('it has tickets', async () => /^the first$/m.test(await printed()), long)
+    t.regex(await printed(), new RegExp(`^600 ${spec.account.uid}$`, 'm'))
+    await spawner.renewTickets?.(spec, Buffer.from('the second'), deadline())
+    await until('it has the renewed ones', async () => /^the second$/m.test(await printed()), long)
+    t.deepEqual(await names(), ['krb5cc_ticketed'])
+  } finally {
+    await spawner.remove(spec.id, deadline())
+    await until('it is gone', async () => (await spawner.observe(deadline())).size === 0, long)
+    await until('and its tickets', async () => (await names()).length === 0, long)
+    await spawner.close?.()
+  }
+  await spawner.renewTickets?.(spec, Buffer.from('the third'), deadline())
+  t.deepEqual(await names(), [], 'what has ended gets none')
+  const without = await site.spawner('ticketless')
+  t.false('renewTickets' in without)
+  await without.close?.()
 }

@@ -6,7 +6,7 @@ import { exportAgent } from '../../images/agent/export.ts'
 import type { ContractSubject } from '../../spawners/contract.ts'
 import { configSchema, profileSchema, type DockerConfig, type DockerProfile } from '../../spawners/docker/config.ts'
 import docker from '../../spawners/docker/index.ts'
-import type { Application, EnvironmentSpec, Spawner } from '../../spawners/spawner.ts'
+import type { Application, EnvironmentSpec, Spawner, SpawnerContext } from '../../spawners/spawner.ts'
 import { baseImage } from './docker-cache.ts'
 import type { TestDocker } from './docker.ts'
 import { openGate } from './gate.ts'
@@ -18,7 +18,7 @@ export interface DockerSite {
   readonly folder: string
   /** Where the hub reaches Docker, through what can be cut. */
   readonly endpoint: string
-  spawner(hub: string, part?: Partial<DockerConfig>): Promise<Spawner<DockerProfile>>
+  spawner(hub: string, part?: Partial<DockerConfig>, context?: Partial<SpawnerContext>): Promise<Spawner<DockerProfile>>
   spec(
     hub: string,
     id: string,
@@ -46,7 +46,7 @@ export async function dockerSite(t: ExecutionContext, daemon: TestDocker): Promi
     docker: daemon,
     folder,
     endpoint,
-    spawner: async (hub, part) => {
+    spawner: async (hub, part, context) => {
       const config = configSchema.parse({
         endpoint,
         agent: { from: 'folder', path: join(folder, 'agent') },
@@ -56,7 +56,7 @@ export async function dockerSite(t: ExecutionContext, daemon: TestDocker): Promi
       return await docker.create(
         { ...config, ...part },
         {
-          ...spawnerContext({ hub }),
+          ...spawnerContext({ hub, ...context }),
           bootstrap: (spec) => ({
             ...spawnerContext({ hub }).bootstrap(spec),
             report: { host: daemon.machine, port: 1 },

@@ -71,6 +71,20 @@ test('an NFS export is mounted by Docker, read-only where it is', (t) => {
   t.is(mount?.VolumeOptions?.DriverConfig?.Options['device'], ':/x')
 })
 
+test('an export with Kerberos, and the tickets for it: the account’s folder, and nothing of others', (t) => {
+  const kerberos = { ...config, ticketFolder: '/run/tickets' }
+  const mounts = [home, { ...nfs, security: 'krb5' as const }]
+  const { HostConfig, Env } = renderContainer(spec({ mounts, tickets: true }), kerberos, place)
+  const at = (target: string) => HostConfig?.Mounts?.find(({ Target }) => Target === target)
+  t.is(at('/data/x')?.VolumeOptions?.DriverConfig?.Options['o'], 'addr=nas,nfsvers=4,ro,sec=krb5')
+  t.is(at('/run/hutch/tickets')?.Source, '/run/tickets/12001')
+  t.true(Env?.includes('KRB5CCNAME=FILE:/run/hutch/tickets/krb5cc_e1'))
+  const plain = renderContainer(spec(), kerberos, place)
+  t.notRegex(JSON.stringify(plain), /tickets|KRB5/)
+  const elsewhere = { agent: { from: 'folder', path: '/a' }, endpoint: 'tcp://n:1', ticketFolder: '/t' }
+  t.regex(configSchema.safeParse(elsewhere).error?.message ?? '', /ticketFolder/)
+})
+
 for (const [what, part, says] of [
   ['no image', { image: undefined as never }, /names no image/],
   ['a wrong name of an image', { image: 'Not An Image' }, /name of the image is wrong/],
