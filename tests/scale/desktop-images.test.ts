@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import type { Page } from 'playwright-core'
 import { browser } from '../support/browser.ts'
+import { untilDrawn } from '../support/desktopPage.ts'
 import { startDocker, type TestDocker } from '../support/docker.ts'
 import { dockerSite, type DockerSite } from '../support/dockerSubject.ts'
 import { startHutch } from '../support/hutch.ts'
@@ -40,7 +41,7 @@ test('XFCE with JupyterLab beside it, PyMca on measured spectra, and pyFAI on a 
   t.regex(integrated, /^pictures 1$/m)
 
   const desktop = await ada.open(await ada.launch('desktop', 'Desk'))
-  await isDrawn(desktop, 20)
+  await untilDrawn(desktop, 20)
   await picture(desktop, 'image-desktop')
   const lab = await until(
     'JupyterLab is beside it',
@@ -50,7 +51,7 @@ test('XFCE with JupyterLab beside it, PyMca on measured spectra, and pyFAI on a 
   t.true(lab)
 
   const pymca = await ada.open(await ada.launch('pymca', 'Spectra'))
-  await isDrawn(pymca, 20)
+  await untilDrawn(pymca, 20)
   await picture(pymca, 'image-pymca')
   const fit = await inside('pymca', fitSteel)
   t.regex(fit, /^(?=.*Cr)(?=.*Fe)(?=.*Ni)/s, 'a steel, by its spectrum')
@@ -137,25 +138,6 @@ async function startFacility(t: ExecutionContext, docker: TestDocker, site: Dock
   }
   await writeFile(file, JSON.stringify(configuration))
   return await startHutch(t, { state, args: ['--config', file] })
-}
-
-/** Windows and icons have more colours than an empty screen. */
-async function isDrawn(page: Page, colours: number): Promise<void> {
-  await page.locator('body[data-state=connected]').waitFor()
-  await until(
-    'it is drawn',
-    async () => {
-      const seen = await page.evaluate<number>(`(() => {
-        const canvas = document.querySelector('#screen canvas')
-        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
-        const seen = new Set()
-        for (let at = 0; at < data.length; at += 64) seen.add((data[at] << 16) | (data[at + 1] << 8) | data[at + 2])
-        return seen.size
-      })()`)
-      return seen > colours
-    },
-    { timeoutMs: 120_000, everyMs: 200 },
-  )
 }
 
 async function picture(page: Page, name: string): Promise<void> {

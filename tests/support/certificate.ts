@@ -22,6 +22,8 @@ export interface Signed {
 interface SignPart {
   readonly passphrase?: string
   readonly address?: string
+  /** Host names beside localhost. */
+  readonly hosts?: readonly string[]
 }
 
 /** An authority of its own in the folder; `sign` makes a key and a certificate for a server or a client. */
@@ -34,10 +36,11 @@ export async function authority(
   await run('openssl', ['req', '-x509', ...key, '-nodes', ...name, '-keyout', caKey, '-out', ca])
   return {
     ca,
-    async sign(subject, { passphrase, address = '127.0.0.1' } = {}) {
+    async sign(subject, { passphrase, address = '127.0.0.1', hosts = [] } = {}) {
       const signed = { cert: join(folder, `${subject}.pem`), key: join(folder, `${subject}.key`) }
       const locked = passphrase === undefined ? ['-nodes'] : ['-passout', `pass:${passphrase}`]
-      const names = ['-subj', `/CN=${subject}`, '-addext', `subjectAltName=IP:${address},DNS:localhost`]
+      const served = [`IP:${address}`, ...['localhost', ...hosts].map((host) => `DNS:${host}`)]
+      const names = ['-subj', `/CN=${subject}`, '-addext', `subjectAltName=${served.join(',')}`]
       const files = ['-CA', ca, '-CAkey', caKey, '-keyout', signed.key, '-out', signed.cert]
       const leaf = ['-addext', 'basicConstraints=CA:FALSE']
       await run('openssl', ['req', '-x509', ...key, ...locked, ...names, ...leaf, ...files])

@@ -34,6 +34,25 @@ export async function untilXfce(page: Page): Promise<void> {
   await untilPixel(page, 'the panel', { x: 0.3, y: 0.012 }, isLight)
 }
 
+/** Windows and icons have more colours than an empty screen. */
+export async function untilDrawn(page: Page, colours: number): Promise<void> {
+  await page.locator('body[data-state=connected]').waitFor({ timeout: 300_000 })
+  await until(
+    'it is drawn',
+    async () => {
+      const seen = await page.evaluate<number>(`(() => {
+        const canvas = document.querySelector('#screen canvas')
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+        const seen = new Set()
+        for (let at = 0; at < data.length; at += 64) seen.add((data[at] << 16) | (data[at + 1] << 8) | data[at + 2])
+        return seen.size
+      })()`)
+      return seen > colours
+    },
+    { timeoutMs: 300_000, everyMs: 200 },
+  )
+}
+
 /**
  * By its icon in XFCE's second panel, which is there once it is drawn. Its window comes in the upper left corner, and is
  * the only thing there that is not of the ground's colour.

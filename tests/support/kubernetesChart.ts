@@ -24,11 +24,15 @@ export interface Installed {
   password(name: string): Promise<string>
   /** `helm upgrade` with another value; returns when the pods are the new ones and browsers reach them. */
   upgrade(change: string): Promise<void>
+  /** `helm upgrade` with more values over these; returns when the pods are the new ones. */
+  change(values: object): Promise<void>
 }
 
-const namespace = 'facility'
-const environments = 'rooms'
-const service = '10.96.0.200'
+/** Where the chart is installed, and where environments are. */
+export const places = { hub: 'facility', environments: 'rooms' } as const
+
+const { hub: namespace, environments } = places
+export const service = '10.96.0.200'
 
 /** Undefined: something is missing, and the test has said so. */
 export async function installChart(
@@ -36,7 +40,8 @@ export async function installChart(
   { helm, containerd }: { helm: string; containerd: string },
 ): Promise<Installed | undefined> {
   const images: { file: string; tag: string }[] = []
-  for (const name of ['hub', 'agent', 'notebook']) images.push(await imageArchive(name, (line) => t.log(line)))
+  for (const name of ['hub', 'agent', 'notebook', 'desktop'])
+    images.push(await imageArchive(name, (line) => t.log(line)))
   const cluster = await startKubernetes(t, { images: images.map(({ file }) => file), services: true, containerd })
   const secret = 'a password of the test'
   const database = await startPostgresServer(t, secret)
@@ -48,9 +53,9 @@ export async function installChart(
   await cluster.kubectl('create', 'secret', 'generic', 'database', literal, '-n', namespace)
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
-  const [hub = '', agent = '', notebook = ''] = images.map(({ tag }) => tag)
+  const [hub = '', agent = '', notebook = '', desktop = ''] = images.map(({ tag }) => tag)
   const values = {
-    ...valuesOf(url, notebook),
+    ...valuesOf(url, { notebook, desktop }),
     images: { hub, agent, agentFrom: 'copy', pullPolicy: 'Never' },
     database: {
       host: cluster.gateway,
@@ -62,10 +67,13 @@ export async function installChart(
   const file = join(cluster.folder, 'values.json')
   await writeFile(file, JSON.stringify(values))
   const forward = forwarder(t, cluster, port)
-  const install = async (...more: readonly string[]): Promise<void> => {
+  const upgrade = async (...more: readonly string[]): Promise<void> => {
     const argv = ['upgrade', '--install', 'hutch', chart, '-n', namespace, '-f', file, '--wait', '--timeout', '10m']
     const env = { ...process.env, KUBECONFIG: cluster.kubeconfig, HOME: cluster.folder }
     await run(helm, [...argv, ...more], { env, timeout: 660_000 })
+  }
+  const install = async (...more: readonly string[]): Promise<void> => {
+    await upgrade(...more)
     await forward()
   }
   await install()
@@ -78,10 +86,26 @@ export async function installChart(
       return (JSON.parse(text) as { name: string; password: string }[]).find((one) => one.name === name)?.password ?? ''
     },
     upgrade: (change) => install('--set', change),
+    async change(more) {
+      const other = join(cluster.folder, 'more.json')
+      await writeFile(other, JSON.stringify(more))
+      await upgrade('-f', other)
+    },
   }
 }
 
-function valuesOf(url: string, notebook: string): object {
+function valuesOf(url: string, { notebook, desktop }: { notebook: string; desktop: string }): object {
+  // Of two cores, nearly all is promised to nobody: whoever needs it takes it.
+  const on = (part: object = {}): object => ({
+    cluster: { imagePullPolicy: 'Never', stopGrace: 2, cpuGuarantee: 0.05, ...part },
+  })
+  const profile = (title: string, kind: string, image: string, part?: object): object => ({
+    title,
+    kind,
+    image,
+    flavours: ['small'],
+    on: on(part),
+  })
   return {
     publicUrl: url,
     configuration: {
@@ -89,15 +113,12 @@ function valuesOf(url: string, notebook: string): object {
       listen: '127.0.0.1:8000',
       login: { demo: true },
       accounts: { source: 'file', users: { ada: { ...ada, gid: ada.uid, home: '/home/ada' } } },
-      flavours: { small: { title: 'Small', cpu: 0.3, memory: '1GiB' } },
+      flavours: { small: { title: 'Small', cpu: 2, memory: '1GiB' } },
       profiles: {
-        lab: {
-          title: 'JupyterLab',
-          kind: 'notebook',
-          image: notebook,
-          flavours: ['small'],
-          on: { cluster: { imagePullPolicy: 'Never', stopGrace: 2 } },
-        },
+        lab: profile('JupyterLab', 'notebook', notebook),
+        desk: profile('Desktop', 'desktop', desktop),
+        shell: profile('Terminal', 'terminal', notebook),
+        free: profile('Free', 'terminal', notebook, { network: 'open' }),
       },
     },
     environments: {

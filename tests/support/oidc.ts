@@ -1,5 +1,6 @@
 /** A real OpenID Connect provider on loopback for tests, whose answers can be forged before they reach the hub. */
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { ExecutionContext } from 'ava'
 import { type CryptoKey, decodeJwt, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
@@ -69,6 +70,8 @@ export interface TestProviderOptions {
   readonly claims?: readonly string[]
   /** Who is logged in there, by the browser's request. Absent: `person`. */
   readonly personOf?: (headers: IncomingMessage['headers']) => TestPerson
+  /** Where it listens, with TLS. Absent: loopback, without. */
+  readonly at?: Readonly<{ host: string; cert: Buffer; key: Buffer }>
   /** Takes the place of the provider's configuration, field by field. */
   readonly changes?: object
 }
@@ -88,10 +91,11 @@ export async function startProvider(t: Owner, options: TestProviderOptions): Pro
   const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true })
   const kid = 'test-key'
   const jwk = { ...(await exportJWK(privateKey)), kid, use: 'sig', alg: 'RS256' }
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { at } = options
+  const server = at === undefined ? createServer() : createSecureServer(at)
+  await new Promise<void>((resolve) => server.listen(0, at?.host ?? '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
-  const issuer = `http://127.0.0.1:${port}`
+  const issuer = at === undefined ? `http://127.0.0.1:${port}` : `https://${at.host}:${port}`
   const [clientId, clientSecret] = ['hutch-test', 'a secret: with/odd+characters%']
   const people = new Map<string, TestPerson>()
 

@@ -13,14 +13,27 @@ export interface Person {
   open(id: string): Promise<Page>
 }
 
+/** One of the demo people. */
 export async function personAt(browser: Browser, hutch: RunningHutch, name: string): Promise<Person> {
-  const { page: hub } = await visitor(browser, { ignoreHTTPSErrors: true })
   const password = (await hutch.passwords())[name] ?? ''
-  await hub.goto(hutch.url)
-  await hub.getByRole('link', { name: 'Demo people' }).click()
-  await hub.getByLabel('User name').fill(name)
-  await hub.getByLabel('Password').fill(password)
-  await hub.getByRole('button', { name: 'Log in' }).click()
+  return await personBy(browser, hutch.url, name, async (hub) => {
+    await hub.getByRole('link', { name: 'Demo people' }).click()
+    await hub.getByLabel('User name').fill(name)
+    await hub.getByLabel('Password').fill(password)
+    await hub.getByRole('button', { name: 'Log in' }).click()
+  })
+}
+
+/** `logIn` begins at the hub's own address, and ends wherever the hub then leads. */
+export async function personBy(
+  browser: Browser,
+  url: string,
+  name: string,
+  logIn: (hub: Page) => Promise<void>,
+): Promise<Person> {
+  const { page: hub } = await visitor(browser, { ignoreHTTPSErrors: true })
+  await hub.goto(url)
+  await logIn(hub)
   await hub.waitForURL(/\/hub\/home/)
 
   const api: Person['api'] = async (method, path, body) => {
@@ -46,8 +59,8 @@ export async function personAt(browser: Browser, hutch: RunningHutch, name: stri
     },
     async open(id) {
       const page = await hub.context().newPage()
-      await page.goto(`${hutch.url}/hub/environments/${id}`)
-      await page.waitForURL(new RegExp(`/user/${name}/${id}/(?!_hutch/enter)`), { timeout: 120_000 })
+      await page.goto(`${url}/hub/environments/${id}`)
+      await page.waitForURL(new RegExp(`/user/${name}/${id}/(?!_hutch/enter)`), { timeout: 300_000 })
       return page
     },
   }
