@@ -137,6 +137,8 @@ export async function startProvider(t: Owner, options: TestProviderOptions): Pro
     rotateRefreshToken: true,
     ...options.changes,
   })
+  // What is forged is asked from inside, where there is no TLS to see.
+  provider.proxy = at !== undefined
   provider.use(async (ctx, next) => {
     if (!ctx.path.startsWith('/interaction/')) return next()
     const person = options.personOf?.(ctx.req.headers) ?? self.person
@@ -223,7 +225,10 @@ function forging(self: TestProvider, callback: RequestListener): RequestListener
     for await (const chunk of req) chunks.push(chunk as Buffer)
     const response = await inside(`${self.issuer}${req.url}`, {
       method: req.method ?? 'GET',
-      headers: req.headers as Record<string, string>,
+      headers: {
+        ...(req.headers as Record<string, string>),
+        'x-forwarded-proto': new URL(self.issuer).protocol.slice(0, -1),
+      },
       ...(chunks.length > 0 ? { body: Buffer.concat(chunks) } : {}),
     })
     const json = (await response.json()) as TokenAnswer

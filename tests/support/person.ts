@@ -34,7 +34,10 @@ export async function personBy(
   const { page: hub } = await visitor(browser, { ignoreHTTPSErrors: true })
   await hub.goto(url)
   await logIn(hub)
-  await hub.waitForURL(/\/hub\/home/)
+  await hub.waitForURL(/\/hub\/home/).catch(async (error: unknown) => {
+    const text = await hub.locator('body').innerText()
+    throw new Error(`the login of ${name} ended at ${hub.url()}: ${text.slice(0, 500)}`, { cause: error })
+  })
 
   const api: Person['api'] = async (method, path, body) => {
     const answer = await hub.evaluate(

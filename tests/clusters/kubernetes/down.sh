@@ -34,7 +34,8 @@ for f in $ns; do for _ in 1 2 3; do umount -l "$f" 2>/dev/null; rm -f "$f" 2>/de
 # what the kubelet leaves outside its root dir
 for l in /var/log/containers/*; do case $(readlink "$l") in "$RUN"/*) rm -f "$l";; esac; done
 rm -f /var/lib/kubelet/device-plugins/kubelet.sock
-if command -v iptables >/dev/null; then for c in iptables ip6tables; do for k in KUBE-IPTABLES-HINT KUBE-KUBELET-CANARY; do $c -t mangle -F $k 2>/dev/null; $c -t mangle -X $k 2>/dev/null; done; done; fi
+# (another cluster's kubelet makes its own again)
+if command -v iptables >/dev/null; then for c in iptables ip6tables; do for d in INPUT OUTPUT; do while $c -D $d -j KUBE-FIREWALL 2>/dev/null; do :; done; done; for k in KUBE-FIREWALL KUBE-KUBELET-CANARY; do $c -F $k 2>/dev/null; $c -X $k 2>/dev/null; done; for k in KUBE-IPTABLES-HINT KUBE-KUBELET-CANARY; do $c -t mangle -F $k 2>/dev/null; $c -t mangle -X $k 2>/dev/null; done; done; fi
 # cgroups of the pods
 find /sys/fs/cgroup/*/$cgroup -depth -type d -exec rmdir {} + 2>/dev/null
 rm -rf --one-file-system "$RUN"
