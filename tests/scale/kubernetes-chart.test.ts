@@ -16,7 +16,7 @@ import { ada as account, chart, installChart, places, service, type Installed } 
 import { asFacility, hosts } from '../support/kubernetesFacility.ts'
 import { enforcePolicies, listenAt, networkPlugin, reaches, type Target } from '../support/networkPlugin.ts'
 import { personBy } from '../support/person.ts'
-import { logInAs } from '../support/scientist.ts'
+import { isOver, logInAs } from '../support/scientist.ts'
 import { until } from '../support/until.ts'
 
 const patience = { timeoutMs: 180_000, everyMs: 200 }
@@ -85,8 +85,8 @@ kept = 41`)
   t.is(await other.run("print(open('/home/ada/result').read())"), 'mine')
   other.dispose()
   for (const { id } of [launched, second]) {
-    await ada.api('POST', `/environments/${id}/stop`)
-    await until('it ended', async () => (await ada.state(id)) === 'ended', patience)
+    t.true((await ada.api('POST', `/environments/${id}/stop`)).status < 300)
+    await isOver(ada, { id })
   }
   const left = async (): Promise<string> => await cluster.kubectl('get', 'pods,secrets', '-n', 'rooms', '-o', 'name')
   await until('nothing is left', async () => (await left()).trim() === '', patience)

@@ -25,7 +25,7 @@ export interface Installed {
   /** `helm upgrade` with another value; returns when the pods are the new ones and browsers reach them. */
   upgrade(change: string): Promise<void>
   /** `helm upgrade` with more values over these; returns when the pods are the new ones. */
-  change(values: object): Promise<void>
+  readonly change: (values: object) => Promise<void>
 }
 
 /** Where the chart is installed, and where environments are. */
@@ -66,6 +66,11 @@ export async function installChart(
   }
   const file = join(cluster.folder, 'values.json')
   await writeFile(file, JSON.stringify(values))
+  t.teardown(async () => {
+    if (t.passed) return
+    const logs = ['logs', '-n', namespace, '-l', 'app.kubernetes.io/name=hutch', '-c', 'hub', '--tail=60', '--prefix']
+    t.log(await cluster.kubectl(...logs).catch(String), await cluster.kubectl('get', 'pods', '-A').catch(String))
+  })
   const forward = forwarder(t, cluster, port)
   const upgrade = async (...more: readonly string[]): Promise<void> => {
     const argv = ['upgrade', '--install', 'hutch', chart, '-n', namespace, '-f', file, '--wait', '--timeout', '10m']

@@ -29,7 +29,8 @@ awk '{print $5}' /proc/self/mountinfo | grep "^$RUN/" | sort -r | while read -r 
 for v in $(ls /sys/class/net/$bridge/brif 2>/dev/null); do ip link del "$v" 2>/dev/null; done
 ip link del $bridge 2>/dev/null
 if command -v iptables >/dev/null; then for d in -i -o; do while iptables -D FORWARD $d $bridge -j ACCEPT 2>/dev/null; do :; done; done; fi
-if command -v nft >/dev/null; then for f in ip ip6; do nft delete table $f kube-proxy 2>/dev/null; done; fi
+# (only its own: another cluster may have one)
+if [ -e "$RUN/pid/kube-proxy" ]; then for f in ip ip6; do nft delete table $f kube-proxy 2>/dev/null; done; fi
 for f in $ns; do for _ in 1 2 3; do umount -l "$f" 2>/dev/null; rm -f "$f" 2>/dev/null; [ -e "$f" ] || break; sleep 0.2; done; done
 # what the kubelet leaves outside its root dir
 for l in /var/log/containers/*; do case $(readlink "$l") in "$RUN"/*) rm -f "$l";; esac; done
