@@ -117,6 +117,7 @@ test('tickets that do not fit open nothing', async (t) => {
 test('what has no valid entry is refused, each with its status', async (t) => {
   const { proxy, alice, bob } = await withEcho(t)
   const cookie = proxy.entry(alice)
+  const otherClaims = [proxy.entry(alice, { login: 'l-2' }).split('.')[0], cookie.split('.')[1]].join('.')
   const at = `${proxy.url}${alice.prefix}api`
   const rows: [name: string, status: number, url: string, options: Parameters<typeof ask>[1]][] = [
     ['a good one', 200, at, { headers: { cookie } }],
@@ -124,6 +125,8 @@ test('what has no valid entry is refused, each with its status', async (t) => {
     ['no cookie', 401, at, {}],
     ['a cookie of another environment', 401, `${proxy.url}${bob.prefix}api`, { headers: { cookie } }],
     ['a forged cookie', 401, at, { headers: { cookie: `${cookie.slice(0, -4)}AAAA` } }],
+    ['other claims under the signature of one that was used', 401, at, { headers: { cookie: otherClaims } }],
+    ['the end of one that was used', 401, at, { headers: { cookie: `hutch-entry=${cookie.slice(-16)}` } }],
     ['an expired cookie', 401, at, { headers: { cookie: proxy.entry(alice, { expiresAt: Date.now() - 1 }) } }],
     ['a tossed cookie before the good one', 200, at, { headers: { cookie: `hutch-entry=x; ${cookie}` } }],
     ['not the owner', 403, at, { headers: { cookie: proxy.entry(alice, { user: { id: 'u', name: 'u' } }) } }],
