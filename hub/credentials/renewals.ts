@@ -37,6 +37,9 @@ export function createRenewals(options: RenewalsOptions): Renewals {
 
   const wanted = (): readonly Environment[] => live().filter(({ spec }) => spec.tickets === true)
 
+  /** What does not run yet gets its tickets by its launch. */
+  const isOurs = ({ spawner, observation }: Environment): boolean => observation?.phase === 'running' && leads(spawner)
+
   async function renew({ id, spawner: name, spec }: Environment): Promise<void> {
     const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(askTimeoutMs)])
     try {
@@ -53,10 +56,7 @@ export function createRenewals(options: RenewalsOptions): Renewals {
     const all = wanted()
     credentials.keepOnly(new Set(all.map(({ id }) => id)))
     const at = now().getTime()
-    const due = all.filter(
-      ({ id, spawner, observation }) =>
-        observation?.phase === 'running' && leads(spawner) && credentials.dueAt(id) <= at,
-    )
+    const due = all.filter(isOurs).filter(({ id }) => credentials.dueAt(id) <= at)
     for (let first = 0; first < due.length && !closing.signal.aborted; first += sideBySide) {
       await Promise.all(due.slice(first, first + sideBySide).map(renew))
     }
@@ -75,8 +75,10 @@ export function createRenewals(options: RenewalsOptions): Renewals {
     cancel()
     if (closing.signal.aborted) return
     const at = now().getTime()
-    const soonest = Math.min(...wanted().map(({ id }) => credentials.dueAt(id) - at))
-    cancel = timers.after(Math.min(latestMs, Math.max(soonestMs, soonest)), tick)
+    // What was given tickets just now may run in a moment.
+    const ours = wanted().filter((each) => isOurs(each) || credentials.dueAt(each.id) > 0)
+    const soonest = ours.reduce((least, { id }) => Math.min(least, credentials.dueAt(id) - at), latestMs)
+    cancel = timers.after(Math.max(soonestMs, soonest), tick)
   }
 
   // What begins may be due sooner than was known.
