@@ -3,6 +3,7 @@
  * interleaved rounds of one run. Goal: at most 5 % and 200 ms more. And an idle environment's memory, both ways.
  */
 import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
 import { createConnection } from 'node:net'
 import { defaultApplication } from '../../images/agent/applications.ts'
 import { fillIn } from '../../images/agent/placeholders.ts'
@@ -74,7 +75,7 @@ export async function benchDocker(): Promise<void> {
     for (const kind of kinds) {
       const [ours, hands]: [Took[], Took[]] = [[], []]
       for (let round = 0; round <= rounds; round += 1) {
-        const hand = await byHand(docker, kind, `${hub.site.folder}/homes/ada`)
+        const hand = await byHand(docker, kind, hub.site.folder)
         const own = await launched(docker, kind, ada)
         // The first of each fills the machine's caches.
         if (round > 0) hands.push(hand)
@@ -153,8 +154,11 @@ async function stagesOf(docker: TestDocker, name: string, since: number): Promis
 }
 
 /** The same command and limits, on a port. */
-async function byHand(docker: TestDocker, kind: Kind, home: string): Promise<Took> {
+async function byHand(docker: TestDocker, kind: Kind, folder: string): Promise<Took> {
   const { uid } = people.ada
+  const [home, passwd] = [`${folder}/homes/ada`, `${folder}/passwd`]
+  // Without an entry a desktop's bus does not start.
+  await writeFile(passwd, `ada:x:${uid}:${uid}::${home}:/bin/sh\n`)
   const limits = '--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --init --cpus 2 --memory 1g'
   const [startedAt, clickedAt] = [performance.now(), Date.now()]
   const container = await docker.docker(
@@ -162,6 +166,8 @@ async function byHand(docker: TestDocker, kind: Kind, home: string): Promise<Too
     ...['HOME', 'USER'].flatMap((name) => ['--env', `${name}=${name === 'HOME' ? home : 'ada'}`]),
     '--volume',
     `${home}:${home}`,
+    '--volume',
+    `${passwd}:/etc/passwd:ro`,
     docker.image(kind.image),
     ...kind.command(home),
   )

@@ -34,6 +34,7 @@ test('notebooks, terminals and any image as containers of their users; faults in
   // One that was left would try to connect for ever, and the test would never end.
   t.teardown(() => kernel.dispose())
   await theUsersOwn(t, hub, kernel)
+  t.regex(await kernel.run(asksBySsh), /Connection refused/, 'ssh knows who it is')
   await personalEnvironment(t, kernel)
   await closedLaptop(t, { opened, hutch: hub.hutch(), id: launched.id, kernel })
   await until('the neighbour is there', async () => (await other.state(neighbour.id)) === 'ready', patience)
@@ -127,6 +128,11 @@ async function theUsersOwn(t: ExecutionContext, hub: DockerHub, kernel: RemoteKe
   })
 }
 
+/** It refuses whoever has no entry in passwd before it connects anywhere. */
+const asksBySsh = `
+import subprocess
+print(subprocess.run(['ssh', '-p', '9', '127.0.0.1'], capture_output=True, text=True).stderr)`
+
 /** Own software without root: it is a kernel, stays in the home, and changes nothing of the image. */
 const ownSoftware = `
 import json, os, subprocess, zipfile
@@ -191,8 +197,10 @@ async function inWords(t: ExecutionContext, { site }: DockerHub, me: Scientist):
     ['greedy', [], 'outOfMemory', /more memory than it was given\. Next time choose “Small”, which has 1 GiB\.$/],
     ['hasty', [], 'failed', /code 3\.?\s*the licence server is away/],
     ['silent', [], 'failed', /not ready within 3 s/],
+    ['broken', [], 'failed', /The command \/no\/such\/program is not there/],
     ['absent', [], 'launchRefused', /nobody\/has-it:1 is not on the machine, and may not be fetched/],
     ['unreachable', [], 'launchRefused', /There is no image .*none:1/],
+    ['terminal', ['45'], 'failed', /The directory "[^"]*45[^"]*" .* can't be read by you/],
     ['terminal', ['44'], 'launchRefused', /data\/44\/\w+ is not on the machine that runs Docker/],
   ] as const
   const all = rows.map(async ([profile, proposals, reason, message]) => {

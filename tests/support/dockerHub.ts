@@ -112,6 +112,7 @@ function configuration({ folder, docker, endpoint }: DockerSite): object {
       web: profile({ kind: 'web', port: 8_080, atRoot: true }),
       pulled: profile({ kind: 'terminal', image: `${docker.machine}:5000/tiny:1`, on: { docker: {} } }),
       greedy: { ...shell('tail /dev/zero'), flavours: ['tight', 'small'] },
+      broken: profile({ kind: 'web', argv: ['/no/such/program'] }),
       hasty: shell('echo the licence server is away; exit 3'),
       silent: { ...shell('sleep 1000'), startTimeout: '3s' },
       absent: profile({ kind: 'terminal', image: 'nobody/has-it:1' }),
@@ -153,13 +154,20 @@ async function makeFolders(folder: string): Promise<void> {
     ['42/raw', 0o750],
     ['42/processed', 0o2770],
     ['43/raw', 0o750],
+    ['45/raw', 0o700],
+    ['45/processed', 0o2770],
   ] as const) {
     await mkdir(join(data, name), { recursive: true })
     await chown(join(data, name), 0, gid)
     await chmod(join(data, name), mode)
   }
   await writeFile(join(data, '42/raw/run1'), 'measured for 42\n', { mode: 0o644 })
-  // Of 44 there is a row in the catalogue, and no directory.
-  const proposals = ['42', '44'].map((id) => ({ id, title: `Micelles ${id}`, instrument: 'LOQ', members: ['ada'] }))
+  // Of 44 there is a row in the catalogue, and no directory; 45 has one that is its group's no more.
+  const proposals = ['42', '44', '45'].map((id) => ({
+    id,
+    title: `Micelles ${id}`,
+    instrument: 'LOQ',
+    members: ['ada'],
+  }))
   await writeFile(join(data, 'catalogue.yaml'), JSON.stringify({ proposals }))
 }

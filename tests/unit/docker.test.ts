@@ -50,6 +50,13 @@ test('a container is its user, with nothing that it does not need', (t) => {
   t.notRegex(JSON.stringify(made), /docker\.sock/)
 })
 
+test('graphics cards are asked for by their numbers, and by nobody who has none', (t) => {
+  const { HostConfig = {}, Labels } = renderContainer(spec(), config, { ...place, gpus: ['1', 'GPU-2'] })
+  t.deepEqual(HostConfig.DeviceRequests, [{ Driver: 'nvidia', DeviceIDs: ['1', 'GPU-2'], Capabilities: [['gpu']] }])
+  t.is(Labels?.['dev.hutch.gpus'], '1,GPU-2')
+  t.false('DeviceRequests' in (renderContainer(spec(), config, place).HostConfig ?? {}))
+})
+
 test('what a profile says wins over nothing that says who it is', (t) => {
   const variables = { HOME: '/root', USER: 'root', HUTCH_UMASK: '0000', PATH: '/own' }
   const { Env = [] } = renderContainer(spec({ variables }), config, place)
