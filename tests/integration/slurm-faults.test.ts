@@ -40,6 +40,8 @@ interface Scene {
 interface Part {
   readonly profile?: object
   readonly walltimeMs?: number
+  readonly gpus?: number
+  readonly gpuType?: string
 }
 
 let scene: Scene | undefined
@@ -67,9 +69,9 @@ function sceneOf(site: SlurmSite, spawner: Spawner<SlurmProfile>): Scene {
     site,
     spawner,
     scontrol,
-    async launch(name, does, { profile = {}, walltimeMs = 1_800_000 } = {}) {
+    async launch(name, does, { profile = {}, walltimeMs = 1_800_000, ...gpu } = {}) {
       const id = newId()
-      const resources = { cpu: 1, memoryBytes: 2 ** 27, gpus: 0, walltimeMs }
+      const resources = { cpu: 1, memoryBytes: 2 ** 27, gpus: 0, walltimeMs, ...gpu }
       await spawner.ensure(slurmSpec(site, name, { id, profile, resources, variables: { HUTCH_TEST: does } }), signal())
       return id
     },
@@ -186,7 +188,7 @@ fault('it is requeued: it waits again, and runs again', async (t, { launch, sees
 })
 
 fault('it makes room for something more urgent', async (t, { launch, sees, spawner }) => {
-  const low = await launch('ada', 'run', { profile: { partition: 'spare', exclusive: true, nodes: 2 } })
+  const low = await launch('ada', 'run', { profile: { partition: 'spare', exclusive: true } })
   // Whatever runs on the nodes must end first.
   await until('it runs', async () => {
     const seen = await sees(low, 'running').catch(() => undefined)
@@ -251,6 +253,47 @@ fault('no such partition, a foreign account, too much, over a limit, no associat
   const over = await t.throwsAsync(launch('marie', 'run', { profile: { qos: 'never' } }), { instanceOf: LaunchRefused })
   t.regex(over?.message ?? '', /more than your account or quality of service allows/)
   t.is((await site.cluster.run(['squeue', '-h', '-u', 'rosalind'])).trim(), '')
+})
+
+fault('what a profile asks for SLURM gives', async (t, { launch, sees, scontrol, jobOf, site, spawner }) => {
+  const now = [
+    'reservationname=beamtime',
+    'starttime=now',
+    'duration=10',
+    'users=ada',
+    'nodecnt=2',
+    'flags=ignore_jobs',
+  ]
+  await scontrol('create', 'reservation', ...now)
+  const profile = {
+    reservation: 'beamtime',
+    account: 'research',
+    qos: 'two',
+    constraint: 'fast',
+    licenses: 'code:1',
+    nodes: 2,
+    tasks: 2,
+  }
+  const id = await launch('ada', 'run', { profile, gpus: 1, gpuType: 'tiny' })
+  try {
+    await sees(id, 'running')
+    const told = await scontrol('show', 'job', await jobOf(id))
+    for (const each of [
+      'Reservation=beamtime',
+      'Account=research QOS=two',
+      'Features=fast',
+      'Licenses=code:1',
+      'NumNodes=2 NumCPUs=2 NumTasks=2',
+      'TresPerNode=gres:gpu:tiny:1',
+      `UserId=ada(${site.account('ada').uid})`,
+    ]) {
+      t.true(told.includes(each), `${each} in ${told}`)
+    }
+  } finally {
+    // What follows needs the nodes.
+    await spawner.remove(id, signal())
+    await until('it is gone', () => scontrol('delete', 'reservationname=beamtime').then(yes, no))
+  }
 })
 
 fault('a home that is on no node', async (t, { launch, sees, spawner }) => {

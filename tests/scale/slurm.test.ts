@@ -1,7 +1,7 @@
 /** The real hub before a real SLURM with 5,000 jobs of others: two minutes without slurmctld, then without slurmdbd. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
-import { slurmMissing } from '../clusters/slurm/cluster.ts'
+import { slurmMissing, type SlurmCluster } from '../clusters/slurm/cluster.ts'
 import { available } from '../support/component.ts'
 import type { Scientist } from '../support/scientist.ts'
 import { startSlurmHub } from '../support/slurmHub.ts'
@@ -28,8 +28,7 @@ test('two minutes without slurmctld, and without slurmdbd, beside 5,000 foreign 
       .filter((line) => line.includes(' hutch-'))
   // All of it beside the jobs of others, which wait and stay.
   await cluster.run(['scontrol', 'update', 'partitionname=short', 'state=down'])
-  const submit = `seq 500 | xargs -P4 -I_ sbatch -Q -p short --mem=10M -D /tmp -o /dev/null --wrap=true`
-  for (let count = 0; count < foreignJobs; count += 500) await cluster.run(['bash', '-c', submit], 'emmy')
+  await fillQueue(cluster, 'emmy', foreignJobs)
   t.is((await cluster.run(['squeue', '-h', '-u', 'emmy', '-o', '%A'])).trim().split('\n').length, foreignJobs)
 
   const terminal = { profile: 'terminal', flavour: 'tight' }
@@ -73,3 +72,31 @@ test('two minutes without slurmctld, and without slurmdbd, beside 5,000 foreign 
   t.is(await marie.state(late.id), 'ready')
   t.false(/orphan/.test(hub.hutch.output()), 'nobody is taken for somebody else')
 })
+
+/** Jobs that wait, over slurmrestd: a process for each of so many would take many minutes. */
+async function fillQueue(cluster: SlurmCluster, user: string, count: number): Promise<void> {
+  const headers = {
+    'Content-Type': 'application/json',
+    'X-SLURM-USER-NAME': user,
+    'X-SLURM-USER-TOKEN': await cluster.token(user),
+  }
+  const job = {
+    partition: 'short',
+    tasks: 1,
+    memory_per_node: 10,
+    current_working_directory: '/tmp',
+    standard_output: '/dev/null',
+    environment: { PATH: '/usr/bin:/bin' },
+  }
+  const body = JSON.stringify({ script: '#!/bin/sh\ntrue\n', job })
+  let left = count
+  const worker = async (): Promise<void> => {
+    while (left > 0) {
+      left -= 1
+      const answer = await fetch(`${cluster.restUrl}/slurm/v0.0.38/job/submit`, { method: 'POST', headers, body })
+      const text = await answer.text()
+      if (!answer.ok) throw new Error(`a job was not taken: ${answer.status} ${text.slice(0, 500)}`)
+    }
+  }
+  await Promise.all(Array.from({ length: 16 }, worker))
+}

@@ -54,6 +54,7 @@ MaxJobCount=20000
 MailProg=/bin/true
 DefMemPerCPU=256
 GresTypes=gpu
+Licenses=code:2
 PreemptType=preempt/partition_prio
 PreemptMode=CANCEL
 AccountingStorageType=accounting_storage/slurmdbd
@@ -67,7 +68,7 @@ PriorityType=priority/multifactor
 ${nodes
   .map(
     ({ name, port }) =>
-      `NodeName=${name} NodeHostname=${hostname} NodeAddr=127.0.0.1 Port=${port} CPUs=64 RealMemory=64000 Gres=gpu:2 State=UNKNOWN`,
+      `NodeName=${name} NodeHostname=${hostname} NodeAddr=127.0.0.1 Port=${port} CPUs=64 RealMemory=64000 Gres=gpu:tiny:2 Feature=fast State=UNKNOWN`,
   )
   .join('\n')}
 PartitionName=main Nodes=${names.join(',')} Default=YES MaxTime=1-0 DefaultTime=60 PriorityTier=10 State=UP
@@ -98,7 +99,7 @@ DebugLevel=info
 }
 
 export function gresConf({ folder, nodes }: ClusterFiles): string {
-  return nodes.map(({ name }) => `NodeName=${name} Name=gpu File=${folder}/dev/nvidia[0-1]\n`).join('')
+  return nodes.map(({ name }) => `NodeName=${name} Name=gpu Type=tiny File=${folder}/dev/nvidia[0-1]\n`).join('')
 }
 
 export const cgroupConf = `

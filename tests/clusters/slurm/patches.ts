@@ -20,6 +20,9 @@ export const patched: Readonly<Record<'v0.0.38' | 'v0.0.42', (document: OpenapiD
       const properties = schema['properties'] as Record<string, Json>
       // Its members are the variables; without this nothing may be in it.
       properties['environment'] = { type: 'object', additionalProperties: { type: 'string' } }
+      // Of numbers in an array it takes none, and gives one node: "2-2" is what it reads.
+      const { items, ...nodes } = properties['nodes'] ?? {}
+      if (items !== undefined) properties['nodes'] = { ...nodes, type: 'string' }
       // What it takes for a whole machine is the one word that it does not list.
       properties['exclusive'] = { type: 'string', enum: ['exclusive', 'oversubscribe', 'user', 'mcs'] }
     }

@@ -941,7 +941,7 @@ export interface components {
             /** @description Do not automatically terminate a job if one of the nodes it has been allocated fails. */
             no_kill?: boolean;
             /** @description Request that a minimum of minnodes nodes and a maximum node count. */
-            nodes?: number[];
+            nodes?: string;
             /**
              * @description Open the output and error files using append or truncate mode as specified.
              * @default append

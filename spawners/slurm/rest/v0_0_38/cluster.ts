@@ -105,7 +105,7 @@ function jobOf(submission: Submission): components['schemas']['v0.0.38_job_prope
     ...commonOf(submission),
     environment: { ...submission.environment },
     memory_per_node: submission.memoryMegabytes,
-    nodes: [submission.nodes, submission.nodes],
+    nodes: `${submission.nodes}-${submission.nodes}`,
     ...(timeLimitMinutes === undefined ? {} : { time_limit: timeLimitMinutes }),
     ...(gpus === 0 ? {} : { gres: `gpu:${gpuType === undefined ? '' : `${gpuType}:`}${gpus}` }),
     ...(submission.exclusive ? { exclusive: 'exclusive' as const } : {}),
