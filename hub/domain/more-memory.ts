@@ -1,6 +1,6 @@
 /** What to choose next after an end for want of memory, whatever the backend that told it. Pure. */
 import type { Configuration } from '../../config/schema.ts'
-import { formatBytes } from '../web/format.ts'
+import { formatBytes } from './format.ts'
 import type { Environment } from './environment.ts'
 
 /**

@@ -11,7 +11,7 @@ import type { Authorisation } from '../identity/authorisation.ts'
 import { userOf } from '../identity/users.ts'
 import type { Notifier } from '../notify/index.ts'
 import type { Tables } from '../store/schema.ts'
-import { formatMoment } from '../web/format.ts'
+import { formatMoment } from '../domain/format.ts'
 import { unentitledText } from '../web/ending.ts'
 
 export interface EntitlementOptions {

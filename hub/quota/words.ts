@@ -1,5 +1,5 @@
 /** Limits and refusals in words: which limit, whose, what uses it, and what would fit. Pure. */
-import { formatBytes, formatDay, formatDuration } from '../web/format.ts'
+import { formatBytes, formatDay, formatDuration } from '../domain/format.ts'
 import { isHours, type Limit, type Most, type Period, type Resource } from './limit.ts'
 import type { Refusal } from './admit.ts'
 

@@ -12,7 +12,7 @@ import type { Notifier } from '../notify/index.ts'
 import type { Store } from '../store/index.ts'
 import type { VisitRow } from '../store/migrations/sharing.ts'
 import type { Tables } from '../store/schema.ts'
-import { formatMoment } from '../web/format.ts'
+import { formatMoment } from '../domain/format.ts'
 import { isEnvironmentId } from '../../spawners/spawner.ts'
 import { longestVisitMs, type Share, type Visit, type VisitRole } from './share.ts'
 

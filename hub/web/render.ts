@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Eta } from 'eta'
-import { formatBytes, formatCores, formatDay, formatDuration, formatMoment, formatRelative } from './format.ts'
+import { formatBytes, formatCores, formatDay, formatDuration, formatMoment, formatRelative } from '../domain/format.ts'
 
 export type PageName =
   | 'login'
