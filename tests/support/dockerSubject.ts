@@ -81,7 +81,7 @@ export async function dockerSite(t: ExecutionContext, daemon: TestDocker): Promi
 
 export function dockerSubject(site: DockerSite): ContractSubject<DockerProfile> {
   return {
-    patienceMs: 60_000,
+    patienceMs: 120_000,
     spawner: (hub) => site.spawner(hub),
     spec(hub, id, behaviour) {
       const spec = site.spec(hub, id, agentApplication(behaviour))

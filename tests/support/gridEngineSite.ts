@@ -56,7 +56,7 @@ async function siteOf(cluster: GridEngine): Promise<GridEngineSite> {
     home,
     close: () => cluster.close(),
     subject: {
-      patienceMs: 60_000,
+      patienceMs: 120_000,
       spawner: async (hub) => await openCommands(place, config, run, hub),
       spec: (hub, id, behaviour) =>
         contractSpec(hub, id, profileSchema.parse(behaviour.does === 'refuse' ? { partition: 'nowhere' } : {}), {

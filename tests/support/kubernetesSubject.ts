@@ -84,7 +84,7 @@ export async function kubernetesSite(t: ExecutionContext, cluster: Cluster): Pro
 
 export function kubernetesSubject(site: KubernetesSite): ContractSubject<KubernetesProfile> {
   return {
-    patienceMs: 60_000,
+    patienceMs: 120_000,
     spawner: (hub) => site.spawner(hub),
     spec(hub, id, behaviour) {
       const spec = site.spec(hub, id, agentApplication(behaviour))

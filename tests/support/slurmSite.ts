@@ -175,7 +175,7 @@ export function slurmSpec(
 
 export function slurmSubject(site: SlurmSite): ContractSubject<SlurmProfile> {
   return {
-    patienceMs: 60_000,
+    patienceMs: 120_000,
     spawner: (hub) => site.open(hub, { extend: true }),
     spec(hub, id, behaviour) {
       const profile = behaviour.does === 'refuse' ? { partition: 'nowhere' } : {}
