@@ -1,5 +1,6 @@
 /** What can go wrong in a real SLURM cluster, really made: each ends in the right state and in words, nothing is lost. */
 import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { chmod, chown, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
 import { once } from 'node:events'
@@ -80,8 +81,12 @@ function sceneOf(site: SlurmSite, spawner: Spawner<SlurmProfile>): Scene {
       return await until(`${id} is ${phase}`, async () => {
         last = (await by.observe(signal())).get(id)?.observation
         return last?.phase === phase ? last : undefined
-      }).catch((error: unknown) => {
-        throw new Error(`it is ${JSON.stringify(last)}`, { cause: error })
+      }).catch(async (error: unknown) => {
+        const [jobs, nodes] = await Promise.all([
+          run(['squeue', '-h', '-t', 'all', '-l']),
+          run(['sinfo', '-h', '-N', '-l']),
+        ])
+        throw new Error(`it is ${JSON.stringify(last)}\n${jobs}\n${nodes}`, { cause: error })
       })
     },
     async jobOf(id) {
@@ -203,14 +208,20 @@ fault('its node fails', async (t, { launch, sees, scontrol, site }) => {
   const node = site.cluster.nodes[1] ?? ''
   const id = await launch('ada', 'run', { profile: { partition: 'gpu' } })
   await sees(id, 'running')
+  // SLURM calls it running before its node has heard of it; one that dies before is no failure but another try.
+  await until('it runs indeed', () => existsSync(join(site.outputFolder, `ada-${id}`)))
   await site.cluster.kill('node2')
-  await scontrol('update', `nodename=${node}`, 'state=down', 'reason=test')
-  is(t, await sees(id, 'ended'), 'nodeLost', /node .* failed/)
-  await site.cluster.start('node2')
-  await until('it is back', async () => {
-    await scontrol('update', `nodename=${node}`, 'state=resume').catch(() => undefined)
-    return /^(idle|mix)$/m.test(await site.cluster.run(['sinfo', '-h', '-n', node, '-o', '%t']))
-  })
+  try {
+    await scontrol('update', `nodename=${node}`, 'state=down', 'reason=test')
+    is(t, await sees(id, 'ended'), 'nodeLost', /node .* failed/)
+  } finally {
+    // What follows needs the nodes.
+    await site.cluster.start('node2')
+    await until('it is back', async () => {
+      await scontrol('update', `nodename=${node}`, 'state=resume').catch(() => undefined)
+      return /^(idle|mix)$/m.test(await site.cluster.run(['sinfo', '-h', '-n', node, '-o', '%t']))
+    })
+  }
 })
 
 fault(

@@ -249,7 +249,7 @@ test('a configuration that is wrong says where', (t) => {
   }
 })
 
-test('the templates that are examples ask and read as the manuals of their systems have it', async (t) => {
+test('the templates that are examples ask and read as their systems are known to', async (t) => {
   const folder = new URL('../../config/batch/', import.meta.url)
   const files = (await readdir(folder)).filter((name) => name.endsWith('.yaml'))
   t.deepEqual(files.toSorted(), ['htcondor.yaml', 'lsf.yaml', 'pbs.yaml'])
@@ -267,7 +267,7 @@ test('the templates that are examples ask and read as the manuals of their syste
   }
 })
 
-/** What the systems' manuals show of their commands, for none of them could be had: the rows are of this form. */
+/** Commands and rows as we know these systems to have them, for none of them could be had. */
 const documented: Readonly<Record<string, { line: string; listed: string; wanted: readonly object[] }>> = {
   'lsf.yaml': {
     line: "/opt/bin/bsub -J hutch-h-eabc-00 -Jd 'hutch YWRh 00 11' -cwd /home/ada -o /log/ada-eabc -n 4 -R 'span[hosts=1]' -M 100MB -W 30 -gpu num=1 -q long -P beamtime -rn",
