@@ -43,7 +43,7 @@ export async function fakeSite(site: FakeSite): Promise<readonly string[]> {
     profiles: {
       good: profile('Good', {}),
       refused: profile('Refused', { refuse: 'The queue is closed to you; ask its owner.' }),
-      broken: profile('Broken', { endAfterMs: 1, exitCode: 3 }),
+      broken: profile('Broken', { endAfterMs: 0, exitCode: 3 }),
       terminal: { title: 'Terminal', kind: 'terminal', flavours: ['small'], on: { here: {} } },
     },
     ...more,
