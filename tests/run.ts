@@ -43,7 +43,10 @@ const checks: readonly (readonly [title: string, ...argv: string[]])[] = [
 
 /** Most tests wait more than they compute. Browsers and clusters need more of the machine; thousands of things all. */
 const tiers: Readonly<Record<string, Tier>> = {
-  fast: { args: ['--timeout=3m', '--concurrency=4', 'tests/unit/**', 'tests/contract/**', 'tests/integration/**'] },
+  fast: {
+    args: ['--timeout=3m', '--concurrency=4', 'tests/unit/**', 'tests/contract/**', 'tests/integration/**'],
+    again: 1,
+  },
   e2e: { args: ['--timeout=10m', '--concurrency=3', 'tests/e2e/**'], again: 2 },
   scale: { args: ['--timeout=40m', '--concurrency=1', 'tests/scale/**'] },
 }
