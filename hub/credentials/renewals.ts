@@ -4,6 +4,7 @@
  */
 import type { Log, Spawner } from '../../spawners/spawner.ts'
 import type { Environment } from '../domain/environment.ts'
+import { createRounds } from '../reconcile/rounds.ts'
 import type { Timers } from '../reconcile/timers.ts'
 import type { Credentials } from './index.ts'
 
@@ -32,8 +33,6 @@ const latestMs = 30_000
 export function createRenewals(options: RenewalsOptions): Renewals {
   const { credentials, live, spawners, leads, timers, now, log } = options
   const closing = new AbortController()
-  let cancel = (): void => undefined
-  let running: Promise<void> | undefined
 
   const wanted = (): readonly Environment[] => live().filter(({ spec }) => spec.tickets === true)
 
@@ -62,35 +61,23 @@ export function createRenewals(options: RenewalsOptions): Renewals {
     }
   }
 
-  function tick(): void {
-    running = round()
-      .catch((error: unknown) => log.error({ err: error }, 'tickets can not be looked at; trying again'))
-      .finally(() => {
-        running = undefined
-        wait()
-      })
-  }
-
-  function wait(): void {
-    cancel()
-    if (closing.signal.aborted) return
+  function untilDue(): number {
     const at = now().getTime()
     // What was given tickets just now may run in a moment.
     const ours = wanted().filter((each) => isOurs(each) || credentials.dueAt(each.id) > 0)
     const soonest = ours.reduce((least, { id }) => Math.min(least, credentials.dueAt(id) - at), latestMs)
-    cancel = timers.after(Math.max(soonestMs, soonest), tick)
+    return Math.max(soonestMs, soonest)
   }
 
+  const trouble = 'tickets can not be looked at; trying again'
+  const rounds = createRounds({ round, everyMs: untilDue, timers, log, trouble })
   // What begins may be due sooner than was known.
-  credentials.follow(() => {
-    if (running === undefined) wait()
-  })
+  credentials.follow(() => rounds.rearm())
   return {
-    start: tick,
+    start: () => rounds.start(),
     async close() {
       closing.abort(new Error('the hub stops'))
-      cancel()
-      await running
+      await rounds.close()
     },
   }
 }

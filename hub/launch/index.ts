@@ -72,7 +72,7 @@ export function createLaunches(options: LaunchesOptions): Launches {
     const restored = await restoredPlaces(options.archive, user, datasets, choices.folders, signal)
     if (restored.size > 0 && source?.spawner.heedsBeneath !== true) throw notRestorable(spawner)
     const { account, warning } = carryGroups(whole, configuration.mounts, { proposals, datasets })
-    const tickets = ticketsOn(configuration, spawner, options.spawners.get(spawner)?.spawner)
+    const tickets = ticketsOn(configuration, spawner, source?.spawner)
     const mounts = deriveMounts({
       noTickets: tickets.is === 'missing' ? tickets.why : undefined,
       rules: configuration.mounts,

@@ -7,13 +7,16 @@ export interface Rounds {
   readonly isClosed: boolean
   /** The first begins at once. */
   start(): void
+  /** What is to be done may be due at another time than was known: the wait for the next round begins anew. */
+  rearm(): void
   /** Returns when the one that goes on is over. */
   close(): Promise<void>
 }
 
 export interface RoundsOptions {
   readonly round: () => Promise<void>
-  readonly everyMs: number
+  /** From the end of one round to the next; a function is asked at each. */
+  readonly everyMs: number | (() => number)
   readonly timers: Timers
   readonly log: Log
   /** What is logged when a round fails; the next one comes all the same. */
@@ -23,14 +26,23 @@ export interface RoundsOptions {
 export function createRounds({ round, everyMs, timers, log, trouble }: RoundsOptions): Rounds {
   let cancel = (): void => undefined
   let running = Promise.resolve()
+  let isRunning = false
   let isClosed = false
 
   function start(): void {
+    cancel()
+    isRunning = true
     running = round()
       .catch((error: unknown) => log.warn({ err: error }, trouble))
       .finally(() => {
-        if (!isClosed) cancel = timers.after(everyMs, start)
+        isRunning = false
+        wait()
       })
+  }
+
+  function wait(): void {
+    cancel()
+    if (!isClosed) cancel = timers.after(typeof everyMs === 'number' ? everyMs : everyMs(), start)
   }
 
   return {
@@ -38,6 +50,9 @@ export function createRounds({ round, everyMs, timers, log, trouble }: RoundsOpt
       return isClosed
     },
     start,
+    rearm() {
+      if (!isRunning) wait()
+    },
     async close() {
       isClosed = true
       cancel()
