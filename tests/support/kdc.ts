@@ -1,14 +1,13 @@
 /** A real Kerberos server (MIT krb5kdc) of a test's own: a private folder, a port of loopback, no service of the system. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { chmod, chown, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ExecutionContext } from 'ava'
 import { available, program } from './component.ts'
 import { freePort } from './hutch.ts'
-import { listens } from './listens.ts'
+import { startServer } from './serverProcess.ts'
 import { temporaryFolder } from './temporary.ts'
-import { until } from './until.ts'
 
 const run = promisify(execFile)
 
@@ -55,20 +54,12 @@ export async function startKdc(
     await chmod(folder, 0o755)
     for (const file of ['', ...names.map((name) => `${name}.keytab`)]) await chown(join(keytabs, file), reader, reader)
   }
-  let child: ChildProcess | undefined
-
-  async function start(): Promise<void> {
-    child = spawn(krb5kdc ?? '', ['-n', '-r', realm], { env, stdio: 'ignore' })
-    await until('the KDC listens', () => listens(port), { timeoutMs: 60_000, everyMs: 50 })
-  }
-  async function stop(): Promise<void> {
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-    const exited = new Promise((resolve) => child?.once('exit', resolve))
-    child.kill('SIGKILL')
-    await exited
-  }
-  await start()
-  t.teardown(stop)
+  const { start, stop } = await startServer(t, {
+    title: 'the KDC',
+    argv: [krb5kdc ?? '', '-n', '-r', realm],
+    port,
+    env,
+  })
   return { configuration, keytabs, start, stop }
 }
 

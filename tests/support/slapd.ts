@@ -1,5 +1,5 @@
 /** A real OpenLDAP server of a test's own: a private folder, ports on loopback, no service of the system. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -8,9 +8,8 @@ import { Client } from 'ldapts'
 import { authority } from './certificate.ts'
 import { available, program } from './component.ts'
 import { freePort } from './hutch.ts'
-import { listens } from './listens.ts'
+import { startServer } from './serverProcess.ts'
 import { temporaryFolder } from './temporary.ts'
-import { until } from './until.ts'
 
 const run = promisify(execFile)
 
@@ -55,27 +54,15 @@ export async function startDirectory(t: ExecutionContext, entries: string): Prom
   await run(slapadd, ['-f', configuration, '-l', join(folder, 'entries.ldif')])
   const [plain, secure] = [await freePort(), await freePort()]
   const [ldap, ldaps] = [`ldap://127.0.0.1:${plain}`, `ldaps://127.0.0.1:${secure}`]
-  let child: ChildProcess | undefined
-
-  async function start(): Promise<void> {
-    child = spawn(slapd ?? '', ['-d', '0', '-f', configuration, '-h', `${ldap} ${ldaps}`], { stdio: 'ignore' })
-    await until('slapd listens', () => listens(secure), { timeoutMs: 60_000, everyMs: 50 })
-  }
-  async function stop(): Promise<void> {
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-    const exited = new Promise((resolve) => child?.once('exit', resolve))
-    child.kill('SIGKILL')
-    await exited
-  }
-  await start()
-  t.teardown(stop)
+  const argv = [slapd ?? '', '-d', '0', '-f', configuration, '-h', `${ldap} ${ldaps}`]
+  const { start, stop, signal } = await startServer(t, { title: 'slapd', argv, port: secure })
   return {
     ldap,
     ldaps,
     caFile: ca,
     passwordFile,
-    pause: () => void child?.kill('SIGSTOP'),
-    resume: () => void child?.kill('SIGCONT'),
+    pause: () => signal('SIGSTOP'),
+    resume: () => signal('SIGCONT'),
     start,
     stop,
     async change(work) {
